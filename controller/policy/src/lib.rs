@@ -1,0 +1,26 @@
+//! What a `NetworkPolicy` means, and nothing else.
+//!
+//! This crate is the pure core of Palisade: no Kubernetes client, no clock, no files, no threads. Everything
+//! that it says depends on the objects that it was given, in whatever order they came.
+//!
+//! ```text
+//!   model ──► cluster ──► compile ──► rules        what is published for each node
+//!     │          │                      │
+//!     │          └──► evaluate          └──► judge
+//!     │               (oracle: the API         (the published rules, read back as verdicts)
+//!     │                documentation)
+//!     └─ validated types; nil and empty are told apart here, once
+//! ```
+//!
+//! [`evaluate`] and [`compile`] answer the same question in two ways that share no code: the oracle walks the
+//! policies as the API documentation reads, the compiler builds groups and profiles and keeps them up to date.
+//! Tests hold the two together, and both to the packets.
+
+pub mod cluster;
+pub mod compile;
+pub mod evaluate;
+pub mod judge;
+pub mod model;
+pub mod rules;
+#[cfg(feature = "testing")]
+pub mod testing;

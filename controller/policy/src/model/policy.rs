@@ -1,0 +1,129 @@
+//! Network policies. What the API says by nil, empty and default is said by enums here.
+
+use std::fmt;
+
+use super::{IpBlock, PolicyKey, PortName, PortRange, Protocol, Selector};
+
+/// A network policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its place. It applies to pods of its own namespace only.
+    pub key: PolicyKey,
+    /// The pods that it applies to.
+    pub subject: Selector,
+    /// Its ingress rules, if it isolates pods for ingress. No rules: nothing is allowed.
+    pub ingress: Option<Vec<Rule>>,
+    /// Its egress rules, if it isolates pods for egress. No rules: nothing is allowed.
+    pub egress: Option<Vec<Rule>>,
+    /// What could not be understood. Each has already been left out of the rules, or widened the isolation.
+    pub defects: Vec<Defect>,
+}
+
+impl Policy {
+    /// The rules of one direction; `None` where the policy does not isolate it.
+    pub fn rules(&self, direction: super::Direction) -> Option<&[Rule]> {
+        match direction {
+            super::Direction::Ingress => self.ingress.as_deref(),
+            super::Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// A part of a policy that could not be understood and therefore allows nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Defect {
+    /// The field, as a path from the object's root: `spec.ingress[0].from[1].ipBlock.cidr`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// One rule: a connection is allowed if both its peer and its port match.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Whom it allows.
+    pub peers: Peers,
+    /// On which ports of the destination.
+    pub ports: Ports,
+}
+
+/// The peers of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peers {
+    /// `from` or `to` absent or empty: everybody, inside the cluster and outside.
+    All,
+    /// Any of these. None at all only where no entry could be understood.
+    AnyOf(Vec<Peer>),
+}
+
+/// One entry of `from` or `to`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Pods by their labels and their namespace's labels.
+    Pods(PodPeer),
+    /// Addresses, whoever has them.
+    Block(IpBlock),
+}
+
+/// Pods of some namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodPeer {
+    /// The namespaces.
+    pub namespaces: NamespaceScope,
+    /// The pods in them; an absent `podSelector` beside a `namespaceSelector` selects all of them.
+    pub pods: Selector,
+}
+
+/// Where a pod peer looks for pods.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NamespaceScope {
+    /// `namespaceSelector` absent: the policy's own namespace.
+    Own,
+    /// Every namespace whose labels match.
+    Matching(Selector),
+}
+
+/// The ports of a rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ports {
+    /// `ports` absent or empty: everything, protocols without ports included.
+    All,
+    /// Any of these. None at all only where no entry could be understood.
+    AnyOf(Vec<PolicyPort>),
+}
+
+/// One entry of `ports`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyPort {
+    /// Its protocol, TCP by default.
+    pub protocol: Protocol,
+    /// The ports of that protocol.
+    pub port: PortMatch,
+}
+
+/// What a port entry says of the destination port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortMatch {
+    /// No `port`: every port of the protocol.
+    Any,
+    /// `port`, or `port` to `endPort`.
+    Range(PortRange),
+    /// A name, resolved on the destination pod: each pod's own number.
+    Named(PortName),
+}
+
+impl fmt::Display for PolicyPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.port {
+            PortMatch::Any => write!(f, "{}", self.protocol),
+            PortMatch::Range(range) => write!(f, "{range}/{}", self.protocol),
+            PortMatch::Named(name) => write!(f, "{name}/{}", self.protocol),
+        }
+    }
+}

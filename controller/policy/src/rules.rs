@@ -1,0 +1,198 @@
+//! What is published for the nodes: rules that refer to groups of pods, never to a list of their addresses.
+//!
+//! A [`NodeRules`] names the node's pods, each with a [`Profile`] per direction; a profile is a set of policies,
+//! and pods under the same policies share it; the [`PolicyRules`] stand once, however many profiles use them.
+//! Pods as peers are a [`Group`], published in [`Slice`]s of at most [`SLICE_CAPACITY`] members, so that a pod
+//! that comes or goes changes one slice and no node's rules.
+//!
+//! Everything is sorted. Two equal states publish equal bytes.
+
+mod id;
+mod slice;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{
+    Defect, Direction, IpBlock, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName, PortRange, Protocol, Selector,
+};
+
+pub use id::{GroupId, InvalidId, ProfileId};
+pub use slice::{InvalidSliceId, SLICE_CAPACITY, Slice, SliceId, slices};
+
+/// Everything that one node needs, together with the slices that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRules {
+    /// The node.
+    pub node: NodeName,
+    /// Where its pods' addresses come from. An address in here that no pod in `pods` has is closed.
+    pub pod_networks: Vec<IpNet>,
+    /// The node's pods by UID, scheduled and not finished, isolated or not.
+    pub pods: BTreeMap<PodUid, LocalPod>,
+    /// The profiles that the pods use.
+    pub profiles: BTreeMap<ProfileId, Profile>,
+    /// The rules of the policies that the profiles use, in the directions that they use.
+    pub policies: BTreeMap<PolicyKey, PolicyRules>,
+    /// The groups that the policies use, each with the slices that make it whole.
+    pub groups: BTreeMap<GroupId, BTreeSet<SliceId>>,
+}
+
+/// A pod of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalPod {
+    /// Its place, for people.
+    pub key: PodKey,
+    /// Its addresses as far as the API knows them, sorted; the node may know them earlier.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The profile that judges connections to it; `None`: not isolated, all are allowed.
+    pub ingress: Option<ProfileId>,
+    /// The profile that judges connections from it; `None`: not isolated, all are allowed.
+    pub egress: Option<ProfileId>,
+}
+
+impl LocalPod {
+    /// The profile of one direction.
+    pub fn profile(&self, direction: Direction) -> Option<&ProfileId> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+}
+
+/// The policies that isolate a pod in one direction. Allowed is what any of their rules allows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Profile {
+    /// The direction.
+    pub direction: Direction,
+    /// The policies. Never empty.
+    pub policies: BTreeSet<PolicyKey>,
+    /// The numbers that these pods declare for the port names that the policies' ingress rules use. Pods that
+    /// declare others have another profile. A name that is missing here matches nothing. Empty for egress.
+    pub named_ports: BTreeMap<NamedPort, BTreeSet<u16>>,
+}
+
+/// A port name with its protocol; the same name may stand for other numbers in another protocol.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// The name.
+    pub name: PortName,
+    /// The protocol.
+    pub protocol: Protocol,
+}
+
+/// The rules of one policy, in the directions in which it isolates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyRules {
+    /// Its ingress rules; `None` where it does not isolate for ingress or nobody here needs them.
+    pub ingress: Option<Vec<CompiledRule>>,
+    /// Its egress rules, likewise.
+    pub egress: Option<Vec<CompiledRule>>,
+    /// What could not be understood of it, for status and explanation.
+    pub defects: Vec<Defect>,
+}
+
+impl PolicyRules {
+    /// The rules of one direction.
+    pub fn rules(&self, direction: Direction) -> Option<&[CompiledRule]> {
+        match direction {
+            Direction::Ingress => self.ingress.as_deref(),
+            Direction::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+/// One rule, its pod peers replaced by references.
+///
+/// A policy's egress rule that mixes numbers and names gives several of these, because a named port has
+/// groups of its own: those of the pods that declare it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompiledRule {
+    /// Which rule of the policy's list this comes from, counted from 0.
+    pub index: usize,
+    /// Whom it allows.
+    pub peers: CompiledPeers,
+    /// On which ports.
+    pub ports: CompiledPorts,
+}
+
+/// The peers of a compiled rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CompiledPeers {
+    /// Everybody.
+    All,
+    /// The members of these groups and the addresses of these blocks.
+    AnyOf {
+        /// Groups of pods.
+        groups: BTreeSet<GroupId>,
+        /// Address blocks, each with its own excepts.
+        blocks: BTreeSet<IpBlock>,
+    },
+}
+
+/// The ports of a compiled rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CompiledPorts {
+    /// Everything, protocols without ports included.
+    All,
+    /// Any of these.
+    AnyOf(BTreeSet<CompiledPort>),
+    /// Egress only: the numbers that each member of the rule's groups declares ([`Member::ports`]) in this
+    /// protocol. Such a rule has groups and nothing else as peers.
+    OfMembers(Protocol),
+}
+
+/// One port entry of a compiled rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CompiledPort {
+    /// Every port of a protocol.
+    Protocol(Protocol),
+    /// Some ports of a protocol.
+    Range(Protocol, PortRange),
+    /// Ingress only: the numbers that the profile gives for this name.
+    Named(NamedPort),
+}
+
+/// What a group is made of. Equal specs are one group, whichever policies use it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupSpec {
+    /// Where the pods are.
+    pub scope: Scope,
+    /// Which pods.
+    pub pods: Selector,
+    /// Only pods that declare this port, and then with its numbers.
+    pub port: Option<NamedPort>,
+    /// Only addresses in this block.
+    pub within: Option<IpBlock>,
+}
+
+/// The namespaces of a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// One namespace, by name.
+    Namespace(NamespaceName),
+    /// All namespaces whose labels match.
+    Cluster(Selector),
+}
+
+/// The members of a group, by pod UID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What it is made of.
+    pub spec: GroupSpec,
+    /// Its members.
+    pub members: BTreeMap<PodUid, Member>,
+}
+
+/// A pod in a group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Member {
+    /// Its place, for people.
+    pub pod: PodKey,
+    /// Its addresses that belong to the group. Never empty.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The numbers that it declares for the group's port name; empty where the group has none.
+    pub ports: BTreeSet<u16>,
+}

@@ -56,7 +56,10 @@ impl ClusterState {
             Event::PodApplied(pod) => {
                 self.remove_pod(&pod.uid.clone());
                 for address in addresses(&pod) {
-                    self.claims.entry(address).or_default().insert((pod.created, pod.uid.clone()));
+                    self.claims
+                        .entry(address)
+                        .or_default()
+                        .insert((pod.created, pod.uid.clone()));
                 }
                 self.pods.insert(pod.uid.clone(), pod);
             }
@@ -85,7 +88,9 @@ impl ClusterState {
     fn remove_pod(&mut self, uid: &PodUid) {
         let Some(pod) = self.pods.remove(uid) else { return };
         for address in addresses(&pod) {
-            let Some(claims) = self.claims.get_mut(&address) else { continue };
+            let Some(claims) = self.claims.get_mut(&address) else {
+                continue;
+            };
             claims.remove(&(pod.created, uid.clone()));
             if claims.is_empty() {
                 self.claims.remove(&address);
@@ -122,7 +127,11 @@ impl ClusterState {
 
     /// The workloads that report an address, whoever owns it.
     pub(crate) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &PodUid> {
-        self.claims.get(&address).into_iter().flatten().map(|(_, uid)| uid)
+        self.claims
+            .get(&address)
+            .into_iter()
+            .flatten()
+            .map(|(_, uid)| uid)
     }
 }
 

@@ -16,7 +16,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::{
-    Defect, Direction, IpBlock, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName, PortRange, Protocol, Selector,
+    Defect, Direction, IpBlock, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName, PortRange,
+    Protocol, Selector,
 };
 
 pub use id::{GroupId, InvalidId, ProfileId};

@@ -22,7 +22,7 @@ pub struct Packet {
 pub enum Transport {
     /// A protocol that policies know, and the destination port.
     Port(Protocol, u16),
-    /// Any other IP protocol by its number: ICMP is 1, ICMPv6 58. Allowed only by rules that name no ports.
+    /// Any other IP protocol by its number: 1 is ICMP, 58 its form for IPv6. Allowed only by rules that name no ports.
     Other(u8),
 }
 

@@ -55,20 +55,27 @@ impl Selector {
 
     /// Whether all requirements hold for `labels`.
     pub fn matches(&self, labels: &Labels) -> bool {
-        self.requirements.iter().all(|requirement| requirement.matches(labels))
+        self.requirements
+            .iter()
+            .all(|requirement| requirement.matches(labels))
     }
 }
 
 impl FromIterator<Requirement> for Selector {
     fn from_iter<I: IntoIterator<Item = Requirement>>(requirements: I) -> Self {
-        Self { requirements: requirements.into_iter().collect() }
+        Self {
+            requirements: requirements.into_iter().collect(),
+        }
     }
 }
 
 impl Requirement {
     /// `key` has exactly `value`: one entry of `matchLabels`.
     pub fn equals(key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
-        Self { key: key.into(), operator: Operator::In(BTreeSet::from([value.into()])) }
+        Self {
+            key: key.into(),
+            operator: Operator::In(BTreeSet::from([value.into()])),
+        }
     }
 
     /// Whether the requirement holds for `labels`.

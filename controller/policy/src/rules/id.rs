@@ -85,20 +85,16 @@ impl Profile {
 /// The digest of a canonical text. `Debug` of the specs is canonical: it is derived from their structure and
 /// quotes every string.
 fn digest(text: &str) -> Arc<str> {
-    let bits = Sha256::digest(text.as_bytes());
-    let mut id = String::with_capacity(LENGTH);
-    let (mut window, mut held) = (0_u32, 0_u32);
-    for byte in bits {
-        window = (window << 8) | u32::from(byte);
-        held += 8;
-        while held >= 5 && id.len() < LENGTH {
-            held -= 5;
-            let index = (window >> held) & 31;
-            id.extend(ALPHABET.get(index as usize).map(|&character| char::from(character)));
-        }
-        window &= (1 << held) - 1;
-    }
-    id.into()
+    let hash = Sha256::digest(text.as_bytes());
+    let bits = hash
+        .iter()
+        .take(16)
+        .fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let character = |position: usize| {
+        let index = (bits >> (123 - 5 * position)) as usize & 31;
+        ALPHABET.get(index).map(|&character| char::from(character))
+    };
+    (0..LENGTH).filter_map(character).collect::<String>().into()
 }
 
 impl fmt::Display for GroupSpec {

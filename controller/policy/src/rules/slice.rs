@@ -44,9 +44,14 @@ impl SliceId {
 
     /// Reads a slice identifier back.
     pub fn parse(text: &str) -> Result<Self, InvalidSliceId> {
-        let invalid = || InvalidSliceId { text: text.to_owned() };
+        let invalid = || InvalidSliceId {
+            text: text.to_owned(),
+        };
         let digits = text.strip_prefix('s').ok_or_else(invalid)?;
-        let depth = u8::try_from(digits.len()).ok().filter(|depth| *depth <= MAX_DEPTH).ok_or_else(invalid)?;
+        let depth = u8::try_from(digits.len())
+            .ok()
+            .filter(|depth| *depth <= MAX_DEPTH)
+            .ok_or_else(invalid)?;
         if depth == 0 {
             return Ok(Self::WHOLE);
         }
@@ -54,12 +59,17 @@ impl SliceId {
             return Err(invalid());
         }
         let value = u32::from_str_radix(digits, 2).map_err(|_| invalid())?;
-        Ok(Self { bits: value << (MAX_DEPTH - depth), depth })
+        Ok(Self {
+            bits: value << (MAX_DEPTH - depth),
+            depth,
+        })
     }
 
     /// Whether a hash belongs here.
     fn holds(self, hash: u32) -> bool {
-        let mask = u32::MAX.checked_shl(u32::from(MAX_DEPTH - self.depth)).unwrap_or(0);
+        let mask = u32::MAX
+            .checked_shl(u32::from(MAX_DEPTH - self.depth))
+            .unwrap_or(0);
         hash & mask == self.bits
     }
 
@@ -74,7 +84,11 @@ impl fmt::Display for SliceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("s")?;
         for bit in 0..self.depth {
-            f.write_str(if self.bits >> (MAX_DEPTH - 1 - bit) & 1 == 1 { "1" } else { "0" })?;
+            f.write_str(if self.bits >> (MAX_DEPTH - 1 - bit) & 1 == 1 {
+                "1"
+            } else {
+                "0"
+            })?;
         }
         Ok(())
     }
@@ -101,34 +115,55 @@ pub struct Slice {
 
 /// The slices of a group. At least one, so that even an empty group can be told from one that has not arrived.
 pub fn slices(id: &GroupId, group: &Group) -> BTreeMap<SliceId, Slice> {
-    let mut hashed: Vec<(u32, &Member)> = group.members.iter().map(|(uid, member)| (hash(uid), member)).collect();
+    let mut hashed: Vec<(u32, &Member)> = group
+        .members
+        .iter()
+        .map(|(uid, member)| (hash(uid), member))
+        .collect();
     hashed.sort_unstable();
     let description = group.spec.to_string();
     let mut slices = BTreeMap::new();
     let mut open = vec![SliceId::WHOLE];
     while let Some(slice) = open.pop() {
         let start = hashed.partition_point(|(hash, _)| *hash < slice.bits);
-        let members: Vec<&Member> =
-            hashed.iter().skip(start).take_while(|(hash, _)| slice.holds(*hash)).map(|(_, member)| *member).collect();
+        let members: Vec<&Member> = hashed
+            .iter()
+            .skip(start)
+            .take_while(|(hash, _)| slice.holds(*hash))
+            .map(|(_, member)| *member)
+            .collect();
         if members.len() > SLICE_CAPACITY && slice.depth < MAX_DEPTH {
             open.extend(slice.halves());
             continue;
         }
         let mut members: Vec<Member> = members.into_iter().cloned().collect();
         members.sort_unstable();
-        slices.insert(slice, Slice { group: id.clone(), id: slice, description: description.clone(), members });
+        slices.insert(
+            slice,
+            Slice {
+                group: id.clone(),
+                id: slice,
+                description: description.clone(),
+                members,
+            },
+        );
     }
     slices
 }
 
 fn hash(uid: &PodUid) -> u32 {
     let digest = Sha256::digest(uid.as_str().as_bytes());
-    digest.iter().take(4).fold(0, |hash, byte| hash << 8 | u32::from(*byte))
+    digest
+        .iter()
+        .take(4)
+        .fold(0, |hash, byte| hash << 8 | u32::from(*byte))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{PodKey, Selector};
+    use crate::rules::{GroupSpec, Scope};
 
     #[test]
     fn a_slice_identifier_reads_back_as_it_was_written() {
@@ -138,5 +173,52 @@ mod tests {
         for text in ["", "0", "s2", "s+1", "s011111111111111111111111111111111"] {
             assert!(SliceId::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_member_that_comes_changes_one_slice_or_splits_one() {
+        let spec = GroupSpec {
+            scope: Scope::Cluster(Selector::everything()),
+            pods: Selector::everything(),
+            port: None,
+            within: None,
+        };
+        let id = spec.id();
+        let mut group = Group {
+            spec,
+            members: BTreeMap::new(),
+        };
+        let mut before = slices(&id, &group);
+        assert_eq!(
+            before.keys().copied().collect::<Vec<_>>(),
+            [SliceId::WHOLE],
+            "an empty group has one empty slice"
+        );
+        for number in 0..2_000 {
+            let pod = PodKey::new("shop", format!("web-{number}"));
+            let member = Member {
+                pod,
+                addresses: ["10.0.0.1".parse().unwrap()].into(),
+                ports: [].into(),
+            };
+            group.members.insert(format!("uid-{number}").into(), member);
+            let after = slices(&id, &group);
+            let written = after
+                .iter()
+                .filter(|(slice, content)| before.get(slice) != Some(content))
+                .count();
+            let deleted = before.keys().filter(|slice| !after.contains_key(slice)).count();
+            assert!(
+                (written, deleted) == (1, 0) || (written, deleted) == (2, 1),
+                "wrote {written}, deleted {deleted}"
+            );
+            assert!(after.values().all(|slice| slice.members.len() <= SLICE_CAPACITY));
+            assert_eq!(
+                after.values().map(|slice| slice.members.len()).sum::<usize>(),
+                group.members.len()
+            );
+            before = after;
+        }
+        assert!(before.len() > 16, "{} slices", before.len());
     }
 }

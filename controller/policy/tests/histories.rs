@@ -1,0 +1,171 @@
+//! Whatever the history, the compiler publishes what it would publish from scratch, and this means what the API
+//! documentation says.
+
+use std::collections::BTreeMap;
+
+use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::compile::{Changes, Compiler, Published, compile};
+use palisade_policy::evaluate::evaluate;
+use palisade_policy::judge::judge;
+use palisade_policy::model::Packet;
+use palisade_policy::rules::{GroupId, Slice, SliceId};
+use palisade_policy::testing::strategies::{history, packet};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The number of cases for one test: `PALISADE_CASES` for more than the default.
+fn config(default: u32) -> ProptestConfig {
+    let cases = std::env::var("PALISADE_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(default);
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// What a reader of the published objects has after following all changes.
+#[derive(Default)]
+struct Follower {
+    published: Published,
+    slices: BTreeMap<(GroupId, SliceId), Slice>,
+}
+
+impl Follower {
+    fn follow(&mut self, changes: Changes) {
+        for (id, slice) in changes.slices {
+            match slice {
+                Some(slice) => assert_ne!(
+                    self.slices.insert(id, slice.clone()).as_ref(),
+                    Some(&slice),
+                    "an idle write"
+                ),
+                None => assert!(self.slices.remove(&id).is_some(), "deletes what is not there"),
+            }
+        }
+        for (name, rules) in changes.nodes {
+            match rules {
+                Some(rules) => {
+                    let old = self.published.nodes.insert(name, rules.clone());
+                    assert_ne!(old.as_ref(), Some(&rules), "an idle write");
+                }
+                None => assert!(
+                    self.published.nodes.remove(&name).is_some(),
+                    "deletes what is not there"
+                ),
+            }
+        }
+    }
+
+    /// Compares with what the whole state compiles to.
+    fn assert_is(&self, scratch: &Published) {
+        assert_eq!(self.published.nodes, scratch.nodes);
+        let slices = scratch.groups.iter().flat_map(|(id, group)| {
+            palisade_policy::rules::slices(id, group)
+                .into_iter()
+                .map(|(slice, content)| ((id.clone(), slice), content))
+        });
+        assert_eq!(self.slices, slices.collect());
+        for rules in scratch.nodes.values() {
+            for (group, slices) in &rules.groups {
+                let missing = slices
+                    .iter()
+                    .find(|slice| !self.slices.contains_key(&(group.clone(), **slice)));
+                assert_eq!(missing, None, "a reference that leads nowhere");
+            }
+        }
+    }
+}
+
+fn assert_oracle_agrees(state: &ClusterState, published: &Published, packets: &[Packet]) {
+    for packet in packets {
+        let expected = evaluate(state, packet);
+        assert_eq!(
+            judge(published, packet, state.nodes()),
+            expected.verdict,
+            "{expected}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(config(400))]
+
+    #[test]
+    fn after_every_event_the_changes_add_up_to_a_compile_from_scratch(events in history(40)) {
+        let (mut compiler, mut follower) = (Compiler::default(), Follower::default());
+        for event in events {
+            compiler.apply(event);
+            follower.follow(compiler.flush());
+            let scratch = compile(compiler.state());
+            prop_assert_eq!(&compiler.published(), &scratch);
+            follower.assert_is(&scratch);
+            prop_assert!(compiler.flush().is_empty(), "a second flush has nothing to do");
+        }
+    }
+
+    #[test]
+    fn events_may_be_squashed_into_any_number_of_flushes(events in history(80), cuts in vec(any::<bool>(), 80)) {
+        let (mut compiler, mut follower) = (Compiler::default(), Follower::default());
+        for (event, cut) in events.into_iter().zip(cuts) {
+            compiler.apply(event);
+            if cut {
+                follower.follow(compiler.flush());
+            }
+        }
+        follower.follow(compiler.flush());
+        follower.assert_is(&compile(compiler.state()));
+    }
+
+    #[test]
+    fn the_order_of_the_events_of_different_objects_does_not_matter(events in history(40)) {
+        let state = ClusterState::from_events(events);
+        let applied = |reversed: bool| {
+            let mut events: Vec<Event> = state.pods().values().cloned().map(Event::PodApplied).collect();
+            events.extend(state.namespaces().values().cloned().map(Event::NamespaceApplied));
+            events.extend(state.policies().values().cloned().map(Event::PolicyApplied));
+            events.extend(state.nodes().values().cloned().map(Event::NodeApplied));
+            if reversed {
+                events.reverse();
+            }
+            let mut compiler = Compiler::default();
+            for event in events {
+                compiler.apply(event);
+                compiler.flush();
+            }
+            compiler.published()
+        };
+        let forward = applied(false);
+        prop_assert_eq!(&forward, &applied(true));
+        prop_assert_eq!(&forward, &compile(&state));
+    }
+
+    #[test]
+    fn what_is_removed_leaves_nothing_behind(before in history(30), after in history(30)) {
+        let mut compiler = Compiler::default();
+        let mut follower = Follower::default();
+        for event in before.iter().chain(&after).cloned() {
+            compiler.apply(event);
+        }
+        follower.follow(compiler.flush());
+        let state = compiler.state().clone();
+        let gone = state.pods().keys().cloned().map(Event::PodDeleted)
+            .chain(state.policies().keys().cloned().map(Event::PolicyDeleted))
+            .chain(state.namespaces().keys().cloned().map(Event::NamespaceDeleted))
+            .chain(state.nodes().keys().cloned().map(Event::NodeDeleted));
+        for event in gone {
+            compiler.apply(event);
+            follower.follow(compiler.flush());
+        }
+        prop_assert_eq!(&compiler.published(), &Published::default());
+        follower.assert_is(&Published::default());
+    }
+
+    #[test]
+    fn the_published_rules_mean_what_the_documentation_says(events in history(120), packets in vec(packet(), 200)) {
+        let state = ClusterState::from_events(events);
+        assert_oracle_agrees(&state, &compile(&state), &packets);
+    }
+}

@@ -1,0 +1,293 @@
+//! The inet table's base chain: what needs no policy, who is dispatched to which profile, what is closed.
+
+use palisade_policy::model::Direction;
+use palisade_policy::rules::NodeRules;
+
+use super::family::{Family, neighbour_discovery};
+use super::{Facts, Settings, Subject, name, networks};
+use crate::nft::model::{
+    Chain, Comment, Element, Field, Hook, Interface, InvalidName, KeyType, MapEntry, Match, Name, Part, Rule,
+    Ruleset, Set, Table, TableKey, Verdict, VerdictMap,
+};
+
+/// Before the filter chains of others, whose accept would not be final but whose work would be wasted.
+const PRIORITY: i32 = -5;
+
+/// The chain where a packet goes once its source may send it.
+pub(super) fn to_pods() -> Result<Name, InvalidName> {
+    Name::new("to_pods")
+}
+
+pub(super) fn plan(
+    ruleset: &mut Ruleset,
+    rules: &NodeRules,
+    subjects: &[Subject<'_>],
+    facts: &Facts,
+    settings: &Settings,
+) -> Result<(), InvalidName> {
+    let table = ruleset.tables.entry(TableKey::Inet).or_default();
+    table.comment = Some(Comment::fit(
+        "NetworkPolicy, kept by palisade-enforcer: edits are undone",
+    ));
+    let interfaces = Interfaces::new(subjects, facts)?;
+    let mut chains = Chains::default();
+    chains
+        .early
+        .push(Rule::new([Match::CtEstablishedOrRelated], Verdict::Accept).counted());
+    chains
+        .early
+        .extend(neighbour_discovery().map(|discovery| Rule::new([discovery], Verdict::Accept)));
+    for family in Family::both() {
+        if subjects.iter().any(|subject| subject.place.bridge.is_some()) {
+            chains.close_link_local(&interfaces, &family);
+        }
+        chains.dispatch(table, rules, subjects, &family)?;
+        chains.close_networks(rules, &family);
+    }
+    chains.close_interfaces(&interfaces, settings);
+    interfaces.add_to(table);
+    chains.add_to(table)
+}
+
+/// The interfaces through which the forward hook sees pods.
+struct Interfaces {
+    private: Name,
+    private_set: Set,
+    shared: Name,
+    shared_set: Set,
+}
+
+impl Interfaces {
+    fn new(subjects: &[Subject<'_>], facts: &Facts) -> Result<Self, InvalidName> {
+        let is_shared = |interface: &&Interface| {
+            facts
+                .uplinks
+                .get(*interface)
+                .is_some_and(|uplinks| !uplinks.is_empty())
+        };
+        let interfaces = || {
+            subjects
+                .iter()
+                .map(|subject| subject.place.forwarding_interface())
+        };
+        let set = |interfaces: &mut dyn Iterator<Item = &Interface>, comment| Set {
+            elements: interfaces
+                .map(|interface| Element::new(&[Part::interface(interface)]))
+                .collect(),
+            comment: Some(Comment::fit(comment)),
+            ..Set::hash([KeyType::InterfaceName])
+        };
+        Ok(Self {
+            private: Name::new("pod_interfaces")?,
+            private_set: set(
+                &mut interfaces().filter(|interface| !is_shared(interface)),
+                "interfaces that lead to this node's pods only",
+            ),
+            shared: Name::new("shared_bridges")?,
+            shared_set: set(
+                &mut interfaces().filter(is_shared),
+                "bridges that lead to pods of other nodes too",
+            ),
+        })
+    }
+
+    fn add_to(self, table: &mut Table) {
+        table.sets.insert(self.private, self.private_set);
+        table.sets.insert(self.shared, self.shared_set);
+    }
+}
+
+/// The rules of both chains, by what they do; their order in the chain is that of the fields.
+#[derive(Default)]
+struct Chains {
+    /// What needs no policy.
+    early: Vec<Rule>,
+    /// Known sources.
+    sources: Vec<Rule>,
+    /// Sources that are closed.
+    unknown_sources: Vec<Rule>,
+    /// Known destinations.
+    destinations: Vec<Rule>,
+    /// Destinations that are closed.
+    unknown_destinations: Vec<Rule>,
+}
+
+impl Chains {
+    /// Link-local addresses reach neighbours on a bridge without any policy that could name them. A node's own do
+    /// not pass this hook.
+    fn close_link_local(&mut self, interfaces: &Interfaces, family: &Family) {
+        for bridges in [&interfaces.private, &interfaces.shared] {
+            for link_local in [
+                Match::SourceIn(family.link_local),
+                Match::DestinationIn(family.link_local),
+            ] {
+                let matches = [in_set(vec![Field::OutputInterface], bridges), link_local];
+                self.early.push(closed(
+                    matches,
+                    Comment::fit("link-local addresses are in no policy"),
+                ));
+            }
+        }
+    }
+
+    /// Sends each pod's packets to the chains of its profiles.
+    fn dispatch(
+        &mut self,
+        table: &mut Table,
+        rules: &NodeRules,
+        subjects: &[Subject<'_>],
+        family: &Family,
+    ) -> Result<(), InvalidName> {
+        let mut itself = Set::hash([family.key, family.key]);
+        itself.comment = Some(Comment::fit("a pod reaches itself, also through a Service"));
+        let map = |comment| VerdictMap {
+            comment: Some(Comment::fit(comment)),
+            ..VerdictMap::new([KeyType::InterfaceName, family.key])
+        };
+        let mut egress = map("who sends: by interface and source");
+        let mut ingress = map("who receives: by interface and destination");
+        for subject in subjects {
+            let comment = Some(Comment::fit(subject.pod.key.to_string()));
+            for address in subject
+                .addresses
+                .iter()
+                .copied()
+                .filter(|address| family.has(*address))
+            {
+                itself
+                    .elements
+                    .insert(Element::new(&[Part::address(address), Part::address(address)]));
+                let key = Element::new(&[
+                    Part::interface(subject.place.forwarding_interface()),
+                    Part::address(address),
+                ]);
+                let verdict = judged_by(rules, subject, Direction::Egress, Verdict::Goto(to_pods()?))?;
+                egress.elements.insert(
+                    key.clone(),
+                    MapEntry {
+                        verdict,
+                        comment: comment.clone(),
+                    },
+                );
+                let verdict = judged_by(rules, subject, Direction::Ingress, Verdict::Accept)?;
+                ingress.elements.insert(
+                    key,
+                    MapEntry {
+                        verdict,
+                        comment: comment.clone(),
+                    },
+                );
+            }
+        }
+        let named = |stem: &str| Name::new(format!("{stem}{}", family.digit));
+        let itself_name = named("itself")?;
+        self.early.push(Rule::new(
+            [in_set(vec![family.source, family.destination], &itself_name)],
+            Verdict::Accept,
+        ));
+        table.sets.insert(itself_name, itself);
+        let (egress_name, ingress_name) = (named("egress")?, named("ingress")?);
+        let key = vec![Field::InputInterface, family.source];
+        self.sources.push(Rule::new(
+            [],
+            Verdict::Map {
+                key,
+                map: egress_name.clone(),
+            },
+        ));
+        let key = vec![Field::OutputInterface, family.destination];
+        self.destinations.push(Rule::new(
+            [],
+            Verdict::Map {
+                key,
+                map: ingress_name.clone(),
+            },
+        ));
+        table.maps.insert(egress_name, egress);
+        table.maps.insert(ingress_name, ingress);
+        Ok(())
+    }
+
+    /// Closes the node's pod networks but for the pods that were dispatched.
+    fn close_networks(&mut self, rules: &NodeRules, family: &Family) {
+        for network in networks(rules, family.v4) {
+            let comment = Comment::fit("an address of this node's pods that no known pod has here");
+            self.unknown_sources
+                .push(closed([Match::SourceIn(network)], comment.clone()));
+            self.unknown_destinations
+                .push(closed([Match::DestinationIn(network)], comment));
+        }
+    }
+
+    /// Closes pod interfaces but for the addresses that were dispatched.
+    fn close_interfaces(&mut self, interfaces: &Interfaces, settings: &Settings) {
+        let comment = Comment::fit("a pod interface, but not an address of its pod");
+        let private = |field| in_set(vec![field], &interfaces.private);
+        self.unknown_sources
+            .push(closed([private(Field::InputInterface)], comment.clone()));
+        self.unknown_destinations
+            .push(closed([private(Field::OutputInterface)], comment));
+        for pattern in &settings.pod_interfaces {
+            let comment = Comment::fit("an interface of a pod that is not known yet");
+            self.unknown_sources
+                .push(closed([Match::InputInterface(pattern.clone())], comment.clone()));
+            self.unknown_destinations
+                .push(closed([Match::OutputInterface(pattern.clone())], comment));
+        }
+    }
+
+    fn add_to(self, table: &mut Table) -> Result<(), InvalidName> {
+        let mut rules = self.early;
+        rules.extend(self.sources);
+        rules.extend(self.unknown_sources);
+        rules.push(Rule::new([], Verdict::Goto(to_pods()?)));
+        let hook = Some(Hook::Forward { priority: PRIORITY });
+        let comment = Some(Comment::fit(
+            "what is forwarded; a node and its own pods reach each other by other hooks",
+        ));
+        table
+            .chains
+            .insert(Name::new("forwarded")?, Chain { hook, comment, rules });
+        let mut rules = self.destinations;
+        rules.extend(self.unknown_destinations);
+        let comment = Some(Comment::fit("the source may send; may the destination receive?"));
+        table.chains.insert(
+            to_pods()?,
+            Chain {
+                hook: None,
+                comment,
+                rules,
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Where a pod's packets go: to the chain of its profile, or on if it is not isolated.
+fn judged_by(
+    rules: &NodeRules,
+    subject: &Subject<'_>,
+    direction: Direction,
+    open: Verdict,
+) -> Result<Verdict, InvalidName> {
+    let Some(id) = subject.pod.profile(direction) else {
+        return Ok(open);
+    };
+    // A reference that leads nowhere cannot be decoded from a document; if it ever is here, it denies.
+    rules.profiles.get(id).map_or(Ok(Verdict::Drop), |profile| {
+        name::profile(id, profile).map(Verdict::Goto)
+    })
+}
+
+pub(super) fn in_set(key: Vec<Field>, set: &Name) -> Match {
+    Match::InSet {
+        key,
+        set: set.clone(),
+        negated: false,
+    }
+}
+
+/// A rule that drops and counts.
+pub(super) fn closed(matches: impl IntoIterator<Item = Match>, comment: Comment) -> Rule {
+    Rule::new(matches, Verdict::Drop).counted().commented(comment)
+}

@@ -1,0 +1,167 @@
+//! From a node's rules and what is known of its pods to the ruleset that the kernel should have.
+//!
+//! ```text
+//!   inet palisade                                     netdev palisade, on each pod's interface
+//!   forwarded ── established ─► accept                  ingress ── not the pod's own source ─► drop
+//!      │  from itself to itself ─► accept
+//!      ├─ in interface . source ─► egress map ──┐     bridge palisade, where pods are bridge ports
+//!      │      unknown here ─► drop              │     prerouting, postrouting ── unknown port ─► drop
+//!      │            egress profile ◄────────────┘
+//!      │               allowed │    rest ─► drop
+//!      ▼                       ▼
+//!   to_pods ── out interface . destination ─► ingress map ─► ingress profile ─► accept, rest ─► drop
+//!      │      unknown here ─► drop
+//!      ▼
+//!    accept
+//! ```
+//!
+//! The plan is pure: the same input gives the same ruleset, and what is sent to the kernel is the difference from what
+//! is there. Whether a pod is named by the API, by the node, or by both decides what happens to it: only a pod that
+//! both know is dispatched to its profiles; every other address of the node's pod networks is closed.
+
+mod address;
+mod bridge;
+mod family;
+mod forward;
+mod name;
+mod profile;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use palisade_policy::model::{PodKey, PodUid};
+use palisade_policy::rules::{GroupId, LocalPod, Member, NodeRules, Slice, SliceId};
+
+use crate::nft::model::{Interface, InterfacePattern, InvalidName, Ruleset};
+
+/// What the node knows of its own network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Where each pod is attached.
+    pub places: BTreeMap<PodUid, Place>,
+    /// The bridges that pods are attached to, with the ports that lead elsewhere than to a pod (a VXLAN device, a
+    /// network card). A bridge without any belongs to this node's pods alone.
+    pub uplinks: BTreeMap<Interface, BTreeSet<Interface>>,
+}
+
+/// Where a pod is attached, and the addresses that its network gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The node's end of the pod's veth.
+    pub interface: Interface,
+    /// The bridge that this end is a port of; `None` where it is routed.
+    pub bridge: Option<Interface>,
+    /// The pod's addresses.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl Place {
+    /// The interface that the forward hook sees the pod's packets come from and go to.
+    fn forwarding_interface(&self) -> &Interface {
+        self.bridge.as_ref().unwrap_or(&self.interface)
+    }
+}
+
+/// What whoever runs the enforcer says about the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Interfaces that belong to pods whether or not the pod is known: closed until it is. For networks that give
+    /// a node no pod network of its own.
+    pub pod_interfaces: Vec<InterfacePattern>,
+}
+
+/// The ruleset, and what could not be enforced pod by pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What the kernel should have.
+    pub ruleset: Ruleset,
+    /// Pods that the API names and the node does not know yet: closed until it does.
+    pub unplaced: Vec<PodKey>,
+}
+
+/// A pod that both the API and the node know.
+struct Subject<'a> {
+    pod: &'a LocalPod,
+    place: &'a Place,
+    /// Those of the place's addresses that are the pod's.
+    addresses: BTreeSet<IpAddr>,
+}
+
+/// A group's members, slices joined.
+type Members<'a> = BTreeMap<&'a GroupId, Vec<&'a Member>>;
+
+/// Plans the ruleset of a node. `slices` holds every slice that `rules` refers to.
+pub fn plan(
+    rules: &NodeRules,
+    slices: &BTreeMap<(GroupId, SliceId), Slice>,
+    facts: &Facts,
+    settings: &Settings,
+) -> Result<Plan, InvalidName> {
+    let subjects = subjects(rules, facts);
+    let unplaced = rules
+        .pods
+        .iter()
+        .filter(|(uid, _)| !facts.places.contains_key(uid))
+        .map(|(_, pod)| pod.key.clone());
+    let members = members(rules, slices);
+    let mut ruleset = Ruleset::default();
+    forward::plan(&mut ruleset, rules, &subjects, facts, settings)?;
+    for (id, profile) in &rules.profiles {
+        profile::plan(&mut ruleset, id, profile, rules, &members)?;
+    }
+    profile::plan_large_groups(&mut ruleset, rules, &members)?;
+    source::plan(&mut ruleset, &subjects)?;
+    bridge::plan(&mut ruleset, &subjects, facts, settings)?;
+    Ok(Plan {
+        ruleset,
+        unplaced: unplaced.collect(),
+    })
+}
+
+/// The pods that can be dispatched. An address that two of them claim, as while one takes over from the other, goes to
+/// the one that the API gives it to; where the API does not say yet, to neither.
+fn subjects<'a>(rules: &'a NodeRules, facts: &'a Facts) -> Vec<Subject<'a>> {
+    let placed = || {
+        rules
+            .pods
+            .iter()
+            .filter_map(|(uid, pod)| Some((pod, facts.places.get(uid)?)))
+    };
+    let mut claims: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    for address in placed().flat_map(|(_, place)| &place.addresses) {
+        *claims.entry(*address).or_default() += 1;
+    }
+    placed()
+        .map(|(pod, place)| {
+            let own =
+                |address: &&IpAddr| claims.get(*address) == Some(&1) || pod.addresses.contains(*address);
+            Subject {
+                pod,
+                place,
+                addresses: place.addresses.iter().filter(own).copied().collect(),
+            }
+        })
+        .collect()
+}
+
+fn members<'a>(rules: &'a NodeRules, slices: &'a BTreeMap<(GroupId, SliceId), Slice>) -> Members<'a> {
+    rules
+        .groups
+        .iter()
+        .map(|(id, parts)| {
+            let slices = parts.iter().filter_map(|part| slices.get(&(id.clone(), *part)));
+            (id, slices.flat_map(|slice| &slice.members).collect())
+        })
+        .collect()
+}
+
+/// The node's pod networks of one family.
+fn networks(rules: &NodeRules, v4: bool) -> impl Iterator<Item = IpNet> {
+    rules
+        .pod_networks
+        .iter()
+        .copied()
+        .filter(move |network| network.addr().is_ipv4() == v4)
+}

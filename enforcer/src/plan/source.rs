@@ -1,0 +1,111 @@
+//! The netdev table: a pod sends from its own addresses only.
+//!
+//! A packet is checked where it enters the node, before anything has looked at it. A pod that sends from another's
+//! address would otherwise be judged by that pod's policies. ARP is checked as well: on a bridge a pod that answers for
+//! another's address would get its packets.
+
+use std::net::Ipv6Addr;
+
+use ipnet::{IpNet, Ipv6Net};
+
+use super::Subject;
+use super::family::{Family, neighbour_discovery};
+use super::forward::closed;
+use crate::nft::model::{
+    Chain, Comment, Element, Field, Hook, InvalidName, KeyType, Match, Name, Part, Rule, Ruleset, Set,
+    TableKey, Verdict,
+};
+
+/// Before everything else at this hook.
+const PRIORITY: i32 = -500;
+
+pub(super) fn plan(ruleset: &mut Ruleset, subjects: &[Subject<'_>]) -> Result<(), InvalidName> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let table = ruleset.tables.entry(TableKey::Netdev).or_default();
+    table.comment = Some(Comment::fit(
+        "pods send from their own addresses, kept by palisade-enforcer",
+    ));
+    let own_source = Name::new("own_source")?;
+    let mut check = Vec::new();
+    for family in Family::both() {
+        let name = Name::new(format!("sources{}", family.digit))?;
+        let mut set = Set::hash([KeyType::InterfaceName, family.key]);
+        set.comment = Some(Comment::fit("the addresses of the pod behind each interface"));
+        for subject in subjects {
+            for address in subject
+                .addresses
+                .iter()
+                .copied()
+                .filter(|address| family.has(*address))
+            {
+                set.elements.insert(Element::new(&[
+                    Part::interface(&subject.place.interface),
+                    Part::address(address),
+                ]));
+            }
+        }
+        if !family.v4 {
+            check.push(Rule::new([Match::SourceIn(family.link_local)], Verdict::Accept));
+            let unspecified: IpNet = Ipv6Net::from(Ipv6Addr::UNSPECIFIED).into();
+            for discovery in neighbour_discovery() {
+                check.push(Rule::new(
+                    [Match::SourceIn(unspecified), discovery],
+                    Verdict::Accept,
+                ));
+            }
+        }
+        let foreign = |field| Match::InSet {
+            key: vec![Field::InputInterface, field],
+            set: name.clone(),
+            negated: true,
+        };
+        check.push(closed(
+            [foreign(family.source)],
+            Comment::fit("not the pod's own source address"),
+        ));
+        if family.v4 {
+            check.push(closed(
+                [foreign(Field::ArpSenderV4)],
+                Comment::fit("ARP for another's address"),
+            ));
+        }
+        table.sets.insert(name, set);
+    }
+    let comment = Some(Comment::fit("every packet that a pod sends"));
+    table.chains.insert(
+        own_source.clone(),
+        Chain {
+            hook: None,
+            comment,
+            rules: check,
+        },
+    );
+    for subject in subjects {
+        let device = &subject.place.interface;
+        let chain = Chain {
+            hook: Some(Hook::Ingress {
+                device: device.clone(),
+                priority: PRIORITY,
+            }),
+            comment: Some(Comment::fit(subject.pod.key.to_string())),
+            rules: vec![Rule::new([], Verdict::Jump(own_source.clone()))],
+        };
+        table.chains.insert(chain_name(device.as_str())?, chain);
+    }
+    Ok(())
+}
+
+/// A chain name for an interface, whose own name may hold characters that a chain's may not: those are written as
+/// their number, so that two interfaces never share a chain.
+fn chain_name(interface: &str) -> Result<Name, InvalidName> {
+    let escaped: String = interface
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'0'..=b'9' => char::from(byte).to_string(),
+            other => format!("_{other:02x}"),
+        })
+        .collect();
+    Name::new(format!("from_{escaped}"))
+}

@@ -1,1 +1,44 @@
-//! The custom resources.
+//! The custom resources that carry compiled rules from the controller to the enforcers.
+//!
+//! ```text
+//!   palisade_policy::rules ──publish──► NodeRuleSet, AddressGroup ──accept──► palisade_policy::rules
+//!        (controller)                    (API server, or files)                   (enforcer)
+//! ```
+//!
+//! A document mirrors the core's types without loss; what it says is covered by a hash, so that one that was cut,
+//! edited or pruned on its way is refused rather than enforced in part. Publishing never fails, accepting checks
+//! everything ([`DocumentError`]).
+//!
+//! Order, wherever documents are kept: slices before the rule sets that name them; deletion in reverse. [`files`]
+//! keeps it for directories.
+
+mod accept;
+pub mod address_group;
+mod error;
+pub mod files;
+mod hash;
+pub mod node_rule_set;
+mod publish;
+mod schema;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+pub use address_group::AddressGroup;
+pub use error::{DocumentError, Problem};
+pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
+
+/// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
+pub const GROUP_LABEL: &str = "palisade.dev/group";
+
+/// The label of an [`AddressGroup`] by which an enforcer subscribes: the namespace that all its pods are in, or
+/// [`SCOPE_CLUSTER`]. (A namespace may have that name too; its subscribers then see a little more than they need.)
+pub const SCOPE_LABEL: &str = "palisade.dev/scope";
+
+/// The value of [`SCOPE_LABEL`] for groups over several namespaces.
+pub const SCOPE_CLUSTER: &str = "cluster";
+
+/// The definitions of both resources, as `palisade crds` prints them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![AddressGroup::crd(), NodeRuleSet::crd()]
+}

@@ -1,1 +1,9 @@
-//! The test bed.
+//! Nodes and pods as network namespaces, one case table, real packets.
+//!
+//! [`bed`] makes the network, [`probe`] asks it, [`cases`] says what must be answered, and [`stage`] runs the product in
+//! between.
+
+pub mod bed;
+pub mod cases;
+pub mod probe;
+pub mod stage;

@@ -9,22 +9,10 @@ use palisade_policy::evaluate::evaluate;
 use palisade_policy::judge::judge;
 use palisade_policy::model::Packet;
 use palisade_policy::rules::{GroupId, Slice, SliceId};
+use palisade_policy::testing::config;
 use palisade_policy::testing::strategies::{history, packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-/// The number of cases for one test: `PALISADE_CASES` for more than the default.
-fn config(default: u32) -> ProptestConfig {
-    let cases = std::env::var("PALISADE_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(default);
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
 
 /// What a reader of the published objects has after following all changes.
 #[derive(Default)]

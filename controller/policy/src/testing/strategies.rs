@@ -65,33 +65,42 @@ pub fn selector() -> impl Strategy<Value = Selector> {
 
 /// A block around pods, nodes or the whole family, with excepts that cut into it.
 pub fn ip_block() -> impl Strategy<Value = IpBlock> {
-    let base = prop_oneof![
-        3 => any::<u8>().prop_flat_map(|number| select(pod_addresses(number).to_vec())),
-        1 => select(&NODES[..]).prop_flat_map(|node| select(node_addresses(node).to_vec())),
-    ];
-    (base, 0_u8..=40, vec((any::<u8>(), 0_u8..=12), 0..3)).prop_filter_map(
+    ip_block_around(known_addresses())
+}
+
+/// The addresses of all pods and nodes that these strategies make.
+fn known_addresses() -> Vec<IpAddr> {
+    (0..28)
+        .flat_map(pod_addresses)
+        .chain(NODES.into_iter().flat_map(node_addresses))
+        .collect()
+}
+
+/// A block around one of `addresses`, with excepts around others.
+pub fn ip_block_around(addresses: Vec<IpAddr>) -> impl Strategy<Value = IpBlock> {
+    let except = (select(addresses.clone()), 0_u8..=12);
+    (select(addresses), 0_u8..=40, vec(except, 0..4)).prop_filter_map(
         "a block",
         |(address, width, excepts)| {
-            let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
-            let cidr = IpNet::new(address, longest.saturating_sub(width)).ok()?.trunc();
-            let inside = excepts.into_iter().filter_map(|(number, width)| {
-                let [v4, v6] = pod_addresses(number);
-                let address = if address.is_ipv4() { v4 } else { v6 };
-                IpNet::new(address, longest - width)
-                    .ok()
-                    .filter(|except| cidr.contains(except))
-            });
-            IpBlock::new(cidr, inside.collect::<Vec<_>>()).ok()
+            let around = |address: IpAddr, width| {
+                let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
+                IpNet::new(address, longest.saturating_sub(width)).ok()
+            };
+            let cidr = around(address, width)?.trunc();
+            let excepts = excepts
+                .into_iter()
+                .filter_map(|(address, width)| around(address, width));
+            IpBlock::new(cidr, excepts.filter(|except| cidr.contains(except))).ok()
         },
     )
 }
 
-fn peer() -> impl Strategy<Value = Peer> {
+fn peer(addresses: Vec<IpAddr>) -> impl Strategy<Value = Peer> {
     let scope = option::of(selector())
         .prop_map(|selector| selector.map_or(NamespaceScope::Own, NamespaceScope::Matching));
     prop_oneof![
         3 => (scope, selector()).prop_map(|(namespaces, pods)| Peer::Pods(PodPeer { namespaces, pods })),
-        2 => ip_block().prop_map(Peer::Block),
+        2 => ip_block_around(addresses).prop_map(Peer::Block),
     ]
 }
 
@@ -112,15 +121,20 @@ fn policy_port() -> impl Strategy<Value = PolicyPort> {
 }
 
 /// A rule. One with peers or ports of which none is left is possible and allows nothing.
-pub fn rule() -> impl Strategy<Value = Rule> {
-    let peers = prop_oneof![1 => Just(Peers::All), 4 => vec(peer(), 0..4).prop_map(Peers::AnyOf)];
+fn rule(addresses: Vec<IpAddr>) -> impl Strategy<Value = Rule> {
+    let peers = prop_oneof![1 => Just(Peers::All), 4 => vec(peer(addresses), 0..4).prop_map(Peers::AnyOf)];
     let ports = prop_oneof![1 => Just(Ports::All), 2 => vec(policy_port(), 0..4).prop_map(Ports::AnyOf)];
     (peers, ports).prop_map(|(peers, ports)| Rule { peers, ports })
 }
 
 /// A policy under one of a few names.
 pub fn policy() -> impl Strategy<Value = Policy> {
-    let rules = || option::weighted(0.6, vec(rule(), 0..3));
+    policy_around(known_addresses())
+}
+
+/// A policy under one of a few names, whose blocks are around `addresses`.
+pub fn policy_around(addresses: Vec<IpAddr>) -> impl Strategy<Value = Policy> {
+    let rules = || option::weighted(0.6, vec(rule(addresses.clone()), 0..3));
     (select(&NAMESPACES[..]), 0..4, selector(), rules(), rules()).prop_map(
         |(namespace, name, subject, ingress, egress)| Policy {
             key: PolicyKey::new(namespace, format!("policy-{name}")),

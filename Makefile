@@ -1,0 +1,52 @@
+# The one place for every command. `make help` lists them.
+
+CARGO ?= cargo
+SECONDS ?= 60
+# Debian packages, each with a program that tells whether it is there.
+PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps
+
+.DEFAULT_GOAL := help
+.PHONY: help build check test demo fuzz manifests deps clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build both programs (target/release/palisade, target/release/palisade-enforcer)
+	$(CARGO) build --locked --release --package palisade-controller --package palisade-enforcer
+
+check: ## formatting, lints, documentation, generated files, purity of the core
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+	$(CARGO) test --locked --quiet --package palisade-controller --test manifests
+	$(CARGO) test --locked --quiet --package palisade-tests --test architecture
+
+test: deps ## every test; needs root for network namespaces
+	$(CARGO) test --locked --workspace --no-fail-fast
+
+demo: deps ## watch real packets obey real policies; needs root
+	$(CARGO) build --locked --package palisade-enforcer --bin palisade-enforcer
+	$(CARGO) run --locked --quiet --package palisade-tests --bin palisade-demo
+
+fuzz: deps ## property tests with new seeds for SECONDS=60; prints the seed that replays a failure
+	@end=$$(( $$(date +%s) + $(SECONDS) )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+	  seed=$$(od -An -N8 -tu8 /dev/urandom | tr -d ' '); \
+	  echo "PALISADE_SEED=$$seed PALISADE_EFFORT=4"; \
+	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-policy --test histories || exit 1; \
+	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-enforcer --test plan || exit 1; \
+	  PALISADE_SEED=$$seed $(CARGO) test --locked --quiet --package palisade-tests --test packets random || exit 1; \
+	done
+
+manifests: ## write the generated files under config/
+	$(CARGO) run --locked --quiet --package palisade-controller --bin palisade -- crds -o config/crd
+
+deps: ## install the Debian packages that tests and demo need, if they are missing
+	@missing=$$(for entry in $(PACKAGES); do command -v $${entry#*:} >/dev/null || echo $${entry%%:*}; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing Debian packages:" $$missing; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+clean: ## remove what was built
+	$(CARGO) clean

@@ -1,0 +1,102 @@
+//! From paths to texts.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::Problem;
+
+/// The largest file that is read. A cluster's pods with everything in them come to a few hundred megabytes.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// The extensions of the files in a directory that are manifests.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Where manifests come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file of any name, or a directory: all manifests in it and below it.
+    Path(PathBuf),
+    /// The standard input.
+    Stdin,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("<stdin>"),
+        }
+    }
+}
+
+/// A file's content.
+pub(super) struct Text {
+    pub(super) file: String,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// All texts, those of a directory in the order of their names.
+pub(super) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec<Problem>) -> Vec<Text> {
+    let mut texts = Vec::new();
+    for source in sources {
+        match source {
+            Source::Stdin => texts.extend(text(source.to_string(), Ok(&mut *stdin), problems)),
+            Source::Path(path) => {
+                for file in files(path, problems) {
+                    texts.extend(text(file.display().to_string(), File::open(&file), problems));
+                }
+            }
+        }
+    }
+    texts
+}
+
+fn text(file: String, opened: io::Result<impl Read>, problems: &mut Vec<Problem>) -> Option<Text> {
+    let mut bytes = Vec::new();
+    let result = opened.and_then(|reader| reader.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    match result {
+        Ok(length) if length as u64 > MAX_BYTES => {
+            problems.push(Problem::of_file(file, "is larger than 1 GiB"));
+            None
+        }
+        Ok(_) => Some(Text { file, bytes }),
+        Err(error) => {
+            problems.push(Problem::of_file(file, format!("cannot be read: {error}")));
+            None
+        }
+    }
+}
+
+/// A file itself, whatever its name; of a directory the manifests, sorted.
+fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let entries = fs::read_dir(path).and_then(|entries| {
+        let mut paths = entries
+            .map(|entry| entry.map(|entry| entry.path()))
+            .collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    });
+    let entries = entries.unwrap_or_else(|error| {
+        problems.push(Problem::of_file(
+            path.display().to_string(),
+            format!("cannot be listed: {error}"),
+        ));
+        Vec::new()
+    });
+    let wanted = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        // A link to a directory may lead back to where we are.
+        (path.is_dir() && !path.is_symlink())
+            || extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+    };
+    entries
+        .into_iter()
+        .filter(wanted)
+        .flat_map(|path| files(&path, problems))
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! Runs the command in this process, and writes manifests for it to read.
+#![allow(dead_code, reason = "every test file uses a part of this")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+
+use palisade_controller::cli::{self, Exit, Streams};
+use tempfile::TempDir;
+
+/// What a command did.
+pub(crate) struct Run {
+    pub(crate) exit: Exit,
+    pub(crate) output: String,
+    pub(crate) errors: String,
+}
+
+impl Run {
+    pub(crate) fn succeeded(&self) -> bool {
+        self.exit == Exit::Success
+    }
+}
+
+pub(crate) fn palisade(arguments: &[&str]) -> Run {
+    palisade_reading(arguments, &[])
+}
+
+pub(crate) fn palisade_reading(arguments: &[&str], mut input: &[u8]) -> Run {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("palisade")
+        .chain(arguments.iter().copied())
+        .map(OsString::from);
+    let mut streams = Streams {
+        input: &mut input,
+        output: &mut output,
+        errors: &mut errors,
+    };
+    let exit = cli::run(arguments, &mut streams).unwrap();
+    Run {
+        exit,
+        output: String::from_utf8(output).unwrap(),
+        errors: String::from_utf8(errors).unwrap(),
+    }
+}
+
+/// A folder of manifests and a folder for what they compile to.
+pub(crate) struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// `palisade compile -f NAME… -o out MORE…`. In what it says, the folder is `DIR`.
+    pub(crate) fn compile(&self, names: &[&str], more: &[&str]) -> Run {
+        self.compile_reading(names, more, &[])
+    }
+
+    pub(crate) fn compile_reading(&self, names: &[&str], more: &[&str], input: &[u8]) -> Run {
+        let place = |name: &str| {
+            if name == "-" {
+                name.to_owned()
+            } else {
+                self.path(name).to_str().unwrap().to_owned()
+            }
+        };
+        let mut arguments = vec!["compile".to_owned(), "-o".to_owned(), place("out")];
+        arguments.extend(names.iter().flat_map(|name| ["-f".to_owned(), place(name)]));
+        arguments.extend(more.iter().map(|&text| text.to_owned()));
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut run = palisade_reading(&arguments, input);
+        run.errors = run.errors.replace(self.folder.path().to_str().unwrap(), "DIR");
+        run
+    }
+
+    /// The files below `out`, sorted.
+    pub(crate) fn written(&self) -> Vec<String> {
+        let out = self.path("out");
+        let mut files = Vec::new();
+        for folder in ["addressgroups", "noderulesets"] {
+            let entries = fs::read_dir(out.join(folder)).into_iter().flatten();
+            files.extend(
+                entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())),
+            );
+        }
+        files.sort();
+        files
+    }
+}

@@ -1,0 +1,45 @@
+//! A directory of the same documents that the cluster holds: what `palisade compile` writes and an enforcer with
+//! `--rules` reads.
+//!
+//! ```text
+//!   DIR/addressgroups/<group>-<slice>.json
+//!   DIR/noderulesets/<node>.json
+//! ```
+//!
+//! A reader may look at any moment. Each file is replaced as a whole, slices come before the rule sets that name them
+//! and go after, and [`read()`] returns a rule set only together with all of its slices.
+
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use palisade_policy::model::NodeName;
+use palisade_policy::rules::{GroupId, SliceId};
+
+use crate::AddressGroup;
+
+pub use read::{ReadError, RuleSet, read};
+pub use write::{WriteError, Written, write};
+
+/// The folder of the slices.
+pub const GROUPS: &str = "addressgroups";
+
+/// The folder of the rule sets.
+pub const RULE_SETS: &str = "noderulesets";
+
+/// The file of a node's rule set.
+pub fn rule_set_path(directory: &Path, node: &NodeName) -> PathBuf {
+    directory.join(RULE_SETS).join(file_name(node.as_str()))
+}
+
+/// The file of a slice.
+pub fn slice_path(directory: &Path, group: &GroupId, slice: SliceId) -> PathBuf {
+    directory
+        .join(GROUPS)
+        .join(file_name(&AddressGroup::name_of(group, slice)))
+}
+
+fn file_name(object: &str) -> String {
+    format!("{object}.json")
+}

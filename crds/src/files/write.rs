@@ -1,0 +1,193 @@
+//! Brings a directory to what was compiled, touching only the files that change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use palisade_policy::rules::{Group, GroupId, NodeRules, slices};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::{GROUPS, RULE_SETS, rule_set_path, slice_path};
+use crate::{AddressGroup, NodeRuleSet};
+
+/// What a call of [`write()`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Files that are new or were replaced.
+    pub written: usize,
+    /// Files that said the same already.
+    pub unchanged: usize,
+    /// Files that nothing calls for any more.
+    pub deleted: usize,
+}
+
+/// Why a directory could not be brought to what was compiled.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The node's name cannot name a file, nor an object.
+    #[error("{node:?} cannot be the name of a node: it should be a lowercase DNS name")]
+    NodeName {
+        /// The refused name.
+        node: String,
+    },
+    /// The rules of a node refer to a group that was not given.
+    #[error("the rules of node {node} refer to group {group}, which is not among the groups")]
+    MissingGroup {
+        /// The node.
+        node: String,
+        /// The group.
+        group: GroupId,
+    },
+    /// The document could not be put into JSON.
+    #[error("cannot encode {}", path.display())]
+    Encode {
+        /// The file that it was for.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file system refused.
+    #[error("cannot {attempt} {}", path.display())]
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Makes `directory` hold the rule sets of `nodes`, the slices of the groups that they refer to, and no others.
+///
+/// A document that is there already stays untouched, as does its modification time; one that changes gets the next
+/// revision. Names and references are checked before anything is written.
+pub fn write<'a>(
+    directory: &Path,
+    nodes: impl IntoIterator<Item = &'a NodeRules>,
+    groups: &BTreeMap<GroupId, Group>,
+) -> Result<Written, WriteError> {
+    let nodes: Vec<&NodeRules> = nodes.into_iter().collect();
+    let mut used = BTreeMap::new();
+    for rules in &nodes {
+        if !is_dns_name(rules.node.as_str()) {
+            return Err(WriteError::NodeName {
+                node: rules.node.to_string(),
+            });
+        }
+        for id in rules.groups.keys() {
+            let missing = || WriteError::MissingGroup {
+                node: rules.node.to_string(),
+                group: id.clone(),
+            };
+            used.insert(id, groups.get(id).ok_or_else(missing)?);
+        }
+    }
+
+    let mut done = Written::default();
+    let mut current = BTreeSet::new();
+    create(&directory.join(GROUPS))?;
+    create(&directory.join(RULE_SETS))?;
+    for (id, group) in used {
+        for slice in slices(id, group).values() {
+            let path = slice_path(directory, id, slice.id);
+            let document = AddressGroup::publish(slice, &group.spec.scope);
+            let same = existing::<AddressGroup>(&path).is_some_and(|old| old == document);
+            done.count(replace_unless(same, &path, &document)?);
+            current.insert(path);
+        }
+    }
+    for rules in nodes {
+        let path = rule_set_path(directory, &rules.node);
+        let old = existing::<NodeRuleSet>(&path);
+        let revision = old.as_ref().map_or(0, |old| old.spec.revision);
+        let same = old.is_some_and(|old| old == NodeRuleSet::publish(rules, revision));
+        done.count(replace_unless(
+            same,
+            &path,
+            &NodeRuleSet::publish(rules, revision.saturating_add(1)),
+        )?);
+        current.insert(path);
+    }
+    for folder in [RULE_SETS, GROUPS] {
+        done.deleted += delete_others(&directory.join(folder), &current)?;
+    }
+    Ok(done)
+}
+
+impl Written {
+    fn count(&mut self, replaced: bool) {
+        if replaced {
+            self.written += 1;
+        } else {
+            self.unchanged += 1;
+        }
+    }
+}
+
+/// A lowercase DNS subdomain (RFC 1123), which is what the API server takes for the name of a node.
+fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        label.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
+            && label.bytes().next().is_some_and(alphanumeric)
+            && label.bytes().last().is_some_and(alphanumeric)
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+/// The document that is there, if there is one that can be read; any other is replaced.
+fn existing<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Puts the document in the file's place at once, so that a reader sees the old one or the new one whole.
+fn replace_unless(same: bool, path: &Path, document: &impl Serialize) -> Result<bool, WriteError> {
+    if same {
+        return Ok(false);
+    }
+    let mut text = serde_json::to_vec_pretty(document).map_err(|source| WriteError::Encode {
+        path: path.to_owned(),
+        source,
+    })?;
+    text.push(b'\n');
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, text).map_err(failed("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(failed("replace", path))?;
+    Ok(true)
+}
+
+fn create(folder: &Path) -> Result<(), WriteError> {
+    fs::create_dir_all(folder).map_err(failed("create", folder))
+}
+
+/// Deletes the documents of a folder that are not `current`, and what an interrupted write left.
+fn delete_others(folder: &Path, current: &BTreeSet<PathBuf>) -> Result<usize, WriteError> {
+    let mut stale = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
+        let path = entry.map_err(failed("list", folder))?.path();
+        let ours = path
+            .extension()
+            .is_some_and(|extension| extension == "json" || extension == "tmp");
+        if ours && !current.contains(&path) {
+            stale.push(path);
+        }
+    }
+    stale.sort();
+    for path in &stale {
+        fs::remove_file(path).map_err(failed("delete", path))?;
+    }
+    Ok(stale.len())
+}
+
+fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> WriteError {
+    let path = path.to_owned();
+    move |source| WriteError::Io {
+        attempt,
+        path,
+        source,
+    }
+}

@@ -1,0 +1,144 @@
+//! The enforcer's own program on a node of the bed, and what it reports.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use palisade_policy::rules::NodeRules;
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use crate::bed::{ManagedChild, NodeBed, Topology};
+
+/// How often a status file is looked at. The enforcer replaces it, so a look is one small read.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What the enforcer writes about itself after each change.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Status {
+    /// Whether it enforces what it should.
+    pub ready: bool,
+    /// The hash of the applied rule set.
+    pub hash: Option<String>,
+    /// Pods that are dispatched.
+    pub pods: usize,
+    /// Pods that the rules name and the node does not know.
+    #[serde(default)]
+    pub unplaced: Vec<String>,
+    /// What is wrong.
+    #[serde(default)]
+    pub degraded: Vec<serde_json::Value>,
+    /// The ruleset generation after the last change.
+    pub generation: Option<u32>,
+    /// The last change in figures.
+    #[serde(default)]
+    pub applied: serde_json::Value,
+}
+
+/// An enforcer on a node.
+#[derive(Debug)]
+pub struct Enforcer {
+    process: Option<ManagedChild>,
+    status: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Enforcer {
+    /// Starts the enforcer of a node on a directory of rules.
+    pub(super) fn start(node: &NodeBed, topology: Topology, rules: &Path) -> Result<Self> {
+        let status = rules.with_file_name(format!("{}.status.json", node.name()));
+        let mut arguments = vec!["run".to_owned(), "--node".to_owned(), node.name().to_owned()];
+        let mut option = |name: &str, value: &Path| arguments.extend([name.to_owned(), value.display().to_string()]);
+        option("--rules", rules);
+        option("--cni-results", node.cni_results());
+        option("--status", &status);
+        if topology == Topology::Segment {
+            // The node has no pod network of its own: its pods are known by their interfaces.
+            arguments.extend(["--pod-interface".to_owned(), "vethwe*".to_owned()]);
+        }
+        let mut enforcer = Self { process: None, status, arguments };
+        enforcer.restart(node)?;
+        Ok(enforcer)
+    }
+
+    /// Starts the process anew, after [`stop`](Self::stop) or [`kill`](Self::kill).
+    pub fn restart(&mut self, node: &NodeBed) -> Result<()> {
+        let mut command = Command::new(program()?);
+        command.args(&self.arguments).env("RUST_LOG", "info");
+        self.process = Some(node.spawn(command)?);
+        Ok(())
+    }
+
+    /// Asks the process to end and waits until it has.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.end(Signal::TERM).await
+    }
+
+    /// Kills the process, as a node's memory shortage would.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.end(Signal::KILL).await
+    }
+
+    async fn end(&mut self, signal: Signal) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.signal(signal)?;
+            process.ended(Duration::from_secs(10)).await?;
+        }
+        // What a process that is gone said must not be taken for what the next one says.
+        match std::fs::remove_file(&self.status) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing the status"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the process has written to its log.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(ManagedChild::log).unwrap_or_default()
+    }
+
+    /// Its last status; `None` before the first.
+    pub fn status(&self) -> Result<Option<Status>> {
+        match std::fs::read(&self.status) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).context("reading a status"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("reading a status"),
+        }
+    }
+
+    /// Waits until a condition holds of the status.
+    pub async fn until(&mut self, patience: Duration, holds: impl Fn(&Status) -> bool) -> Result<Status> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.status()?;
+            if let Some(status) = status.as_ref().filter(|status| holds(status)) {
+                return Ok(status.clone());
+            }
+            let ended = self.process.as_mut().map(ManagedChild::try_wait).transpose()?.flatten();
+            if let Some(ended) = ended {
+                bail!("the enforcer ended: {ended}\n{}", self.log());
+            }
+            if Instant::now() > deadline {
+                bail!("after {patience:?} the status is {status:?}\n{}", self.log());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until a rule set is applied whole and all its pods are dispatched.
+    pub(super) async fn applied(&mut self, rules: &NodeRules, patience: Duration) -> Result<Status> {
+        let hash = palisade_crds::hash_of(rules)?;
+        self.until(patience, |status| {
+            status.ready && status.hash.as_deref() == Some(&hash) && status.unplaced.is_empty() && status.pods == rules.pods.len()
+        })
+        .await
+    }
+}
+
+/// The program, built beside the running test.
+fn program() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("finding the running program")?;
+    let candidates = test.ancestors().skip(1).take(2).map(|folder| folder.join("palisade-enforcer"));
+    let found = candidates.into_iter().find(|path| path.is_file());
+    found.context("palisade-enforcer is not built: cargo build --workspace")
+}

@@ -1,0 +1,78 @@
+//! The bed's addresses, as cases ask for them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::{Context, Result, bail};
+use ipnet::{Ipv4Net, Ipv6Net};
+use palisade_policy::model::Node;
+
+use crate::bed::{self, Bed, NodeBed, Topology};
+use crate::cases::{AddressPair, Addresses, NODES, NetworkPair, NodePlan, SLOTS, Slot};
+
+/// Where the addresses of services are taken from: ranges that the bed uses for nothing else.
+const SERVICES: NetworkPair = NetworkPair {
+    v4: Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 24),
+    v6: Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x96, 0, 0, 0, 0, 0, 0), 112),
+};
+
+/// The address plan of a bed.
+pub(super) fn addresses(bed: &Bed) -> Result<Addresses> {
+    let mut nodes = std::collections::BTreeMap::new();
+    for (name, node) in NODES.into_iter().zip(bed.nodes()) {
+        nodes.insert(name, node_plan(bed.topology(), node)?);
+    }
+    let slots = bed.slots().map(|slot| pair(&slot.addresses())).collect::<Result<Vec<_>>>()?;
+    let clients = bed.clients().iter().map(|client| pair(&client.addresses())).collect::<Result<Vec<_>>>()?;
+    let [first, second] = clients.as_slice() else { bail!("the bed has {} clients", clients.len()) };
+    let plan = Addresses {
+        nodes,
+        pods: NetworkPair::around(slots).context("the bed has no slots")?,
+        client: [*first, *second],
+        clients: NetworkPair::around([*first, *second]).context("the bed has no clients")?,
+        services: SERVICES,
+    };
+    plan.check()?;
+    Ok(plan)
+}
+
+fn node_plan(topology: Topology, node: &NodeBed) -> Result<NodePlan> {
+    let slots = node.slots().iter().take(SLOTS).map(|slot| pair(&slot.addresses())).collect::<Result<Vec<_>>>()?;
+    let Ok(slots) = slots.try_into() else { bail!("{} has too few slots", node.name()) };
+    let pod_networks = match topology {
+        Topology::Routed | Topology::Bridge => node.pod_networks(),
+        // One network for the pods of all nodes tells a node nothing about its own.
+        Topology::Segment => Vec::new(),
+    };
+    let own = Node { name: node.name().into(), addresses: node.addresses().to_vec(), pod_networks };
+    Ok(NodePlan { node: own, address: pair(node.addresses())?, slots })
+}
+
+/// The first address of each family.
+fn pair(addresses: &[IpAddr]) -> Result<AddressPair> {
+    let v4 = addresses.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = addresses.iter().find_map(|address| match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
+    });
+    Ok(AddressPair { v4: v4.context("no IPv4 address")?, v6: v6.context("no IPv6 address")? })
+}
+
+/// The bed's slot for a case's.
+pub(super) fn slot<'b>(bed: &'b Bed, slot: &Slot) -> Result<&'b bed::Slot> {
+    let position = NODES.iter().position(|name| *name == slot.node.as_str());
+    let position = position.or_else(|| bed.nodes().iter().position(|node| node.name() == slot.node.as_str()));
+    let node = position.and_then(|position| bed.nodes().get(position));
+    node.and_then(|node| node.slots().get(slot.index)).with_context(|| format!("the bed has no slot {slot:?}"))
+}
+
+/// The addresses of the `number`-th service.
+pub(super) fn service(addresses: &Addresses, number: usize) -> Result<[IpAddr; 2]> {
+    let host = u8::try_from(number + 1).context("too many services")?;
+    let NetworkPair { v4, v6 } = addresses.services;
+    let v4 = Ipv4Addr::from_bits(v4.network().to_bits() | u32::from(host));
+    let v6 = Ipv6Addr::from_bits(v6.network().to_bits() | u128::from(host));
+    Ok([v4.into(), v6.into()])
+}

@@ -1,0 +1,145 @@
+//! The shape of the project, where a compiler does not see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What each member of the workspace depends on, tests aside.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    packages
+        .iter()
+        .map(|package| {
+            let dependencies = package["dependencies"].as_array().unwrap().iter();
+            let normal = dependencies.filter(|dependency| dependency["kind"].is_null());
+            let names = normal.map(|dependency| dependency["name"].as_str().unwrap().to_owned());
+            (package["name"].as_str().unwrap().to_owned(), names.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_from_the_shell_to_the_core() {
+    let layers = [
+        ("palisade-policy", vec![]),
+        ("palisade-crds", vec!["palisade-policy"]),
+        ("palisade-controller", vec!["palisade-policy", "palisade-crds"]),
+        ("palisade-enforcer", vec!["palisade-policy", "palisade-crds"]),
+        (
+            "palisade-tests",
+            vec![
+                "palisade-policy",
+                "palisade-crds",
+                "palisade-controller",
+                "palisade-enforcer",
+            ],
+        ),
+    ];
+    let dependencies = dependencies();
+    assert_eq!(
+        dependencies.len(),
+        layers.len(),
+        "a member that this test does not know"
+    );
+    for (member, allowed) in layers {
+        let own = dependencies[member]
+            .iter()
+            .filter(|name| name.starts_with("palisade-"));
+        let own: Vec<&str> = own
+            .map(String::as_str)
+            .filter(|name| !allowed.contains(name))
+            .collect();
+        assert_eq!(own, Vec::<&str>::new(), "{member} must not depend on these");
+    }
+}
+
+#[test]
+fn the_core_is_pure() {
+    let allowed = BTreeSet::from(["ipnet", "proptest", "sha2", "thiserror"].map(str::to_owned));
+    let extra: Vec<String> = dependencies()["palisade-policy"]
+        .difference(&allowed)
+        .cloned()
+        .collect();
+    assert_eq!(extra, Vec::<String>::new(), "the core needs no more than values");
+    let mut files = 0;
+    let mut folders = vec![root().join("controller/policy/src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                // Seeds come from the environment, for tests only.
+                if !path.ends_with("testing") {
+                    folders.push(path);
+                }
+                continue;
+            }
+            files += 1;
+            let text = std::fs::read_to_string(&path).unwrap();
+            for word in [
+                "std::fs",
+                "std::env",
+                "std::time",
+                "std::thread",
+                "std::process",
+                "std::io",
+                "TcpStream",
+                "UdpSocket",
+                "println!",
+            ] {
+                assert!(!text.contains(word), "{} uses {word}", path.display());
+            }
+        }
+    }
+    assert!(files > 15, "found only {files} files of the core");
+}
+
+#[test]
+fn every_member_takes_the_workspace_lints() {
+    for manifest in ["controller", "controller/policy", "crds", "enforcer", "tests"] {
+        let text = std::fs::read_to_string(root().join(manifest).join("Cargo.toml")).unwrap();
+        assert!(text.contains("[lints]\nworkspace = true"), "{manifest}");
+    }
+}
+
+#[test]
+fn the_architecture_page_names_every_folder() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let output = Command::new("git")
+        .args(["ls-files", "*.rs", "*.yaml"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let listing = String::from_utf8(output.stdout).unwrap();
+    let folders: BTreeSet<&Path> = listing
+        .lines()
+        .filter_map(|file| Path::new(file).parent())
+        .collect();
+    assert!(folders.len() > 10, "git lists only {} folders", folders.len());
+    // A folder is named by its last part, in the tree that the page draws.
+    let missing: Vec<_> = folders
+        .into_iter()
+        .filter(|folder| {
+            !page.contains(&format!(
+                "{}/",
+                folder.file_name().unwrap_or_default().to_string_lossy()
+            ))
+        })
+        .collect();
+    assert_eq!(missing, Vec::<&Path>::new());
+}

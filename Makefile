@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SECONDS ?= 60
 # Debian packages, each with a program that tells whether it is there.
-PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps
+PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps nginx-light:nginx
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz manifests deps clean

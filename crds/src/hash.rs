@@ -32,7 +32,7 @@ impl AddressGroupSpec {
 
 /// The first 128 bits of the SHA-256 of a value's compact JSON, which is canonical: fields in the order of their
 /// declaration, maps sorted.
-fn digest(content: &impl Serialize) -> String {
+pub(crate) fn digest(content: &impl Serialize) -> String {
     let mut hasher = Sha256::new();
     // Hashing what was written so far is still a function of the content; and neither a map with keys that are no
     // strings nor a failing writer exists here.

@@ -1,1 +1,11 @@
 //! The node side.
+
+pub mod cli;
+pub mod facts;
+pub mod nft;
+pub mod plan;
+pub mod run;
+pub mod show;
+pub mod source;
+pub mod walk;
+mod watch;

@@ -12,7 +12,7 @@ use palisade_policy::compile::compile;
 use palisade_policy::evaluate::{Reason, evaluate};
 use palisade_policy::model::{NodeName, Packet, Pod, Protocol, Transport, Verdict};
 use palisade_policy::rules::{NodeRules, slices};
-use palisade_policy::testing::builders;
+use palisade_policy::testing::{builders, config};
 use palisade_policy::testing::strategies::{history, packet};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -120,7 +120,7 @@ fn without_networks(events: Vec<Event>) -> ClusterState {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config(150))]
 
     #[test]
     fn the_plan_means_what_the_documentation_says(events in history(150), packets in vec(packet(), 150)) {

@@ -5,5 +5,6 @@
 
 pub mod bed;
 pub mod cases;
+pub mod demo;
 pub mod probe;
 pub mod stage;

@@ -25,9 +25,9 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
         .pod_selector
         .as_ref()
         .map(|object| selector(object, &SPEC.name("podSelector")));
-    let subject = subject
-        .and_then(|subject| keep(subject, &mut defects))
-        .unwrap_or_else(Selector::everything);
+    // Pods that the policy may not be meant for are isolated by it, but never let in.
+    let subject = subject.map_or(Some(Selector::everything()), |subject| keep(subject, &mut defects));
+    let is_known = subject.is_some();
 
     let ingress = spec
         .ingress
@@ -42,40 +42,51 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
         .map(|rule| (rule.to.as_deref(), rule.ports.as_deref()));
     let egress = rules(egress, &SPEC.name("egress"), "to", &mut defects);
 
-    let isolated = isolation(spec, &mut defects);
+    let isolation = isolation(spec, &mut defects);
+    let section = |direction, rules: Vec<Rule>| match (isolation.named.contains(&direction), is_known) {
+        (true, true) => Some(rules),
+        (true, false) => Some(Vec::new()),
+        (false, _) => isolation.unreadable.then(Vec::new),
+    };
     Policy {
         key: PolicyKey::new(namespace, name),
-        subject,
-        ingress: isolated.contains(&Direction::Ingress).then_some(ingress),
-        egress: isolated.contains(&Direction::Egress).then_some(egress),
+        ingress: section(Direction::Ingress, ingress),
+        egress: section(Direction::Egress, egress),
+        subject: subject.unwrap_or_default(),
         defects,
     }
 }
 
-/// The directions that `policyTypes` names. Without any it is Ingress, and Egress where there is an `egress`
+/// What `policyTypes` says.
+struct Isolation {
+    /// The directions that it names: their rules count.
+    named: Vec<Direction>,
+    /// Whether an entry could not be read: it may mean either direction, so both are isolated, but a direction that no
+    /// other entry names allows nothing.
+    unreadable: bool,
+}
+
+/// The directions that a policy isolates. Without `policyTypes` it is Ingress, and Egress where there is an `egress`
 /// section, an empty one too (API documentation of `policyTypes`).
-fn isolation(spec: &NetworkPolicySpec, defects: &mut Vec<Defect>) -> Vec<Direction> {
+fn isolation(spec: &NetworkPolicySpec, defects: &mut Vec<Defect>) -> Isolation {
     let types = spec.policy_types.as_deref().unwrap_or_default();
+    let mut isolation = Isolation { named: Vec::new(), unreadable: false };
     if types.is_empty() {
-        let egress = spec.egress.is_some().then_some(Direction::Egress);
-        return [Some(Direction::Ingress), egress].into_iter().flatten().collect();
+        isolation.named.push(Direction::Ingress);
+        isolation.named.extend(spec.egress.is_some().then_some(Direction::Egress));
     }
-    let mut isolated = Vec::new();
     for (index, text) in types.iter().enumerate() {
         match text.as_str() {
-            "Ingress" => isolated.push(Direction::Ingress),
-            "Egress" => isolated.push(Direction::Egress),
+            "Ingress" => isolation.named.push(Direction::Ingress),
+            "Egress" => isolation.named.push(Direction::Egress),
             other => {
-                let message = format!(
-                    "{} is no policy type: it should be Ingress or Egress",
-                    quoted(other)
-                );
+                let message = format!("{} is no policy type: it should be Ingress or Egress", quoted(other));
                 defects.push(SPEC.name("policyTypes").entry(index).defect(message));
-                isolated.extend([Direction::Ingress, Direction::Egress]);
+                isolation.unreadable = true;
             }
         }
     }
-    isolated
+    isolation
 }
 
 type Entries<'a> = (Option<&'a [NetworkPolicyPeer]>, Option<&'a [NetworkPolicyPort]>);

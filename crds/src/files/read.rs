@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::{rule_set_path, slice_path};
+use crate::hash::digest;
 use crate::{AddressGroup, DocumentError, NodeRuleSet, Problem};
 
 /// A node's rules with every slice that they refer to.
@@ -21,6 +22,8 @@ pub struct RuleSet {
     pub revision: u64,
     /// The hash of the document; the slices have their own.
     pub hash: String,
+    /// One hash over the document and all of its slices: it tells whether anything at all has changed.
+    pub content: String,
     /// The slices that [`NodeRules::groups`] names, no more and no fewer.
     pub slices: BTreeMap<(GroupId, SliceId), Slice>,
 }
@@ -97,12 +100,16 @@ pub fn read(directory: &Path, node: &NodeName) -> Result<RuleSet, ReadError> {
     let rules = rules.map_err(|source| ReadError::Document { path, source })?;
 
     let mut slices = BTreeMap::new();
+    let mut hashes = vec![document.spec.hash.clone()];
     for (group, ids) in &rules.groups {
         for &id in ids {
-            slices.insert((group.clone(), id), slice(directory, group, id)?);
+            let (hash, slice) = slice(directory, group, id)?;
+            hashes.push(hash);
+            slices.insert((group.clone(), id), slice);
         }
     }
     Ok(RuleSet {
+        content: digest(&hashes),
         rules,
         revision: document.spec.revision,
         hash: document.spec.hash,
@@ -110,7 +117,8 @@ pub fn read(directory: &Path, node: &NodeName) -> Result<RuleSet, ReadError> {
     })
 }
 
-fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<Slice, ReadError> {
+/// A slice and its hash.
+fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<(String, Slice), ReadError> {
     let path = slice_path(directory, group, id);
     let Some(document) = document::<AddressGroup>(&path)? else {
         return Err(ReadError::MissingSlice {
@@ -124,7 +132,7 @@ fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<Slice, ReadEr
             &AddressGroup::name_of(&slice.group, slice.id),
             &AddressGroup::name_of(group, id),
         )?;
-        Ok(slice)
+        Ok((document.spec.hash.clone(), slice))
     });
     slice.map_err(|source| ReadError::Document { path, source })
 }

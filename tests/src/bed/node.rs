@@ -29,6 +29,7 @@ pub struct NodeBed {
     space: Space,
     wiring: Wiring,
     addresses: Vec<IpAddr>,
+    host: Host,
     slots: Vec<Slot>,
     made: usize,
     cni_results: PathBuf,
@@ -63,9 +64,11 @@ impl NodeBed {
         }
         let mut addresses = own.to_vec();
         addresses.extend(wiring.prepare_node(&space, number).await?);
+        let host = Host::new(&*name, space.netns().clone(), addresses.clone());
         Ok(Self {
             position,
             name,
+            host,
             space,
             wiring,
             addresses,
@@ -115,7 +118,7 @@ impl NodeBed {
 
     /// The node as an end of probes: its daemons, and pods on the host's network.
     pub fn host(&self) -> Host {
-        Host::new(&*self.name, self.netns().clone(), self.addresses.clone())
+        self.host.clone()
     }
 
     /// Starts a process in the node's namespace, with its output in a file of the bed's directory.
@@ -217,8 +220,11 @@ impl NodeBed {
         self.wiring
             .connect(&self.space, &pod, &interface, number, networks)
             .await?;
+        let name = format!("{}/{serial}", self.name);
+        let addresses = networks.map(|network| network.addr());
         let slot = Slot {
-            name: format!("{}/{serial}", self.name).into(),
+            host: Host::new(&*name, pod.netns().clone(), addresses),
+            name: name.into(),
             node: self.position,
             netns: pod.netns().clone(),
             interface: interface.into(),

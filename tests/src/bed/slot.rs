@@ -23,6 +23,8 @@ pub struct Slot {
     /// Its addresses with the prefix lengths that its interface has.
     pub(super) networks: [IpNet; 2],
     pub(super) mac: [u8; 6],
+    /// One for all clones, so that no two probes leave from the same port.
+    pub(super) host: Host,
 }
 
 impl Slot {
@@ -73,6 +75,6 @@ impl Slot {
 
     /// The slot as an end of probes.
     pub fn host(&self) -> Host {
-        Host::new(&*self.name, self.netns.clone(), self.addresses())
+        self.host.clone()
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use palisade_policy::rules::NodeRules;
+use palisade_crds::files::RuleSet;
 use rustix::process::Signal;
 use serde::Deserialize;
 
@@ -19,8 +19,8 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Status {
     /// Whether it enforces what it should.
     pub ready: bool,
-    /// The hash of the applied rule set.
-    pub hash: Option<String>,
+    /// The hash over the applied rule set and its slices.
+    pub content: Option<String>,
     /// Pods that are dispatched.
     pub pods: usize,
     /// Pods that the rules name and the node does not know.
@@ -49,7 +49,8 @@ impl Enforcer {
     pub(super) fn start(node: &NodeBed, topology: Topology, rules: &Path) -> Result<Self> {
         let status = rules.with_file_name(format!("{}.status.json", node.name()));
         let mut arguments = vec!["run".to_owned(), "--node".to_owned(), node.name().to_owned()];
-        let mut option = |name: &str, value: &Path| arguments.extend([name.to_owned(), value.display().to_string()]);
+        let mut option =
+            |name: &str, value: &Path| arguments.extend([name.to_owned(), value.display().to_string()]);
         option("--rules", rules);
         option("--cni-results", node.cni_results());
         option("--status", &status);
@@ -57,7 +58,11 @@ impl Enforcer {
             // The node has no pod network of its own: its pods are known by their interfaces.
             arguments.extend(["--pod-interface".to_owned(), "vethwe*".to_owned()]);
         }
-        let mut enforcer = Self { process: None, status, arguments };
+        let mut enforcer = Self {
+            process: None,
+            status,
+            arguments,
+        };
         enforcer.restart(node)?;
         Ok(enforcer)
     }
@@ -87,7 +92,9 @@ impl Enforcer {
         }
         // What a process that is gone said must not be taken for what the next one says.
         match std::fs::remove_file(&self.status) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing the status"),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("removing the status")
+            }
             _ => Ok(()),
         }
     }
@@ -100,7 +107,9 @@ impl Enforcer {
     /// Its last status; `None` before the first.
     pub fn status(&self) -> Result<Option<Status>> {
         match std::fs::read(&self.status) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).context("reading a status"),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .context("reading a status"),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("reading a status"),
         }
@@ -114,7 +123,12 @@ impl Enforcer {
             if let Some(status) = status.as_ref().filter(|status| holds(status)) {
                 return Ok(status.clone());
             }
-            let ended = self.process.as_mut().map(ManagedChild::try_wait).transpose()?.flatten();
+            let ended = self
+                .process
+                .as_mut()
+                .map(ManagedChild::try_wait)
+                .transpose()?
+                .flatten();
             if let Some(ended) = ended {
                 bail!("the enforcer ended: {ended}\n{}", self.log());
             }
@@ -125,11 +139,17 @@ impl Enforcer {
         }
     }
 
-    /// Waits until a rule set is applied whole and all its pods are dispatched.
-    pub(super) async fn applied(&mut self, rules: &NodeRules, patience: Duration) -> Result<Status> {
-        let hash = palisade_crds::hash_of(rules)?;
+    /// Waits until a rule set is applied whole and `placed` of its pods are dispatched: those that the node has.
+    pub(super) async fn applied(
+        &mut self,
+        wanted: &RuleSet,
+        placed: usize,
+        patience: Duration,
+    ) -> Result<Status> {
         self.until(patience, |status| {
-            status.ready && status.hash.as_deref() == Some(&hash) && status.unplaced.is_empty() && status.pods == rules.pods.len()
+            let same = status.content.as_deref() == Some(&wanted.content);
+            let all = status.pods == placed && status.unplaced.len() + placed == wanted.rules.pods.len();
+            status.ready && same && all
         })
         .await
     }
@@ -138,7 +158,11 @@ impl Enforcer {
 /// The program, built beside the running test.
 fn program() -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding the running program")?;
-    let candidates = test.ancestors().skip(1).take(2).map(|folder| folder.join("palisade-enforcer"));
+    let candidates = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("palisade-enforcer"));
     let found = candidates.into_iter().find(|path| path.is_file());
     found.context("palisade-enforcer is not built: cargo build --workspace")
 }

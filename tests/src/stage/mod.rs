@@ -7,40 +7,40 @@
 //! ```
 //!
 //! What runs here is the product: the compiler, the published documents, the program of the enforcer, the kernel.
+//! [`CaseStage`] gives a stage the shape that the case table asks for.
 
+mod cases;
 mod enforcer;
 mod plan;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::compile::compile;
-use palisade_policy::model::{PodKey, Verdict};
+use palisade_policy::model::{NodeName, PodKey, PodUid};
 
-use crate::bed::{self, Bed, BedSpec, Topology};
-use crate::cases::{Addresses, CaseProbe, NODES, Occupant, Place, SLOTS, Service, Slot, Target};
-use crate::probe::{Endpoint, Listen, Observation, Probe, Prober};
+use crate::bed::{self, Bed, BedSpec};
+use crate::probe::{Listen, Prober};
 
+pub use cases::CaseStage;
 pub use enforcer::{Enforcer, Status};
 
 /// How long a change may take to reach every kernel before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running stage.
+/// A bed with an enforcer on each node.
 #[derive(Debug)]
 pub struct Stage {
     bed: Bed,
     prober: Prober,
-    addresses: Addresses,
     enforcers: Vec<Enforcer>,
     /// The directory of published documents that all enforcers watch.
     rules: PathBuf,
-    occupants: BTreeMap<Slot, Occupant>,
-    services: BTreeMap<PodKey, Service>,
+    /// The pods in the slots, by the slots' names.
+    pods: BTreeMap<String, (bed::Slot, PodKey, PodUid)>,
 }
 
 /// What it took to bring a state into every kernel.
@@ -53,34 +53,30 @@ pub struct Enacted {
 }
 
 impl Stage {
-    /// Starts a bed with an enforcer on each of three nodes; hosts listen on `ports`. Nothing is enforced yet.
-    pub async fn start(topology: Topology, ports: impl IntoIterator<Item = u16>) -> Result<Self> {
-        let spec = BedSpec { topology, nodes: NODES.len(), slots_per_node: SLOTS };
+    /// Starts a bed and an enforcer on each of its nodes; hosts listen on `ports`. Nothing is enforced yet.
+    pub async fn start(spec: BedSpec, ports: impl IntoIterator<Item = u16>) -> Result<Self> {
         let bed = Bed::start(spec).await.context("starting the bed")?;
-        let hosts = bed.slots().map(bed::Slot::host).chain(bed.nodes().iter().map(bed::NodeBed::host));
-        let clients = bed.clients().first().map(bed::Client::host);
-        let prober = Prober::start(hosts.chain(clients), &Listen::on(ports)).context("starting the responders")?;
+        let hosts = bed
+            .slots()
+            .map(bed::Slot::host)
+            .chain(bed.nodes().iter().map(bed::NodeBed::host));
+        let clients = bed.clients().iter().map(bed::Client::host);
+        let listen = Listen::on(ports);
+        let prober = Prober::start(hosts.chain(clients), &listen).context("starting the responders")?;
         let rules = bed.directory().join("rules");
         std::fs::create_dir(&rules).with_context(|| format!("making {}", rules.display()))?;
-        let addresses = plan::addresses(&bed)?;
-        let mut stage = Self {
-            enforcers: Vec::new(),
-            occupants: BTreeMap::new(),
-            services: BTreeMap::new(),
+        let started = bed
+            .nodes()
+            .iter()
+            .map(|node| Enforcer::start(node, spec.topology, &rules));
+        let enforcers = started.collect::<Result<_>>()?;
+        Ok(Self {
             bed,
             prober,
-            addresses,
+            enforcers,
             rules,
-        };
-        for node in stage.bed.nodes() {
-            stage.enforcers.push(Enforcer::start(node, topology, &stage.rules)?);
-        }
-        Ok(stage)
-    }
-
-    /// The addresses for loading cases.
-    pub fn addresses(&self) -> &Addresses {
-        &self.addresses
+            pods: BTreeMap::new(),
+        })
     }
 
     /// The bed.
@@ -98,124 +94,68 @@ impl Stage {
         &self.prober
     }
 
-    /// The enforcer of a node.
-    pub fn enforcer(&mut self, node: usize) -> Result<&mut Enforcer> {
-        self.enforcers.get_mut(node).context("no such node")
+    /// The node at a position and its enforcer.
+    pub fn node(&mut self, position: usize) -> Result<(&bed::NodeBed, &mut Enforcer)> {
+        let node = self.bed.nodes().get(position).context("no such node")?;
+        Ok((node, self.enforcers.get_mut(position).context("no such node")?))
     }
 
     /// The directory that the enforcers read.
-    pub fn rules(&self) -> &PathBuf {
+    pub fn rules(&self) -> &Path {
         &self.rules
     }
 
-    /// Gives the slots to these pods, publishes the state and waits until every node has applied it.
-    pub async fn enact(&mut self, state: &ClusterState, occupants: &BTreeMap<Slot, Occupant>) -> Result<Enacted> {
-        let begin = Instant::now();
-        self.occupy(occupants)?;
+    /// Makes exactly these slots pods.
+    pub fn occupy(&mut self, pods: impl IntoIterator<Item = (bed::Slot, PodKey, PodUid)>) -> Result<()> {
+        let named = |pod: (bed::Slot, PodKey, PodUid)| (pod.0.name().to_owned(), pod);
+        let pods: BTreeMap<_, _> = pods.into_iter().map(named).collect();
+        let same = |one: &(bed::Slot, PodKey, PodUid), other: Option<&(bed::Slot, PodKey, PodUid)>| {
+            other.is_some_and(|other| one.2 == other.2)
+        };
+        for (name, pod) in &self.pods {
+            if !same(pod, pods.get(name)) {
+                self.bed.release(&pod.0)?;
+            }
+        }
+        for (name, pod) in &pods {
+            if !same(pod, self.pods.get(name)) {
+                self.bed.assign(&pod.0, &pod.1, &pod.2)?;
+            }
+        }
+        self.pods = pods;
+        Ok(())
+    }
+
+    /// Publishes the rules of a state without waiting for anybody.
+    pub fn publish(&self, state: &ClusterState) -> Result<()> {
         let published = compile(state);
         let rule_sets = published.nodes.values().map(AsRef::as_ref);
-        palisade_crds::files::write(&self.rules, rule_sets, &published.groups).context("writing the rules")?;
+        palisade_crds::files::write(&self.rules, rule_sets, &published.groups)
+            .context("writing the rules")?;
+        Ok(())
+    }
+
+    /// Publishes the rules of a state and waits until every node that it has has applied them.
+    pub async fn enact(&mut self, state: &ClusterState) -> Result<Enacted> {
+        let begin = Instant::now();
+        self.publish(state)?;
         let mut nodes = Vec::new();
         for (node, enforcer) in self.bed.nodes().iter().zip(&mut self.enforcers) {
-            let Some(rules) = published.nodes.get(&node.name().into()) else { continue };
-            nodes.push(enforcer.applied(rules, PATIENCE).await.with_context(|| format!("on {}", node.name()))?);
+            let name = NodeName::from(node.name());
+            let wanted = palisade_crds::files::read(&self.rules, &name).context("reading the rules back")?;
+            let placed = self
+                .pods
+                .values()
+                .filter(|(_, _, uid)| wanted.rules.pods.contains_key(uid))
+                .count();
+            let applied = enforcer.applied(&wanted, placed, PATIENCE).await;
+            nodes.push(applied.with_context(|| format!("on {name}"))?);
         }
-        ensure!(!nodes.is_empty(), "the state has no node of the bed");
-        Ok(Enacted { took: begin.elapsed(), nodes })
-    }
-
-    fn occupy(&mut self, occupants: &BTreeMap<Slot, Occupant>) -> Result<()> {
-        for (place, occupant) in &self.occupants {
-            if occupants.get(place) != Some(occupant) {
-                let slot = plan::slot(&self.bed, place)?.clone();
-                self.bed.release(&slot)?;
-            }
-        }
-        for (place, occupant) in occupants {
-            if self.occupants.get(place) != Some(occupant) {
-                let slot = plan::slot(&self.bed, place)?.clone();
-                self.bed.assign(&slot, &occupant.key, &occupant.uid)?;
-            }
-        }
-        self.occupants.clone_from(occupants);
-        Ok(())
-    }
-
-    /// Has exactly these services on every node.
-    pub async fn serve(&mut self, services: &BTreeMap<PodKey, Service>) -> Result<()> {
-        if self.services == *services {
-            return Ok(());
-        }
-        self.bed.clear_services().await?;
-        for (number, service) in services.values().enumerate() {
-            for (&(protocol, port), target) in &service.ports {
-                let endpoints = target.endpoints.iter().map(|place| plan::slot(&self.bed, place));
-                let mut backends = Vec::new();
-                for slot in endpoints {
-                    backends.extend(slot?.addresses().map(|address| SocketAddr::new(address, target.target)));
-                }
-                let addresses = plan::service(&self.addresses, number)?.to_vec();
-                let node_port = target.node_port;
-                self.bed.service(bed::Service { addresses, port, node_port, protocol, backends }).await?;
-            }
-        }
-        self.services.clone_from(services);
-        Ok(())
-    }
-
-    /// Sends the probes of a case and observes what becomes of them.
-    pub async fn observe(&self, probes: &[CaseProbe]) -> Result<Vec<Observation>> {
-        let sent: Vec<Probe> = probes.iter().map(|probe| self.probe(probe)).collect::<Result<_>>()?;
-        let expected: Vec<Verdict> = probes.iter().map(|probe| probe.expect).collect();
-        self.prober.observe(&sent, &expected).await
-    }
-
-    /// A probe of a case between the places of this bed.
-    fn probe(&self, probe: &CaseProbe) -> Result<Probe> {
-        let to = self.address(&probe.to, probe)?;
-        Ok(Probe { from: self.endpoint(&probe.from, to)?, to, transport: probe.transport })
-    }
-
-    fn endpoint(&self, place: &Place, to: IpAddr) -> Result<Endpoint> {
-        match place {
-            Place::Pod(slot) => Ok(plan::slot(&self.bed, slot)?.host().endpoint()),
-            Place::Node(name) => {
-                let own = self.addresses.nodes.get(name.as_str());
-                let node = self.bed.nodes().iter().find(|node| {
-                    own.is_some_and(|plan| plan.address.both().iter().all(|address| node.addresses().contains(address)))
-                });
-                Ok(node.with_context(|| format!("no node {name}"))?.host().endpoint())
-            }
-            Place::Client(number) => {
-                let client = self.bed.clients().get(*number).with_context(|| format!("no client {number}"))?;
-                Ok(client.toward(to))
-            }
-        }
-    }
-
-    fn address(&self, target: &Target, probe: &CaseProbe) -> Result<IpAddr> {
-        let node_address = |name: &str| {
-            let plan = self.addresses.nodes.get(name).with_context(|| format!("no node {name}"))?;
-            anyhow::Ok(plan.address.of(probe.family))
-        };
-        match target {
-            Target::Place(Place::Pod(slot)) => {
-                let v4 = probe.family == crate::cases::Family::V4;
-                let slot = plan::slot(&self.bed, slot)?;
-                Ok(if v4 { slot.v4() } else { slot.v6() })
-            }
-            Target::Place(Place::Node(name)) | Target::NodePort { node: name, .. } => node_address(name.as_str()),
-            Target::Place(Place::Client(number)) => {
-                let client = self.addresses.client.get(*number).with_context(|| format!("no client {number}"))?;
-                Ok(client.of(probe.family))
-            }
-            Target::Service(key) => {
-                let number = self.services.keys().position(|known| known == key);
-                let pair = plan::service(&self.addresses, number.with_context(|| format!("no service {key}"))?)?;
-                let [v4, v6] = pair;
-                Ok(if probe.family == crate::cases::Family::V4 { v4 } else { v6 })
-            }
-        }
+        ensure!(!nodes.is_empty(), "the bed has no node");
+        Ok(Enacted {
+            took: begin.elapsed(),
+            nodes,
+        })
     }
 
     /// Ends everything and removes what was made.

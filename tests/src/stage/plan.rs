@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, bail};
 use ipnet::{Ipv4Net, Ipv6Net};
-use palisade_policy::model::Node;
+use palisade_policy::model::{Node, NodeName};
 
 use crate::bed::{self, Bed, NodeBed, Topology};
 use crate::cases::{AddressPair, Addresses, NODES, NetworkPair, NodePlan, SLOTS, Slot};
@@ -21,9 +21,18 @@ pub(super) fn addresses(bed: &Bed) -> Result<Addresses> {
     for (name, node) in NODES.into_iter().zip(bed.nodes()) {
         nodes.insert(name, node_plan(bed.topology(), node)?);
     }
-    let slots = bed.slots().map(|slot| pair(&slot.addresses())).collect::<Result<Vec<_>>>()?;
-    let clients = bed.clients().iter().map(|client| pair(&client.addresses())).collect::<Result<Vec<_>>>()?;
-    let [first, second] = clients.as_slice() else { bail!("the bed has {} clients", clients.len()) };
+    let slots = bed
+        .slots()
+        .map(|slot| pair(&slot.addresses()))
+        .collect::<Result<Vec<_>>>()?;
+    let clients = bed
+        .clients()
+        .iter()
+        .map(|client| pair(&client.addresses()))
+        .collect::<Result<Vec<_>>>()?;
+    let [first, second] = clients.as_slice() else {
+        bail!("the bed has {} clients", clients.len())
+    };
     let plan = Addresses {
         nodes,
         pods: NetworkPair::around(slots).context("the bed has no slots")?,
@@ -36,15 +45,30 @@ pub(super) fn addresses(bed: &Bed) -> Result<Addresses> {
 }
 
 fn node_plan(topology: Topology, node: &NodeBed) -> Result<NodePlan> {
-    let slots = node.slots().iter().take(SLOTS).map(|slot| pair(&slot.addresses())).collect::<Result<Vec<_>>>()?;
-    let Ok(slots) = slots.try_into() else { bail!("{} has too few slots", node.name()) };
+    let slots = node
+        .slots()
+        .iter()
+        .take(SLOTS)
+        .map(|slot| pair(&slot.addresses()))
+        .collect::<Result<Vec<_>>>()?;
+    let Ok(slots) = slots.try_into() else {
+        bail!("{} has too few slots", node.name())
+    };
     let pod_networks = match topology {
         Topology::Routed | Topology::Bridge => node.pod_networks(),
         // One network for the pods of all nodes tells a node nothing about its own.
         Topology::Segment => Vec::new(),
     };
-    let own = Node { name: node.name().into(), addresses: node.addresses().to_vec(), pod_networks };
-    Ok(NodePlan { node: own, address: pair(node.addresses())?, slots })
+    let own = Node {
+        name: node.name().into(),
+        addresses: node.addresses().to_vec(),
+        pod_networks,
+    };
+    Ok(NodePlan {
+        node: own,
+        address: pair(node.addresses())?,
+        slots,
+    })
 }
 
 /// The first address of each family.
@@ -57,15 +81,30 @@ fn pair(addresses: &[IpAddr]) -> Result<AddressPair> {
         IpAddr::V6(address) => Some(*address),
         IpAddr::V4(_) => None,
     });
-    Ok(AddressPair { v4: v4.context("no IPv4 address")?, v6: v6.context("no IPv6 address")? })
+    Ok(AddressPair {
+        v4: v4.context("no IPv4 address")?,
+        v6: v6.context("no IPv6 address")?,
+    })
+}
+
+/// The bed's node, by what cases call it or by its own name.
+pub(super) fn node<'b>(bed: &'b Bed, name: &NodeName) -> Result<&'b NodeBed> {
+    let called = NODES
+        .iter()
+        .zip(bed.nodes())
+        .find(|(case, _)| **case == name.as_str())
+        .map(|(_, node)| node);
+    called
+        .or_else(|| bed.nodes().iter().find(|node| node.name() == name.as_str()))
+        .with_context(|| format!("no node {name}"))
 }
 
 /// The bed's slot for a case's.
 pub(super) fn slot<'b>(bed: &'b Bed, slot: &Slot) -> Result<&'b bed::Slot> {
-    let position = NODES.iter().position(|name| *name == slot.node.as_str());
-    let position = position.or_else(|| bed.nodes().iter().position(|node| node.name() == slot.node.as_str()));
-    let node = position.and_then(|position| bed.nodes().get(position));
-    node.and_then(|node| node.slots().get(slot.index)).with_context(|| format!("the bed has no slot {slot:?}"))
+    node(bed, &slot.node)?
+        .slots()
+        .get(slot.index)
+        .with_context(|| format!("the bed has no slot {slot:?}"))
 }
 
 /// The addresses of the `number`-th service.

@@ -1,0 +1,109 @@
+//! `palisade-enforcer run`.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use palisade_crds::files;
+use palisade_policy::model::NodeName;
+
+use super::Exit;
+use crate::facts::{FactsSettings, FactsWatch};
+use crate::nft::json;
+use crate::nft::model::{Interface, InterfacePattern};
+use crate::run::{Options, desired, run as enforce};
+
+/// Where a node's rules and the facts of its pods are.
+#[derive(Debug, Args)]
+pub(super) struct Inputs {
+    /// The node whose rule set is enforced
+    #[arg(long, value_parser = |name: &str| Ok::<_, String>(NodeName::from(name)))]
+    pub(super) node: NodeName,
+    /// The directory that `palisade compile` writes
+    #[arg(long, value_name = "DIR")]
+    pub(super) rules: PathBuf,
+    /// The directory where libcni keeps the results of ADD calls
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/cni/results")]
+    pub(super) cni_results: PathBuf,
+}
+
+/// Enforce a node's rules, and keep the kernel at them until told to end
+///
+/// What was enforced stays when it ends. `PALISADE_LOG` in the environment sets what is logged (`debug`).
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    inputs: Inputs,
+    /// Interfaces that belong to pods, closed until the pod is known: a name, or how names begin (`cali*`)
+    #[arg(long = "pod-interface", value_name = "PATTERN", value_parser = InterfacePattern::parse)]
+    pod_interfaces: Vec<InterfacePattern>,
+    /// A veth that is a bridge port and leads to other nodes, not to a pod
+    #[arg(long = "uplink", value_name = "INTERFACE", value_parser = |name: &str| Interface::new(name))]
+    uplinks: Vec<Interface>,
+    /// A file that always says in JSON what is enforced
+    #[arg(long, value_name = "FILE")]
+    status: Option<PathBuf>,
+    /// End as soon as the rules that are there now are enforced, or cannot be
+    #[arg(long)]
+    once: bool,
+    /// Print the ruleset as nft JSON and touch nothing
+    #[arg(long, conflicts_with_all = ["once", "status"])]
+    dry_run: bool,
+}
+
+impl Arguments {
+    fn options(self) -> (Options, bool) {
+        let Self {
+            inputs:
+                Inputs {
+                    node,
+                    rules,
+                    cni_results,
+                },
+            pod_interfaces,
+            uplinks,
+            status,
+            once,
+            dry_run,
+        } = self;
+        let facts = FactsSettings {
+            cni_results,
+            pod_interfaces,
+            uplinks: BTreeSet::from_iter(uplinks),
+        };
+        (
+            Options {
+                node,
+                rules,
+                facts,
+                status,
+                once,
+            },
+            dry_run,
+        )
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, output: &mut dyn Write) -> Result<Exit> {
+    let (options, dry_run) = arguments.options();
+    if dry_run {
+        print(options, output).await?;
+    } else {
+        enforce(options).await?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn print(options: Options, output: &mut dyn Write) -> Result<()> {
+    let rules = files::read(&options.rules, &options.node)?;
+    let settings = options.plan();
+    let observed = FactsWatch::new(options.facts)?.observe().await?;
+    let plan = desired(&rules, &observed, &settings)?;
+    let document = json::render(&plan.ruleset).context("rendering the ruleset")?;
+    serde_json::to_writer_pretty(&mut *output, &document)?;
+    writeln!(output)?;
+    Ok(())
+}

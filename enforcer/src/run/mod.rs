@@ -1,0 +1,253 @@
+//! `palisade-enforcer run`: rules and facts into the kernel, for as long as it runs.
+//!
+//! ```text
+//!   rules ──┐
+//!   facts ──┼─► one task that owns the state ──► plan ──► diff ──► one transaction
+//!   edits ──┘            │
+//!                        └──► status
+//! ```
+//! Nothing is written before there is a complete rule set: until then a fresh node is open, and a node with tables of
+//! ours is enforced as it was. Nothing is taken away at the end either.
+
+mod desired;
+mod node;
+mod status;
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use palisade_policy::model::NodeName;
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::{JoinError, JoinSet};
+use tracing::{info, warn};
+
+use crate::facts::{FactsError, FactsSettings, FactsWatch};
+use crate::nft::{Edits, Nlink, ReadError};
+use crate::plan::Settings;
+use crate::source::{Files, Source, SourceError};
+use node::{Input, Node};
+
+pub use desired::{Unplannable, desired};
+pub use node::Refused;
+pub use status::Status;
+
+/// Inputs that may wait; whoever has more waits himself.
+const INBOX: usize = 64;
+
+/// How often the facts may fail in a row before that is given up.
+const FACTS_ATTEMPTS: usize = 10;
+
+/// What `run` needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The node.
+    pub node: NodeName,
+    /// The directory of the rules.
+    pub rules: PathBuf,
+    /// Where the facts come from.
+    pub facts: FactsSettings,
+    /// The file for the status.
+    pub status: Option<PathBuf>,
+    /// Whether to end as soon as the rules that are there now are enforced.
+    pub once: bool,
+}
+
+impl Options {
+    /// What the plan needs to know.
+    pub fn plan(&self) -> Settings {
+        Settings {
+            pod_interfaces: self.facts.pod_interfaces.clone(),
+        }
+    }
+}
+
+/// Why the enforcer ends before it is told to. The kernel keeps what it has.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The kernel cannot be asked.
+    #[error("the kernel's ruleset cannot be followed")]
+    Kernel(#[from] ReadError),
+    /// The kernel refuses.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The rules cannot be followed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The facts cannot be followed.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// Signals cannot be received.
+    #[error("signals cannot be received")]
+    Signals(#[source] io::Error),
+    /// A task has failed.
+    #[error("a task has failed")]
+    Task(#[from] JoinError),
+    /// With [`Options::once`]: the rules are not enforced.
+    #[error("the rules are not enforced: {0}")]
+    NotReady(String),
+}
+
+/// Enforces until a signal asks to end, in the network namespace of the calling thread.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let kernel = Nlink::open()?;
+    // Before anything is read, so that no edit falls between.
+    let edits = kernel.edits().await?;
+    let source = Source::Files(Files::new(options.rules.clone(), options.node.clone())?);
+    let facts = FactsWatch::new(options.facts.clone())?;
+    let [mut terminated, mut interrupted] = signals()?;
+
+    let (inputs, mut inbox) = mpsc::channel(INBOX);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follow_rules(source, inputs.clone()));
+    tasks.spawn(follow_facts(facts, inputs.clone()));
+    tasks.spawn(follow_edits(edits, inputs));
+
+    let node = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
+    let enforcing = pin!(enforce(node, &mut inbox, &options));
+    tokio::select! {
+        ended = enforcing => return ended,
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+        Some(ended) = tasks.join_next() => return ended?,
+    }
+    info!("told to end; the kernel keeps enforcing");
+    Ok(())
+}
+
+async fn enforce(
+    mut node: Node<Nlink>,
+    inbox: &mut Receiver<Input>,
+    options: &Options,
+) -> Result<(), RunError> {
+    let mut report = Report {
+        path: options.status.clone(),
+        written: None,
+    };
+    loop {
+        let outcome = node.flush().await;
+        report.publish(node.status());
+        outcome?;
+        if options.once && node.is_informed() && node.is_settled() {
+            return once(node.status());
+        }
+        tokio::select! {
+            input = inbox.recv() => match input {
+                Some(input) => node.take(input),
+                None => return Ok(()),
+            },
+            () = at(node.retry()) => {}
+        }
+        // What came together is planned together.
+        while let Ok(input) = inbox.try_recv() {
+            node.take(input);
+        }
+    }
+}
+
+fn once(status: &Status) -> Result<(), RunError> {
+    if status.ready {
+        return Ok(());
+    }
+    let problems: Vec<&str> = status
+        .degraded
+        .iter()
+        .map(|condition| condition.message.as_str())
+        .collect();
+    Err(RunError::NotReady(problems.join("; ")))
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn signals() -> Result<[Signal; 2], RunError> {
+    let receive = |kind| signal(kind).map_err(RunError::Signals);
+    Ok([
+        receive(SignalKind::terminate())?,
+        receive(SignalKind::interrupt())?,
+    ])
+}
+
+async fn follow_rules(mut source: Source, inputs: Sender<Input>) -> Result<(), RunError> {
+    loop {
+        let delivery = source.next().await?;
+        if inputs.send(Input::Rules(delivery, Instant::now())).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<(), RunError> {
+    let mut last = None;
+    let mut received = Instant::now();
+    loop {
+        let observed = persistent(|| facts.observe()).await?;
+        if last.as_ref() != Some(&observed) {
+            last = Some(observed.clone());
+            let input = Input::Observed {
+                observed,
+                received,
+                decoded: Instant::now(),
+            };
+            if inputs.send(input).await.is_err() {
+                return Ok(());
+            }
+        }
+        facts.changed().await?;
+        received = Instant::now();
+    }
+}
+
+/// The facts, or the error when it keeps failing: while links come and go, a listing may.
+async fn persistent<T, F>(observe: impl Fn() -> F) -> Result<T, FactsError>
+where
+    F: Future<Output = Result<T, FactsError>>,
+{
+    let mut attempt = 1;
+    loop {
+        match observe().await {
+            Err(error) if attempt < FACTS_ATTEMPTS => warn!(%error, attempt, "trying again"),
+            outcome => return outcome,
+        }
+        tokio::time::sleep(Duration::from_millis(20) * u32::try_from(attempt).unwrap_or(1)).await;
+        attempt += 1;
+    }
+}
+
+async fn follow_edits(mut edits: Edits, inputs: Sender<Input>) -> Result<(), RunError> {
+    loop {
+        let edit = edits.next().await?;
+        if inputs.send(Input::Edit(edit)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Where the status goes.
+struct Report {
+    path: Option<PathBuf>,
+    written: Option<Status>,
+}
+
+impl Report {
+    /// Publishes what is new. A file that cannot be written does not stop the enforcement.
+    fn publish(&mut self, status: &Status) {
+        let Some(path) = &self.path else { return };
+        if self.written.as_ref() == Some(status) {
+            return;
+        }
+        match status::write(path, status) {
+            Ok(()) => self.written = Some(status.clone()),
+            Err(error) => warn!(file = %path.display(), %error, "cannot write the status"),
+        }
+    }
+}

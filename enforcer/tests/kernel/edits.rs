@@ -1,0 +1,141 @@
+//! What others do to our tables is seen, and undone.
+
+use std::time::Duration;
+
+use palisade_enforcer::nft::model::{Ruleset, TableKey};
+use palisade_enforcer::nft::{Edit, Edits, Kernel, Loaded, diff, repair};
+
+use crate::namespace::{Namespace, assert_eq_listing, load, read};
+use crate::sample::{every_form, name, triple};
+
+/// The edits that others were seen to make. None is waited for longer than this.
+async fn next(edits: &mut Edits) -> Edit {
+    tokio::time::timeout(Duration::from_secs(10), edits.next())
+        .await
+        .expect("an edit is seen")
+        .expect("events")
+}
+
+async fn edit_and_repair(script: &str, is_seen: impl Fn(&Loaded, &Ruleset) -> bool) {
+    let namespace = Namespace::new();
+    let kernel = namespace.kernel();
+    let ruleset = every_form();
+    load(&kernel, &ruleset).await;
+    let listing = namespace.listing();
+    let mut edits = kernel.edits().await.expect("events");
+    namespace.nft(script);
+    let loaded = read(&kernel).await;
+    match next(&mut edits).await {
+        Edit::Edited {
+            generation,
+            process,
+            pid,
+        } => {
+            assert_eq!(generation, loaded.generation, "{script}");
+            assert_eq!(process.as_deref(), Some("nft"), "{script}");
+            assert!(pid.is_some());
+        }
+        Edit::Missed => panic!("missed {script}"),
+    }
+    assert!(is_seen(&loaded, &ruleset), "{script}: {:?}", loaded.foreign);
+    let change = repair(&loaded, &ruleset);
+    assert!(!change.is_empty(), "{script}");
+    kernel.commit(&change, loaded.generation).await.expect("repaired");
+    let repaired = read(&kernel).await;
+    assert_eq!(repaired.ruleset, ruleset, "{script}");
+    assert!(repaired.foreign.is_empty());
+    assert_eq_listing(&namespace.listing(), &listing, script);
+}
+
+fn in_words(loaded: &Loaded, ruleset: &Ruleset) -> bool {
+    loaded.foreign.is_empty() && loaded.ruleset != *ruleset
+}
+
+fn in_a_chain(loaded: &Loaded, _: &Ruleset) -> bool {
+    loaded
+        .foreign
+        .values()
+        .any(|foreign| !foreign.chains.is_empty() && foreign.objects.is_empty())
+}
+
+fn in_objects(loaded: &Loaded, _: &Ruleset) -> bool {
+    loaded.foreign.values().any(|foreign| !foreign.objects.is_empty())
+}
+
+#[tokio::test]
+async fn edits_that_the_model_can_say_are_undone_one_by_one() {
+    for script in [
+        "insert rule inet palisade profile accept",
+        "flush chain inet palisade profile",
+        "delete element inet palisade triples4 { 10.0.0.1 . tcp . 80 }",
+        "add element inet palisade nets4 { 192.168.0.0/16 }",
+        "delete element inet palisade nets4 { 255.0.0.0/8 }",
+        "delete element inet palisade ranges4 { 10.0.0.0/24 . tcp . 1-65535 }",
+        "add element inet palisade ingress6 { \"eth9\" . fd00::9 : accept }",
+        "delete element inet palisade egress4 { \"cali0123456789a\" . 10.0.0.0 }",
+        "add chain inet palisade more; add rule inet palisade more goto profile; add rule inet palisade forward jump more",
+        "add set inet palisade extra { type ipv4_addr; comment \"mine\"; }",
+        "add table bridge palisade; delete table bridge palisade",
+        "flush ruleset",
+    ] {
+        edit_and_repair(script, in_words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_the_model_cannot_say_costs_its_chain() {
+    for script in [
+        "add rule inet palisade profile log prefix \"x\"",
+        "insert rule inet palisade forward tcp sport 1 accept",
+        "add rule inet palisade ending ip saddr { 10.0.0.1, 10.0.0.2 } accept",
+        "add rule netdev palisade from_lo meta mark 5 accept",
+        "add rule inet palisade profile accept comment \"say \\\\ it\"",
+    ] {
+        edit_and_repair(script, in_a_chain).await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_the_model_cannot_say_costs_its_table() {
+    for script in [
+        "add counter inet palisade c1",
+        "add set inet palisade marks { type mark; }",
+        "add set inet palisade timed { type ipv4_addr; timeout 5m; }",
+        "add map inet palisade ports { type ipv4_addr : inet_service; }",
+        "add chain inet palisade Loud { }",
+        "add chain inet palisade nat1 { type nat hook postrouting priority 100; }",
+        "add chain inet palisade forward { policy drop; }",
+        "add table inet palisade { flags dormant; }",
+    ] {
+        edit_and_repair(script, in_objects).await;
+    }
+}
+
+#[tokio::test]
+async fn own_commits_and_other_tables_are_no_edits() {
+    let namespace = Namespace::new();
+    let kernel = namespace.kernel();
+    let mut edits = kernel.edits().await.expect("events");
+    let ruleset = every_form();
+    load(&kernel, &ruleset).await;
+    namespace.nft("add table inet other; add table ip palisade; delete table ip palisade");
+    let loaded = read(&kernel).await;
+    let mut more = ruleset.clone();
+    let set = more
+        .tables
+        .get_mut(&TableKey::Inet)
+        .and_then(|table| table.sets.get_mut(&name("triples4")));
+    set.expect("the set").elements.insert(triple("10.0.0.77", 6, 1));
+    let generation = kernel
+        .commit(&diff(&ruleset, &more), loaded.generation)
+        .await
+        .expect("committed");
+    namespace.nft("add rule inet palisade ending accept");
+    // The first edit that is told of is the last thing that was done.
+    match next(&mut edits).await {
+        Edit::Edited {
+            generation: edited, ..
+        } => assert_eq!(edited, generation.next()),
+        Edit::Missed => panic!("nothing was missed"),
+    }
+}

@@ -1,0 +1,205 @@
+//! Flat cost: the first packet meets the same rules under one policy or a thousand, and a pod that joins a group is an
+//! element in each set that holds the group.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use palisade_policy::cluster::Event;
+use palisade_policy::model::{Pod, Protocol};
+use palisade_policy::testing::builders::{labels, pod, pods, policy, port, rule};
+use palisade_tests::bed::Topology;
+use palisade_tests::probe::Host;
+use rustix::net::{AddressFamily, SocketType};
+
+use super::alone;
+use super::town::Town;
+
+/// The port that the measurement asks at.
+const ECHO: u16 = 4_000;
+
+/// New flows that are measured.
+const FLOWS: u16 = 2_000;
+
+/// A packet that was lost is sent no second time: the flow is left out.
+const LOST: Duration = Duration::from_millis(500);
+
+fn socket(host: &Host, address: IpAddr, port: u16) -> UdpSocket {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = i32::try_from(SocketType::DGRAM.as_raw()).unwrap();
+    let socket = host.netns().socket(family.as_raw().into(), kind, 0).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::new(address, port)).unwrap();
+    let socket = UdpSocket::from(socket);
+    socket.set_read_timeout(Some(LOST)).unwrap();
+    socket
+}
+
+/// Sends back what comes, on a thread of its own.
+struct Echo {
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Echo {
+    fn start(host: &Host, address: IpAddr) -> Self {
+        let (socket, over) = (socket(host, address, ECHO), Arc::new(AtomicBool::new(false)));
+        let end = over.clone();
+        let thread = std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while !end.load(Ordering::Relaxed) {
+                if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                    socket.send_to(&buffer[..length], from).unwrap();
+                }
+            }
+        });
+        Self { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+/// The median round trip of the first packet of a flow.
+async fn first_packet(town: &Town, first_port: u16) -> Duration {
+    let (from, to) = (town.end("shop/front"), town.end("shop/web"));
+    let measured = tokio::task::spawn_blocking(move || {
+        let (own, to) = (from.addresses[0], SocketAddr::new(to.addresses[0], ECHO));
+        let mut times = Vec::new();
+        for port in first_port..first_port + FLOWS {
+            let socket = socket(&from.host, own, port);
+            socket.connect(to).unwrap();
+            let begin = Instant::now();
+            socket.send(b"first").unwrap();
+            if socket.recv(&mut [0; 64]).is_ok() {
+                times.push(begin.elapsed());
+            }
+        }
+        times.sort_unstable();
+        assert!(times.len() > usize::from(FLOWS) / 2, "{} of {FLOWS} flows answered", times.len());
+        times[times.len() / 2]
+    });
+    measured.await.unwrap()
+}
+
+/// A pod that is not in the bed: an address in a group.
+fn elsewhere(number: usize, role: &str) -> Pod {
+    let mut pod = pod(&format!("shop/elsewhere-{number}")).on("elsewhere");
+    let (high, low) = (number / 250, number % 250 + 1);
+    pod.addresses = vec![
+        format!("10.245.{high}.{low}").parse().unwrap(),
+        format!("fd00:245::{high}:{low}").parse().unwrap(),
+    ];
+    pod.labels = labels(&[("role", role)]);
+    pod
+}
+
+/// How many rules each chain of a table has, the longest first.
+async fn shape(town: &Town, family: &str) -> Vec<usize> {
+    let listing = town.nft(0, &["-j", "list", "table", family, "palisade"]).await;
+    let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
+    let objects = listing["nftables"].as_array().unwrap();
+    let names = |kind: &str, field: &str| -> Vec<String> {
+        let found = objects.iter().filter_map(|object| object[kind][field].as_str());
+        found.map(str::to_owned).collect()
+    };
+    let rules = names("rule", "chain");
+    let count = |chain: &String| rules.iter().filter(|rule| *rule == chain).count();
+    let mut shape: Vec<usize> = names("chain", "name").iter().map(count).collect();
+    shape.sort_unstable_by(|one, other| other.cmp(one));
+    shape
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_packet_meets_the_same_rules_under_one_policy_and_under_a_thousand() {
+    let _machine = alone().await;
+    let mut town = Town::start(Topology::Routed, 2, 4).await;
+    town.settle_shop();
+    let web = town.end("shop/web");
+    let echo = Echo::start(&web.host, web.addresses[0]);
+    let nothing = first_packet(&town, 10_000).await;
+    println!("first packet of a flow, p50 of {FLOWS}: {nothing:?} without rules (connection tracking off)");
+    let mut shapes = Vec::new();
+    let mut policies = 0;
+    for (turn, count) in [0, 1, 10, 100, 1_000].into_iter().enumerate() {
+        // The last policy is the one that lets the packet in.
+        if policies > 0 {
+            town.relabel("shop/front", "front");
+        }
+        for number in policies..count {
+            town.state.apply(Event::PodApplied(elsewhere(number, &format!("peer-{number}"))));
+            let allowed = rule([pods(&[("role", &format!("peer-{number}"))])]);
+            let key = format!("shop/policy-{number:04}");
+            let allowed = allowed.on_ports([port(Protocol::Udp, ECHO)]);
+            town.apply(policy(&key).selecting(&[("role", "web")]).allowing_from([allowed]));
+        }
+        policies = count;
+        if count > 0 {
+            town.relabel("shop/front", &format!("peer-{}", count - 1));
+        }
+        let enacted = town.enact().await;
+        let shape = [shape(&town, "inet").await, shape(&town, "netdev").await];
+        let median = first_packet(&town, 12_000 + 2_000 * u16::try_from(turn).unwrap()).await;
+        println!("  {count} policies: {median:?}; rules by chain {shape:?}; in every kernel after {:?}", enacted.took);
+        if count > 0 {
+            shapes.push(shape);
+        }
+    }
+    assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{shapes:?}");
+    drop(echo);
+    town.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_joins_a_group_is_one_element_in_each_set_that_holds_it() {
+    let _machine = alone().await;
+    let mut town = Town::start(Topology::Routed, 2, 4).await;
+    town.settle_shop();
+    // Three profiles, 40 policies each; every tenth policy of each refers to the group.
+    for (role, key) in ["alpha", "beta", "gamma"].into_iter().zip(["shop/web", "shop/front", "bank/outsider"]) {
+        town.relabel(key, role);
+        let namespace = key.split('/').next().unwrap();
+        for number in 0..40 {
+            let peers = if number % 10 == 0 {
+                palisade_policy::testing::builders::pods_in(&[], &[("role", "member")])
+            } else {
+                pods(&[("role", &format!("peer-{number}"))])
+            };
+            let key = format!("{namespace}/{role}-{number}");
+            town.apply(policy(&key).selecting(&[("role", role)]).allowing_from([rule([peers])]));
+        }
+    }
+    for number in 0..1_000 {
+        town.state.apply(Event::PodApplied(elsewhere(number, "member")));
+    }
+    town.enact().await;
+    let (mut decode, mut total) = (Vec::new(), Vec::new());
+    for turn in 0..20 {
+        let joins = turn % 2 == 0;
+        let newcomer = elsewhere(1_000, "member");
+        town.state.apply(if joins { Event::PodApplied(newcomer) } else { Event::PodDeleted(newcomer.uid) });
+        town.enact().await;
+        let applied = town.status(0)["applied"].clone();
+        let counts = applied["last"].as_object().unwrap();
+        let touched: Vec<(&str, u64)> = counts
+            .iter()
+            .map(|(what, count)| (what.as_str(), count.as_u64().unwrap()))
+            .filter(|(_, count)| *count != 0)
+            .collect();
+        // Three sets in each family.
+        let expected = if joins { "elements_added" } else { "elements_removed" };
+        assert_eq!(touched, [(expected, 6)], "{applied:#}");
+        decode.push(applied["microseconds"]["commit"].as_u64().unwrap());
+        total.push(applied["microseconds"]["total"].as_u64().unwrap());
+    }
+    for (what, mut times) in [("comparison and commit", decode), ("from the file to the kernel", total)] {
+        times.sort_unstable();
+        println!("a member of a group of 1,000 under 120 policies, {what}: p50 {} µs, max {} µs", times[10], times[19]);
+    }
+    town.stop().await;
+}

@@ -6,8 +6,8 @@
 use palisade_policy::model::{Packet, Transport};
 
 use crate::nft::model::{
-    Element, EtherType, Field, Hook, Interface, InterfacePattern, KeyType, Match, Name, Part, Range, Rule, Ruleset, Set, Table,
-    TableKey, Verdict,
+    Element, EtherType, Field, Hook, Interface, InterfacePattern, KeyType, Match, Name, Part, Range, Rule,
+    Ruleset, Set, Table, TableKey, Verdict,
 };
 
 /// A packet as the forward hook sees it.
@@ -36,10 +36,20 @@ pub struct Walk {
 
 /// Walks the chains of the forward hook, in the order of their priority, until one drops the packet.
 pub fn walk(ruleset: &Ruleset, packet: &Forwarded) -> Walk {
-    let mut walk = Walk { accepted: true, decided_by: None, rules: 0 };
-    let Some(table) = ruleset.tables.get(&TableKey::Inet) else { return walk };
+    let mut walk = Walk {
+        accepted: true,
+        decided_by: None,
+        rules: 0,
+    };
+    let Some(table) = ruleset.tables.get(&TableKey::Inet) else {
+        return walk;
+    };
     let forward = |hook: &Option<Hook>| matches!(hook, Some(Hook::Forward { .. }));
-    let mut bases: Vec<_> = table.chains.iter().filter(|(_, chain)| forward(&chain.hook)).collect();
+    let mut bases: Vec<_> = table
+        .chains
+        .iter()
+        .filter(|(_, chain)| forward(&chain.hook))
+        .collect();
     bases.sort_by_key(|(_, chain)| chain.hook.as_ref().map(Hook::priority));
     for (name, _) in bases {
         if (Walker { table, packet }).chain(name, &mut walk) == Some(Decision::Drop) {
@@ -83,8 +93,12 @@ impl Walker<'_> {
 
     /// The verdict of a rule, looked up where a map holds it.
     fn resolve<'r>(&'r self, rule: &'r Rule) -> &'r Verdict {
-        let Verdict::Map { key, map } = &rule.verdict else { return &rule.verdict };
-        let entry = self.key(key).and_then(|key| self.table.maps.get(map)?.elements.get(&key));
+        let Verdict::Map { key, map } = &rule.verdict else {
+            return &rule.verdict;
+        };
+        let entry = self
+            .key(key)
+            .and_then(|key| self.table.maps.get(map)?.elements.get(&key));
         entry.map_or(&Verdict::Continue, |entry| &entry.verdict)
     }
 
@@ -99,7 +113,11 @@ impl Walker<'_> {
     }
 
     fn holds(&self, condition: &Match) -> bool {
-        let Packet { source, destination, transport } = self.packet.packet;
+        let Packet {
+            source,
+            destination,
+            transport,
+        } = self.packet.packet;
         match condition {
             Match::CtEstablishedOrRelated => self.packet.established,
             Match::EtherType(EtherType::Ipv4) => source.is_ipv4(),
@@ -109,7 +127,10 @@ impl Walker<'_> {
             Match::SourceIn(network) => network.contains(&source),
             Match::DestinationIn(network) => network.contains(&destination),
             Match::InSet { key, set, negated } => {
-                let found = self.key(key).zip(self.table.sets.get(set)).map(|(key, set)| holds(set, &key));
+                let found = self
+                    .key(key)
+                    .zip(self.table.sets.get(set))
+                    .map(|(key, set)| holds(set, &key));
                 found.is_some_and(|found| found != *negated)
             }
             Match::InputInterface(pattern) => covers(pattern, &self.packet.input),
@@ -121,7 +142,11 @@ impl Walker<'_> {
 
     /// The packet's fields as an element; `None` where it lacks one.
     fn key(&self, fields: &[Field]) -> Option<Element> {
-        let Packet { source, destination, transport } = self.packet.packet;
+        let Packet {
+            source,
+            destination,
+            transport,
+        } = self.packet.packet;
         let parts: Option<Vec<Part>> = fields
             .iter()
             .map(|field| match field {
@@ -144,7 +169,9 @@ fn holds(set: &Set, key: &Element) -> bool {
     if !set.interval {
         return set.elements.contains(key);
     }
-    set.elements.iter().any(|element| within(element, key, &set.key).unwrap_or(false))
+    set.elements
+        .iter()
+        .any(|element| within(element, key, &set.key).unwrap_or(false))
 }
 
 /// Whether every part of a key lies in the element's range of it.

@@ -12,8 +12,8 @@ use palisade_policy::compile::compile;
 use palisade_policy::evaluate::{Reason, evaluate};
 use palisade_policy::model::{NodeName, Packet, Pod, Protocol, Transport, Verdict};
 use palisade_policy::rules::{NodeRules, slices};
-use palisade_policy::testing::{builders, config};
 use palisade_policy::testing::strategies::{history, packet};
+use palisade_policy::testing::{builders, config};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -39,7 +39,12 @@ fn place(pod: &Pod, addresses: BTreeSet<IpAddr>, attachment: Attachment) -> Plac
         Attachment::Routed => None,
         Attachment::Bridged | Attachment::Shared => Some(interface("bridge0")),
     };
-    Place { interface: interface(&format!("veth{tail}")), bridge, addresses }
+    Place {
+        interface: interface(&format!("veth{tail}")),
+        index: 1,
+        bridge,
+        addresses,
+    }
 }
 
 /// Each node's ruleset, its facts such as its network would give them.
@@ -52,7 +57,9 @@ impl Nodes {
     fn plan(state: &ClusterState, attachment: Attachment) -> Self {
         let published = compile(state);
         let slices = published.groups.iter().flat_map(|(id, group)| {
-            slices(id, group).into_iter().map(|(slice, content)| ((id.clone(), slice), content))
+            slices(id, group)
+                .into_iter()
+                .map(|(slice, content)| ((id.clone(), slice), content))
         });
         let slices = slices.collect();
         let rulesets = published.nodes.iter().map(|(name, rules)| {
@@ -61,7 +68,10 @@ impl Nodes {
             plan.ruleset.check().unwrap();
             (name.clone(), plan.ruleset)
         });
-        Self { rulesets: rulesets.collect(), attachment }
+        Self {
+            rulesets: rulesets.collect(),
+            attachment,
+        }
     }
 
     /// Whether a packet passes every node on its way, and how many rules it met.
@@ -79,8 +89,12 @@ impl Nodes {
                 (Some(_), Attachment::Shared) => interface("bridge0"),
                 _ => interface("eth0"),
             };
-            let forwarded =
-                Forwarded { input: at(source), output: at(destination), packet: *packet, established: false };
+            let forwarded = Forwarded {
+                input: at(source),
+                output: at(destination),
+                packet: *packet,
+                established: false,
+            };
             let walk = walk(&self.rulesets[name], &forwarded);
             rules += walk.rules;
             walk.accepted
@@ -105,7 +119,10 @@ fn facts(state: &ClusterState, rules: &NodeRules, attachment: Attachment) -> Fac
         Attachment::Bridged => [(interface("bridge0"), BTreeSet::new())].into(),
         Attachment::Shared => [(interface("bridge0"), [interface("vxlan0")].into())].into(),
     };
-    Facts { places: places.collect(), uplinks }
+    Facts {
+        places: places.collect(),
+        uplinks,
+    }
 }
 
 /// Without pod networks: an address in one that no pod has is closed, of which the API says nothing.
@@ -145,11 +162,20 @@ fn many_policies(policies: u16) -> (ClusterState, Packet) {
     let mut events = vec![
         Event::NamespaceApplied(builders::namespace("shop", &[])),
         Event::PodApplied(builders::pod("shop/web").at("10.0.0.1").on("a")),
-        Event::PodApplied(builders::pod("shop/last").at("10.0.1.1").on("b").labelled(&[("app", "last")])),
+        Event::PodApplied(
+            builders::pod("shop/last")
+                .at("10.0.1.1")
+                .on("b")
+                .labelled(&[("app", "last")]),
+        ),
     ];
     for number in 0..policies {
         let last = number + 1 == policies;
-        let app = if last { "last".to_owned() } else { format!("app-{number}") };
+        let app = if last {
+            "last".to_owned()
+        } else {
+            format!("app-{number}")
+        };
         let pods = builders::rule([builders::pods(&[("app", &app)])]);
         let cidr = format!("172.16.{}.{}/32", number / 256, number % 256);
         let block = builders::rule([builders::block(&cidr, &[])]);
@@ -161,7 +187,14 @@ fn many_policies(policies: u16) -> (ClusterState, Packet) {
     }
     let transport = Transport::Port(Protocol::Tcp, 1000 + policies - 1);
     let [source, destination] = ["10.0.1.1", "10.0.0.1"].map(|address| address.parse().unwrap());
-    (ClusterState::from_events(events), Packet { source, destination, transport })
+    (
+        ClusterState::from_events(events),
+        Packet {
+            source,
+            destination,
+            transport,
+        },
+    )
 }
 
 #[test]
@@ -188,7 +221,10 @@ fn a_pod_that_joins_a_group_is_one_element_in_each_set_that_holds_the_group() {
     let (state, _) = many_policies(100);
     let before = Nodes::plan(&state, Attachment::Routed);
     let mut joined = state.clone();
-    let newcomer = builders::pod("shop/newcomer").at("10.0.2.1").on("b").labelled(&[("app", "last")]);
+    let newcomer = builders::pod("shop/newcomer")
+        .at("10.0.2.1")
+        .on("b")
+        .labelled(&[("app", "last")]);
     joined.apply(Event::PodApplied(newcomer));
     let after = Nodes::plan(&joined, Attachment::Routed);
     let node = NodeName::from("a");
@@ -219,13 +255,38 @@ fn what_no_known_pod_has_is_closed_in_the_nodes_pod_network() {
         let ruleset = &nodes.rulesets[&NodeName::from("a")];
         let passes = |input: &str, source: &str, output: &str, destination: &str| {
             let [source, destination] = [source, destination].map(|address| address.parse().unwrap());
-            let packet = Packet { source, destination, transport: Transport::Port(Protocol::Tcp, 80) };
+            let packet = Packet {
+                source,
+                destination,
+                transport: Transport::Port(Protocol::Tcp, 80),
+            };
             let [input, output] = [input, output].map(interface);
-            walk(ruleset, &Forwarded { input, output, packet, established: false }).accepted
+            walk(
+                ruleset,
+                &Forwarded {
+                    input,
+                    output,
+                    packet,
+                    established: false,
+                },
+            )
+            .accepted
         };
-        assert!(passes("eth0", "8.8.8.8", "eth1", "9.9.9.9"), "what has nothing to do with pods");
-        assert!(!passes("veth-new", "10.0.0.2", "eth0", "8.8.8.8"), "from an unknown pod");
-        assert!(!passes("eth0", "8.8.8.8", "veth-new", "10.0.0.2"), "to an unknown pod");
-        assert!(!passes("eth0", "10.0.0.1", "eth1", "8.8.8.8"), "a known pod's address from elsewhere");
+        assert!(
+            passes("eth0", "8.8.8.8", "eth1", "9.9.9.9"),
+            "what has nothing to do with pods"
+        );
+        assert!(
+            !passes("veth-new", "10.0.0.2", "eth0", "8.8.8.8"),
+            "from an unknown pod"
+        );
+        assert!(
+            !passes("eth0", "8.8.8.8", "veth-new", "10.0.0.2"),
+            "to an unknown pod"
+        );
+        assert!(
+            !passes("eth0", "10.0.0.1", "eth1", "8.8.8.8"),
+            "a known pod's address from elsewhere"
+        );
     }
 }

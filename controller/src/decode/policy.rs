@@ -26,7 +26,9 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
         .as_ref()
         .map(|object| selector(object, &SPEC.name("podSelector")));
     // Pods that the policy may not be meant for are isolated by it, but never let in.
-    let subject = subject.map_or(Some(Selector::everything()), |subject| keep(subject, &mut defects));
+    let subject = subject.map_or(Some(Selector::everything()), |subject| {
+        keep(subject, &mut defects)
+    });
     let is_known = subject.is_some();
 
     let ingress = spec
@@ -70,17 +72,25 @@ struct Isolation {
 /// section, an empty one too (API documentation of `policyTypes`).
 fn isolation(spec: &NetworkPolicySpec, defects: &mut Vec<Defect>) -> Isolation {
     let types = spec.policy_types.as_deref().unwrap_or_default();
-    let mut isolation = Isolation { named: Vec::new(), unreadable: false };
+    let mut isolation = Isolation {
+        named: Vec::new(),
+        unreadable: false,
+    };
     if types.is_empty() {
         isolation.named.push(Direction::Ingress);
-        isolation.named.extend(spec.egress.is_some().then_some(Direction::Egress));
+        isolation
+            .named
+            .extend(spec.egress.is_some().then_some(Direction::Egress));
     }
     for (index, text) in types.iter().enumerate() {
         match text.as_str() {
             "Ingress" => isolation.named.push(Direction::Ingress),
             "Egress" => isolation.named.push(Direction::Egress),
             other => {
-                let message = format!("{} is no policy type: it should be Ingress or Egress", quoted(other));
+                let message = format!(
+                    "{} is no policy type: it should be Ingress or Egress",
+                    quoted(other)
+                );
                 defects.push(SPEC.name("policyTypes").entry(index).defect(message));
                 isolation.unreadable = true;
             }

@@ -45,8 +45,6 @@ pub struct FactsSettings {
 pub struct Observed {
     /// What the plan needs.
     pub facts: plan::Facts,
-    /// The number of each interface in `facts`. One that comes back under its name has another.
-    pub indexes: BTreeMap<Interface, u32>,
     /// The bridges in `facts`.
     pub bridges: BTreeMap<Interface, Bridge>,
     /// Pods that are here, but cannot be enforced, and why.

@@ -39,10 +39,6 @@ pub(super) fn join<'a>(
         .iter()
         .map(|(name, bridge)| (name.clone(), uplinks(bridge.index, links, settings)))
         .collect();
-    let interfaces = observed.facts.places.values().map(|place| &place.interface);
-    observed.indexes = interfaces
-        .filter_map(|interface| Some((interface.clone(), links.get(interface)?.index)))
-        .collect();
     observed
 }
 
@@ -84,6 +80,7 @@ fn place(attachment: &Attachment, links: &Links) -> Result<Place, Placeless> {
     };
     Ok(Place {
         interface: interface.clone(),
+        index: link.index,
         bridge,
         addresses: attachment.addresses.clone(),
     })
@@ -199,10 +196,7 @@ mod tests {
                 filtered: false
             }
         );
-        assert_eq!(
-            observed.indexes,
-            BTreeMap::from([(interface("v1"), 4), (interface("v2"), 5)])
-        );
+        assert_eq!(["a", "b"].map(|uid| places[&PodUid::from(uid)].index), [4, 5]);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Facts {
 pub struct Place {
     /// The node's end of the pod's veth.
     pub interface: Interface,
+    /// Its number. A link that comes back under its name has another.
+    pub index: u32,
     /// The bridge that this end is a port of; `None` where it is routed.
     pub bridge: Option<Interface>,
     /// The pod's addresses.

@@ -89,7 +89,13 @@ pub(super) fn plan(ruleset: &mut Ruleset, subjects: &[Subject<'_>]) -> Result<()
                 device: device.clone(),
                 priority: PRIORITY,
             }),
-            comment: Some(Comment::fit(subject.pod.key.to_string())),
+            // The kernel binds the chain to the link that has the name at this moment, and to none that gets it later:
+            // the chain stays and judges nothing (seen on Linux 6.18). With the link's number in it, the chain of a link
+            // that was replaced differs from the wanted one and is made again.
+            comment: Some(Comment::fit(format!(
+                "link {} of {}",
+                subject.place.index, subject.pod.key
+            ))),
             rules: vec![Rule::new([], Verdict::Jump(own_source.clone()))],
         };
         table.chains.insert(chain_name(device.as_str())?, chain);

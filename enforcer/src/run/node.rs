@@ -187,6 +187,17 @@ impl<K: Kernel> Node<K> {
                 self.status.edits.last = Some(LastEdit { pid, process });
                 Some(generation)
             }
+            // Without this a commit of anybody would make the next one of ours stale, and cost reading all back.
+            Edit::Elsewhere { generation } => {
+                let loaded = self
+                    .loaded
+                    .as_mut()
+                    .filter(|loaded| loaded.generation.next() == generation);
+                if let Some(loaded) = loaded {
+                    loaded.generation = generation;
+                }
+                return;
+            }
             Edit::Missed => {
                 warn!("ruleset events were lost");
                 None

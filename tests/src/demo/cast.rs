@@ -25,7 +25,6 @@ pub(super) struct Member {
     pub(super) name: String,
     /// Its addresses: IPv4, then IPv6.
     pub(super) addresses: [IpAddr; 2],
-    /// Kept for the whole story, so that no probe leaves from a port that an earlier one had.
     host: Host,
     /// Its slot and itself, if it is a pod.
     pub(super) pod: Option<(Slot, Pod)>,
@@ -67,10 +66,10 @@ impl Cast {
     /// Seats the pods of `events`, alternating between the nodes.
     pub(super) fn seat(stage: &mut Stage, events: Vec<Event>) -> Result<Self> {
         let mut members = Vec::new();
-        let mut state = ClusterState::from_events(nodes(stage));
+        let mut known = ClusterState::from_events(nodes(stage));
         for event in events {
             let Event::PodApplied(pod) = event else {
-                state.apply(event);
+                known.apply(event);
                 continue;
             };
             let (node, slot) = slot(stage, members.len())?;
@@ -80,7 +79,7 @@ impl Cast {
                 addresses: slot.addresses().to_vec(),
                 ..pod
             };
-            state.apply(Event::PodApplied(pod.clone()));
+            known.apply(Event::PodApplied(pod.clone()));
             members.push(Member {
                 name: pod.key.name.to_string(),
                 addresses: slot.addresses(),
@@ -96,7 +95,10 @@ impl Cast {
             host: client.host(),
             pod: None,
         }));
-        Ok(Self { members, state })
+        Ok(Self {
+            members,
+            state: known,
+        })
     }
 
     /// Who has this name.

@@ -151,17 +151,20 @@ mod tests {
             finding(Family::V6, Verdict::Allow, true),
         ];
         let lines = lines(
-            &["a", "b"],
-            &[(1, "b", &[Transport::Port(Protocol::Tcp, 80)])],
+            &["here", "there"],
+            &[(1, "there", &[Transport::Port(Protocol::Tcp, 80)])],
             &findings,
         );
         assert_eq!(
             lines,
             [
-                "    expected, by the oracle  observed, by packets",
-                "  │ b   │ │ b   ",
-                "  │ 80  │ │ 80  ",
-                "f │ TCP │ │ TCP ",
+                "        expected, by the oracle  observed, by packets",
+                "      │ there │ │ there ",
+                "      │ 80    │ │ 80    ",
+                "from  │ TCP   │ │ TCP   ",
+                "──────┼───────┼─┼───────",
+                "here  │  ✘✔   │ │ ▶✔✔◀  ",
+                "there │  –    │ │  –    ",
             ]
         );
     }

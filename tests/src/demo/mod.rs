@@ -90,12 +90,9 @@ pub async fn run(options: &Options, screen: &mut Screen) -> Result<Ending> {
         _ = &mut interrupted => None,
     };
     let (stopped, figures) = player.stop().await;
-    let told = match told {
-        None => {
-            stopped.context("clearing away")?;
-            return interrupt(screen);
-        }
-        Some(told) => told,
+    let Some(told) = told else {
+        stopped.context("clearing away")?;
+        return interrupt(screen);
     };
     match (told, stopped) {
         (Err(error), Err(also)) => {

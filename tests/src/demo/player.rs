@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use palisade_policy::cluster::Event;
-use palisade_policy::evaluate::evaluate;
+use palisade_policy::evaluate::{Evaluation, evaluate};
 use palisade_policy::model::{Protocol, Transport, Verdict};
 
 use super::cast::{Cast, Member, packet};
@@ -18,7 +18,6 @@ use super::story::{CLUSTER, Question, READERS, SERVICE, SHOWN, Step, WEB, WEB_PO
 use super::sweep::{Finding, Sweep, agrees, describe};
 use super::web::{self, WebServer};
 use crate::cases::Family;
-use crate::probe::Listen;
 use crate::stage::Stage;
 
 /// How many mismatches of a step are told in words.
@@ -64,12 +63,6 @@ impl Player {
     /// Seats the pods of the manifests. Nothing is enforced yet.
     pub(super) fn new(mut stage: Stage, samples: &Path) -> Result<Self> {
         let cast = Cast::seat(&mut stage, super::read(&samples.join(CLUSTER))?)?;
-        // The stage runs the responders of the first client only.
-        for client in stage.bed().clients().iter().skip(1) {
-            stage
-                .prober()
-                .add(&client.host(), &Listen::on(super::story::PORTS))?;
-        }
         Ok(Self {
             stage,
             cast,
@@ -183,7 +176,12 @@ impl Player {
             count(wrong, screen)
         ))?;
         for finding in sweep.mismatches().take(TOLD) {
+            screen.gap()?;
             self.mismatch(finding, screen)?;
+        }
+        if wrong > TOLD {
+            screen.gap()?;
+            screen.line(&format!("… and {} more", wrong - TOLD))?;
         }
         self.last = Some(sweep);
         if step.fetch && self.web.is_some() {
@@ -227,7 +225,7 @@ impl Player {
             finding.seen
         );
         screen.text(Some(Ink::Loud), &line, 2)?;
-        self.tell(&evaluate(&self.cast.state, &finding.packet).to_string(), screen)
+        tell(&evaluate(&self.cast.state, &finding.packet), screen)
     }
 
     /// Why a connection is denied.
@@ -246,14 +244,7 @@ impl Player {
         };
         let asked = screen.ink(Ink::Heading, &asked);
         screen.line(&asked)?;
-        self.tell(&evaluation.to_string(), screen)
-    }
-
-    fn tell(&self, explanation: &str, screen: &mut Screen) -> Result<()> {
-        for line in explanation.lines() {
-            screen.text(None, &format!("  {line}"), 2)?;
-        }
-        Ok(())
+        tell(&evaluation, screen)
     }
 
     /// Fetches a page from the web server's own addresses.
@@ -286,8 +277,8 @@ impl Player {
         let authority = at.to_string();
         let url = format!("http://{}/", authority.strip_suffix(":80").unwrap_or(&authority));
         let line = match &answer.page {
-            Some((status, page)) => format!("{reader:<9} {url:<33} {PASSES} {status}  {page}"),
-            None => format!("{reader:<9} {url:<33} {DROPPED} no answer"),
+            Some((status, page)) => format!("{reader:<9} GET {url:<31} {PASSES} {status}  {page}"),
+            None => format!("{reader:<9} GET {url:<31} {DROPPED} no answer"),
         };
         screen.marks(&line)?;
         if !agrees(&answer, web, expected) {
@@ -375,6 +366,14 @@ impl Player {
         drop(self.web);
         (self.stage.stop().await, self.figures)
     }
+}
+
+/// An evaluation in words, set in.
+fn tell(evaluation: &Evaluation, screen: &mut Screen) -> Result<()> {
+    for line in evaluation.to_string().lines() {
+        screen.text(None, &format!("  {line}"), 2)?;
+    }
+    Ok(())
 }
 
 fn head(number: usize, title: &str, meaning: &str, file: &str, screen: &mut Screen) -> Result<()> {

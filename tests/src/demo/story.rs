@@ -98,7 +98,7 @@ pub(super) const STEPS: [Step; 7] = [
         file: "01-allow-frontend.yaml",
         title: "Allow the frontend",
         meaning: "Pods with role: backend accept connections from role: frontend, and from nobody else.",
-        why: ask("outsider", "backend", tcp(WEB_PORT), Family::V4),
+        why: Some(ask("database", "backend", tcp(WEB_PORT), Family::V4)),
         fetch: true,
         kernel: true,
     },
@@ -106,44 +106,44 @@ pub(super) const STEPS: [Step; 7] = [
         file: "02-default-deny.yaml",
         title: "Deny by default",
         meaning: "Nobody connects to a pod of namespace shop, unless a policy says so.",
-        why: ask("backend", "database", tcp(5432), Family::V4),
+        why: Some(ask("backend", "database", tcp(5432), Family::V4)),
         ..QUIET
     },
     Step {
         file: "03-named-port.yaml",
         title: "A port by its name",
         meaning: "The database accepts the backend on the port that it calls postgres: 5432 over TCP, not 53 over UDP.",
-        why: ask("backend", "database", udp(53), Family::V4),
+        why: Some(ask("backend", "database", udp(53), Family::V4)),
         ..QUIET
     },
     Step {
         file: "04-ip-block.yaml",
         title: "A block of addresses, with an exception",
         meaning: "Clients of 198.51.100.0/24 reach port 80 of the frontend, those of 198.51.100.128/25 do not.",
-        why: ask("client2", "frontend", tcp(80), Family::V4),
+        why: Some(ask("client2", "frontend", tcp(80), Family::V4)),
         ..QUIET
     },
     Step {
         file: "05-egress.yaml",
         title: "The way out",
         meaning: "The backend opens connections to the database and to nobody else. It still answers the frontend.",
-        why: ask("backend", "outsider", tcp(80), Family::V4),
+        why: Some(ask("backend", "outsider", tcp(80), Family::V4)),
         ..QUIET
     },
     Step {
         file: "06-ipv6.yaml",
         title: "IPv6",
-        meaning: "A new version of the policy of step 4 lets the clients in over IPv6 too, the second of them excepted.",
-        why: ask("client2", "frontend", tcp(80), Family::V6),
+        meaning: "The clients reach port 80 of the frontend over IPv6 too, those of 2001:db8:c:2::/64 excepted.",
+        why: Some(ask("client2", "frontend", tcp(80), Family::V6)),
         ..QUIET
     },
 ];
 
-const fn ask(from: &'static str, to: &'static str, transport: Transport, family: Family) -> Option<Question> {
-    Some(Question {
+const fn ask(from: &'static str, to: &'static str, transport: Transport, family: Family) -> Question {
+    Question {
         from,
         to,
         transport,
         family,
-    })
+    }
 }

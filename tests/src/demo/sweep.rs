@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::evaluate;
 use palisade_policy::model::{Packet, Protocol, Transport, Verdict};
 use tokio::task::JoinSet;
@@ -55,48 +54,31 @@ impl Sweep {
     /// it is one that responders listen on.
     pub(super) async fn run(cast: &Cast, prober: &Prober, web: bool) -> Result<Self> {
         let begin = Instant::now();
-        let questions = questions(cast);
-        let (pages, probes): (Vec<_>, Vec<_>) = questions.into_iter().partition(|it| web && it.to_web());
-        let (sent, verdicts): (Vec<_>, Vec<_>) = probes
-            .iter()
-            .map(|it| (it.probe(), it.expected(&cast.state)))
-            .unzip();
+        let (pages, others): (Vec<_>, Vec<_>) =
+            questions(cast).into_iter().partition(|it| web && it.to_web());
         let mut requests = JoinSet::new();
-        for question in pages {
-            let expected = question.expected(&cast.state);
-            let from = question.from.1.clone();
-            let at = SocketAddr::new(question.packet.destination, WEB_PORT);
-            let to = question.to.1.clone();
-            let (from_at, to_at) = (question.from.0, question.to.0);
-            let (family, transport, packet) = (question.family, question.transport, question.packet);
-            requests.spawn(async move {
-                let answer = web::fetch(&from, family, at, expected).await?;
-                let finding = Finding {
-                    from: from_at,
-                    to: to_at,
-                    transport,
-                    family,
-                    packet,
-                    expected,
-                    passed: answer.page.is_some(),
-                    agrees: agrees(&answer, &to, expected),
-                    seen: describe(&answer),
-                };
-                anyhow::Ok((finding, answer.attempts))
-            });
+        for (number, question) in pages.iter().enumerate() {
+            let (from, family) = (question.from.1.clone(), question.family);
+            let (at, expected) = (
+                SocketAddr::new(question.packet.destination, WEB_PORT),
+                question.expected,
+            );
+            requests.spawn(async move { (number, web::fetch(&from, family, at, expected).await) });
         }
+        let sent: Vec<Probe> = others.iter().map(Question::probe).collect();
+        let verdicts: Vec<Verdict> = others.iter().map(|question| question.expected).collect();
         let observations = prober.observe(&sent, &verdicts).await?;
-        let mut findings: Vec<Finding> = probes
+        let mut findings: Vec<Finding> = others
             .iter()
-            .zip(verdicts)
-            .zip(observations)
-            .map(|((question, expected), observation)| question.finding(expected, &observation))
+            .zip(&observations)
+            .map(|(question, observation)| question.observed(observation))
             .collect();
         let mut count = 0;
         while let Some(done) = requests.join_next().await {
-            let (finding, attempts) = done??;
-            findings.push(finding);
-            count += u64::from(attempts);
+            let (number, answer) = done?;
+            let answer = answer?;
+            count += u64::from(answer.attempts);
+            findings.extend(pages.get(number).map(|question| question.answered(&answer)));
         }
         Ok(Self {
             findings,
@@ -146,15 +128,12 @@ struct Question<'c> {
     transport: Transport,
     family: Family,
     packet: Packet,
+    expected: Verdict,
 }
 
 impl Question<'_> {
     fn to_web(&self) -> bool {
         self.to.1.name == WEB && self.transport == Transport::Port(Protocol::Tcp, WEB_PORT)
-    }
-
-    fn expected(&self, state: &ClusterState) -> Verdict {
-        evaluate(state, &self.packet).verdict
     }
 
     fn probe(&self) -> Probe {
@@ -165,21 +144,31 @@ impl Question<'_> {
         }
     }
 
-    fn finding(&self, expected: Verdict, observation: &Observation) -> Finding {
+    fn observed(&self, observation: &Observation) -> Finding {
         let reached = match &observation.outcome {
             Outcome::Passed { who } | Outcome::Unanswered { who } => who == self.to.1.signature(),
             Outcome::Dropped => true,
         };
+        let agrees = reached && observation.agrees(self.expected);
+        self.finding(observation.passed(), agrees, observation.to_string())
+    }
+
+    fn answered(&self, answer: &Answer) -> Finding {
+        let agrees = agrees(answer, self.to.1, self.expected);
+        self.finding(answer.page.is_some(), agrees, describe(answer))
+    }
+
+    fn finding(&self, passed: bool, agrees: bool, seen: String) -> Finding {
         Finding {
             from: self.from.0,
             to: self.to.0,
             transport: self.transport,
             family: self.family,
             packet: self.packet,
-            expected,
-            passed: observation.passed(),
-            agrees: reached && observation.agrees(expected),
-            seen: observation.to_string(),
+            expected: self.expected,
+            passed,
+            agrees,
+            seen,
         }
     }
 }
@@ -197,12 +186,16 @@ fn questions(cast: &Cast) -> Vec<Question<'_>> {
                 transports.push(Transport::Port(Protocol::Tcp, WEB_PORT));
             }
             for transport in transports {
-                questions.extend(Family::ALL.map(|family| Question {
-                    from,
-                    to,
-                    transport,
-                    family,
-                    packet: packet(from.1, to.1, transport, family),
+                questions.extend(Family::ALL.map(|family| {
+                    let packet = packet(from.1, to.1, transport, family);
+                    Question {
+                        from,
+                        to,
+                        transport,
+                        family,
+                        packet,
+                        expected: evaluate(&cast.state, &packet).verdict,
+                    }
                 }));
             }
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
 use palisade_policy::cluster::ClusterState;
-use palisade_policy::model::{PodKey, Verdict};
+use palisade_policy::model::{PodKey, Transport, Verdict};
 
 use super::{Enacted, Stage, plan};
 use crate::bed::{self, BedSpec, Topology};
@@ -127,10 +127,14 @@ impl CaseStage {
     /// A probe of a case between the places of this bed.
     fn probe(&self, probe: &CaseProbe) -> Result<Probe> {
         let to = self.address(&probe.to, probe)?;
+        let transport = match (&probe.to, probe.transport) {
+            (Target::NodePort { port, .. }, Transport::Port(protocol, _)) => Transport::Port(protocol, *port),
+            (_, transport) => transport,
+        };
         Ok(Probe {
             from: self.endpoint(&probe.from, to)?,
             to,
-            transport: probe.transport,
+            transport,
         })
     }
 

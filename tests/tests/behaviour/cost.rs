@@ -2,9 +2,9 @@
 //! element in each set that holds the group.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::thread::JoinHandle;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use palisade_policy::cluster::Event;
@@ -27,7 +27,11 @@ const FLOWS: u16 = 2_000;
 const LOST: Duration = Duration::from_millis(500);
 
 fn socket(host: &Host, address: IpAddr, port: u16) -> UdpSocket {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let kind = i32::try_from(SocketType::DGRAM.as_raw()).unwrap();
     let socket = host.netns().socket(family.as_raw().into(), kind, 0).unwrap();
     rustix::net::bind(&socket, &SocketAddr::new(address, port)).unwrap();
@@ -54,7 +58,10 @@ impl Echo {
                 }
             }
         });
-        Self { over, thread: Some(thread) }
+        Self {
+            over,
+            thread: Some(thread),
+        }
     }
 }
 
@@ -81,7 +88,11 @@ async fn first_packet(town: &Town, first_port: u16) -> Duration {
             }
         }
         times.sort_unstable();
-        assert!(times.len() > usize::from(FLOWS) / 2, "{} of {FLOWS} flows answered", times.len());
+        assert!(
+            times.len() > usize::from(FLOWS) / 2,
+            "{} of {FLOWS} flows answered",
+            times.len()
+        );
         times[times.len() / 2]
     });
     measured.await.unwrap()
@@ -132,20 +143,25 @@ async fn the_first_packet_meets_the_same_rules_under_one_policy_and_under_a_thou
             town.relabel("shop/front", "front");
         }
         for number in policies..count {
-            town.state.apply(Event::PodApplied(elsewhere(number, &format!("peer-{number}"))));
+            town.state
+                .apply(Event::PodApplied(elsewhere(number, &format!("peer-{number}"))));
             let allowed = rule([pods(&[("role", &format!("peer-{number}"))])]);
             let key = format!("shop/policy-{number:04}");
             let allowed = allowed.on_ports([port(Protocol::Udp, ECHO)]);
-            town.apply(policy(&key).selecting(&[("role", "web")]).allowing_from([allowed]));
+            town.apply(
+                policy(&key)
+                    .selecting(&[("role", "web")])
+                    .allowing_from([allowed]),
+            );
         }
         policies = count;
         if count > 0 {
             town.relabel("shop/front", &format!("peer-{}", count - 1));
         }
-        let enacted = town.enact().await;
+        let took = town.enact().await;
         let shape = [shape(&town, "inet").await, shape(&town, "netdev").await];
         let median = first_packet(&town, 12_000 + 2_000 * u16::try_from(turn).unwrap()).await;
-        println!("  {count} policies: {median:?}; rules by chain {shape:?}; in every kernel after {:?}", enacted.took);
+        println!("  {count} policies: {median:?}; rules by chain {shape:?}; in every kernel after {took:?}");
         if count > 0 {
             shapes.push(shape);
         }
@@ -161,7 +177,10 @@ async fn an_address_that_joins_a_group_is_one_element_in_each_set_that_holds_it(
     let mut town = Town::start(Topology::Routed, 2, 4).await;
     town.settle_shop();
     // Three profiles, 40 policies each; every tenth policy of each refers to the group.
-    for (role, key) in ["alpha", "beta", "gamma"].into_iter().zip(["shop/web", "shop/front", "bank/outsider"]) {
+    for (role, key) in ["alpha", "beta", "gamma"]
+        .into_iter()
+        .zip(["shop/web", "shop/front", "bank/outsider"])
+    {
         town.relabel(key, role);
         let namespace = key.split('/').next().unwrap();
         for number in 0..40 {
@@ -171,7 +190,11 @@ async fn an_address_that_joins_a_group_is_one_element_in_each_set_that_holds_it(
                 pods(&[("role", &format!("peer-{number}"))])
             };
             let key = format!("{namespace}/{role}-{number}");
-            town.apply(policy(&key).selecting(&[("role", role)]).allowing_from([rule([peers])]));
+            town.apply(
+                policy(&key)
+                    .selecting(&[("role", role)])
+                    .allowing_from([rule([peers])]),
+            );
         }
     }
     for number in 0..1_000 {
@@ -182,7 +205,11 @@ async fn an_address_that_joins_a_group_is_one_element_in_each_set_that_holds_it(
     for turn in 0..20 {
         let joins = turn % 2 == 0;
         let newcomer = elsewhere(1_000, "member");
-        town.state.apply(if joins { Event::PodApplied(newcomer) } else { Event::PodDeleted(newcomer.uid) });
+        town.state.apply(if joins {
+            Event::PodApplied(newcomer)
+        } else {
+            Event::PodDeleted(newcomer.uid)
+        });
         town.enact().await;
         let applied = town.status(0)["applied"].clone();
         let counts = applied["last"].as_object().unwrap();
@@ -192,14 +219,24 @@ async fn an_address_that_joins_a_group_is_one_element_in_each_set_that_holds_it(
             .filter(|(_, count)| *count != 0)
             .collect();
         // Three sets in each family.
-        let expected = if joins { "elements_added" } else { "elements_removed" };
+        let expected = if joins {
+            "elements_added"
+        } else {
+            "elements_removed"
+        };
         assert_eq!(touched, [(expected, 6)], "{applied:#}");
         decode.push(applied["microseconds"]["commit"].as_u64().unwrap());
         total.push(applied["microseconds"]["total"].as_u64().unwrap());
     }
-    for (what, mut times) in [("comparison and commit", decode), ("from the file to the kernel", total)] {
+    for (what, mut times) in [
+        ("comparison and commit", decode),
+        ("from the file to the kernel", total),
+    ] {
         times.sort_unstable();
-        println!("a member of a group of 1,000 under 120 policies, {what}: p50 {} µs, max {} µs", times[10], times[19]);
+        println!(
+            "a member of a group of 1,000 under 120 policies, {what}: p50 {} µs, max {} µs",
+            times[10], times[19]
+        );
     }
     town.stop().await;
 }

@@ -11,23 +11,46 @@ use super::{PATIENCE, beside_others};
 /// The set that lets `shop/front` in, and the chain that asks it.
 fn set_and_chain(table: &Table, front: std::net::IpAddr) -> (&Name, &Name) {
     let element = Element::new(&[Part::address(front)]);
-    let (set, _) = table.sets.iter().find(|(_, set)| set.elements.contains(&element)).unwrap();
-    let chain = table.chains.keys().find(|chain| set.as_str().starts_with(chain.as_str())).unwrap();
+    let (set, _) = table
+        .sets
+        .iter()
+        .find(|(_, set)| set.elements.contains(&element))
+        .unwrap();
+    let chain = table
+        .chains
+        .keys()
+        .find(|chain| set.as_str().starts_with(chain.as_str()))
+        .unwrap();
     (set, chain)
 }
 
 /// The handle of the first rule of a chain.
 async fn handle(town: &Town, chain: &Name) -> u64 {
-    let listing = town.nft(0, &["-a", "-j", "list", "chain", "inet", "palisade", chain.as_str()]).await;
+    let listing = town
+        .nft(
+            0,
+            &["-a", "-j", "list", "chain", "inet", "palisade", chain.as_str()],
+        )
+        .await;
     let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
     let objects = listing["nftables"].as_array().unwrap();
-    objects.iter().find_map(|object| object["rule"]["handle"].as_u64()).unwrap()
+    objects
+        .iter()
+        .find_map(|object| object["rule"]["handle"].as_u64())
+        .unwrap()
 }
 
 async fn what_others_do_to_our_tables_is_undone(topology: Topology) {
     let _machine = beside_others().await;
     let mut town = Town::shop(topology).await;
-    let some = ["shop/web", "shop/front", "bank/outsider", "shop/far-front", "bank/far-outsider", "client1"];
+    let some = [
+        "shop/web",
+        "shop/front",
+        "bank/outsider",
+        "shop/far-front",
+        "bank/far-outsider",
+        "client1",
+    ];
     let probes = town.between(&some, &some);
     town.assert_agrees(&probes, "before").await;
     let before = town.loaded(0).await.ruleset;
@@ -55,7 +78,9 @@ async fn what_others_do_to_our_tables_is_undone(topology: Topology) {
             edit = format!("{edit} {}", handle(&town, chain).await);
         }
         town.node(0).nft(&edit).await.unwrap();
-        let status = town.until(0, "of an edit", |status| status["edits"]["count"] == count).await;
+        let status = town
+            .until(0, "of an edit", |status| status["edits"]["count"] == count)
+            .await;
         assert_eq!(status["edits"]["last"]["process"], "nft", "{edit}");
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -67,8 +92,14 @@ async fn what_others_do_to_our_tables_is_undone(topology: Topology) {
         }
         town.assert_agrees(&probes, &edit).await;
     }
-    let status = town.until(0, "of a node that is ready", |status| status["ready"] == true).await;
-    assert_eq!(status["edits"]["count"], edits.len(), "no repair is taken for an edit: {status:#}");
+    let status = town
+        .until(0, "of a node that is ready", |status| status["ready"] == true)
+        .await;
+    assert_eq!(
+        status["edits"]["count"],
+        edits.len(),
+        "no repair is taken for an edit: {status:#}"
+    );
     town.stop().await;
 }
 

@@ -19,7 +19,9 @@ async fn everybody_is_reached_again(topology: Topology) {
     let list = ["-a", "-s", "list", "ruleset"];
     let before = [town.nft(0, &list).await, town.nft(1, &list).await];
     town.settle_shop();
-    super::town::shop_policies().into_iter().for_each(|policy| town.apply(policy));
+    super::town::shop_policies()
+        .into_iter()
+        .for_each(|policy| town.apply(policy));
     town.enact().await;
     let everybody = town.everybody();
     let probes = town.between(&everybody, &everybody);
@@ -30,7 +32,11 @@ async fn everybody_is_reached_again(topology: Topology) {
         let said = town.enforcer(node, &["cleanup"]).await;
         assert!(said.contains("removed table inet palisade"), "{said}");
         assert_eq!(town.nft(node, &list).await, *before);
-        assert_eq!(town.enforcer(node, &["cleanup"]).await, "", "a second time there is nothing to do");
+        assert_eq!(
+            town.enforcer(node, &["cleanup"]).await,
+            "",
+            "a second time there is nothing to do"
+        );
         assert_eq!(town.nft(node, &list).await, *before);
     }
     town.assert_all(&probes, Verdict::Allow, "cleaned up").await;

@@ -11,15 +11,24 @@ async fn the_rules_go_on(topology: Topology) {
     let mut town = Town::shop(topology).await;
     town.kill().await;
     let everybody = town.everybody();
-    town.assert_agrees(&town.between(&everybody, &everybody), "killed").await;
+    town.assert_agrees(&town.between(&everybody, &everybody), "killed")
+        .await;
 
     let late = town.stage.bed_mut().add_slot(0, None).await.unwrap();
     town.listen(&late);
     town.settle(&late, "shop/late", "front");
     town.publish();
-    let others = ["shop/web", "shop/far-web", "bank/outsider", "bank/far-outsider", "client1", "node2"];
+    let others = [
+        "shop/web",
+        "shop/far-web",
+        "bank/outsider",
+        "bank/far-outsider",
+        "client1",
+        "node2",
+    ];
     let probes = town.between(&["shop/late"], &others);
-    town.assert_all(&probes, Verdict::Deny, "with nobody to let it in").await;
+    town.assert_all(&probes, Verdict::Deny, "with nobody to let it in")
+        .await;
 
     town.restart();
     town.enact().await;

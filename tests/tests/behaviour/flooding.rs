@@ -37,7 +37,11 @@ struct Crier {
 }
 
 fn socket(slot: &Slot, at: SocketAddr) -> UdpSocket {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if at.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let kind = i32::try_from(SocketType::DGRAM.as_raw()).unwrap();
     let socket = slot.netns().socket(family.as_raw().into(), kind, 0).unwrap();
     rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
@@ -51,16 +55,37 @@ fn socket(slot: &Slot, at: SocketAddr) -> UdpSocket {
 }
 
 fn link_local(slot: &Slot) -> Ipv6Addr {
-    let mac: Vec<u16> = slot.mac().split(':').map(|byte| u16::from_str_radix(byte, 16).unwrap()).collect();
-    let [a, b, c, d, e, f] = mac[..] else { panic!("six bytes") };
-    Ipv6Addr::new(0xfe80, 0, 0, 0, (a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f)
+    let mac: Vec<u16> = slot
+        .mac()
+        .split(':')
+        .map(|byte| u16::from_str_radix(byte, 16).unwrap())
+        .collect();
+    let [a, b, c, d, e, f] = mac[..] else {
+        panic!("six bytes")
+    };
+    Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        (a ^ 2) << 8 | b,
+        c << 8 | 0xff,
+        0xfe00 | d,
+        e << 8 | f,
+    )
 }
 
 impl Crier {
     async fn new(name: &'static str, slot: Slot) -> Self {
         let interface = town::interface(slot.netns()).await;
-        let [IpAddr::V4(v4), IpAddr::V6(v6)] = slot.addresses() else { panic!("one of each family") };
-        let ears = [(Ipv4Addr::UNSPECIFIED, PORT).into(), (Ipv6Addr::UNSPECIFIED, PORT).into()].map(|at| socket(&slot, at));
+        let [IpAddr::V4(v4), IpAddr::V6(v6)] = slot.addresses() else {
+            panic!("one of each family")
+        };
+        let ears = [
+            (Ipv4Addr::UNSPECIFIED, PORT).into(),
+            (Ipv6Addr::UNSPECIFIED, PORT).into(),
+        ]
+        .map(|at| socket(&slot, at));
         ears[0].join_multicast_v4(&GROUP4, &v4).unwrap();
         for group in [GROUP6, LINK_GROUP6] {
             ears[1].join_multicast_v6(&group, interface).unwrap();
@@ -68,7 +93,13 @@ impl Crier {
         let local = SocketAddrV6::new(link_local(&slot), 0, 0, interface).into();
         let mouths = [(v4, 0).into(), (v6, 0).into(), local].map(|at| socket(&slot, at));
         mouths[0].set_broadcast(true).unwrap();
-        Self { name, slot, interface, ears, mouths }
+        Self {
+            name,
+            slot,
+            interface,
+            ears,
+            mouths,
+        }
     }
 
     /// Shouts by every way there is. The text tells who it was and how.
@@ -79,11 +110,19 @@ impl Crier {
             ("multicast IPv4", v4, SocketAddr::from((GROUP4, PORT))),
             ("multicast IPv6", v6, to6(GROUP6)),
             ("multicast IPv6 of the link", v6, to6(LINK_GROUP6)),
-            ("multicast IPv6 from a link-local address", local, to6(LINK_GROUP6)),
+            (
+                "multicast IPv6 from a link-local address",
+                local,
+                to6(LINK_GROUP6),
+            ),
             ("broadcast", v4, (Ipv4Addr::BROADCAST, PORT).into()),
             ("broadcast of the network", v4, (broadcast(town), PORT).into()),
         ];
-        ways.extend(others.iter().map(|other| ("link-local address", local, to6(link_local(&other.slot)))));
+        ways.extend(
+            others
+                .iter()
+                .map(|other| ("link-local address", local, to6(link_local(&other.slot)))),
+        );
         for (way, socket, to) in ways {
             let text = format!("{}|{way}", self.name);
             // That it does not leave is as good as that it does not arrive.
@@ -112,7 +151,9 @@ fn broadcast(town: &Town) -> Ipv4Addr {
         Topology::Segment => town.stage.bed().pod_network().to_vec(),
         _ => town.node(0).pod_networks(),
     };
-    let IpAddr::V4(address) = networks[0].broadcast() else { panic!("IPv4 comes first") };
+    let IpAddr::V4(address) = networks[0].broadcast() else {
+        panic!("IPv4 comes first")
+    };
     address
 }
 
@@ -128,12 +169,15 @@ async fn rounds(
         criers.iter().for_each(|crier| crier.shout(criers, town));
         // Packets that pass are sent after those that may not, by the same wires.
         let after = town.from_to("bank/one", "bank/two");
-        town.assert_all(&after[1..2], Verdict::Allow, "a packet that passes").await;
+        town.assert_all(&after[1..2], Verdict::Allow, "a packet that passes")
+            .await;
         tokio::time::sleep(Duration::from_millis(10)).await;
         criers.iter().for_each(|crier| crier.hear(&mut heard));
         let missing: Vec<_> = must
             .iter()
-            .filter(|(from, way, to)| !heard.contains(&((*from).to_owned(), (*way).to_owned(), (*to).to_owned())))
+            .filter(|(from, way, to)| {
+                !heard.contains(&((*from).to_owned(), (*way).to_owned(), (*to).to_owned()))
+            })
             .collect();
         if round >= 5 && missing.is_empty() {
             break;
@@ -155,7 +199,12 @@ async fn what_is_flooded_passes_isolated_pods_by(topology: Topology) {
         }
     }
     let names: Vec<&str> = criers.iter().map(|crier| crier.name).collect();
-    let pairs = || names.iter().flat_map(|from| names.iter().map(move |to| (*from, *to))).filter(|(from, to)| from != to);
+    let pairs = || {
+        names
+            .iter()
+            .flat_map(|from| names.iter().map(move |to| (*from, *to)))
+            .filter(|(from, to)| from != to)
+    };
     let ways = [
         "multicast IPv4",
         "multicast IPv6",
@@ -165,10 +214,16 @@ async fn what_is_flooded_passes_isolated_pods_by(topology: Topology) {
         "broadcast of the network",
         "link-local address",
     ];
-    let all: Vec<_> = pairs().flat_map(|(from, to)| ways.map(|way| (from, way, to))).collect();
+    let all: Vec<_> = pairs()
+        .flat_map(|(from, to)| ways.map(|way| (from, way, to)))
+        .collect();
     rounds(&town, &criers, &all).await;
 
-    town.apply(policy("shop/deaf").selecting(&[("role", "deaf")]).allowing_from([]));
+    town.apply(
+        policy("shop/deaf")
+            .selecting(&[("role", "deaf")])
+            .allowing_from([]),
+    );
     town.apply(policy("shop/mute").selecting(&[("role", "mute")]).allowing_to([]));
     town.enact().await;
     // What was on its way.
@@ -176,12 +231,13 @@ async fn what_is_flooded_passes_isolated_pods_by(topology: Topology) {
     let free: Vec<_> = all
         .iter()
         .copied()
-        .filter(|(from, way, to)| {
-            ways[..3].contains(way) && *from != "shop/mute" && *to != "shop/deaf"
-        })
+        .filter(|(from, way, to)| ways[..3].contains(way) && *from != "shop/mute" && *to != "shop/deaf")
         .collect();
     let heard = rounds(&town, &criers, &free).await;
-    let wrong: Vec<_> = heard.iter().filter(|(from, _, to)| from == "shop/mute" || to == "shop/deaf").collect();
+    let wrong: Vec<_> = heard
+        .iter()
+        .filter(|(from, _, to)| from == "shop/mute" || to == "shop/deaf")
+        .collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     town.stop().await;
 }

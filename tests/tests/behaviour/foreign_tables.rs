@@ -13,7 +13,7 @@ const SOMEBODY: &str = r#"
     table inet somebody {
         counter seen { comment "kept"; }
         set friends { type ipv4_addr; flags interval; elements = { 10.244.0.0/16, 203.0.113.0/24 }; }
-        set dynamic { type ipv4_addr; size 1000; flags dynamic,timeout; timeout 1h; }
+        set recent { type ipv4_addr; size 1000; flags dynamic,timeout; timeout 1h; }
         map verdicts { type ipv4_addr : verdict; elements = { 10.244.1.10 : accept }; }
         chain forwarded { type filter hook forward priority -5; policy accept; counter name seen; ip saddr vmap @verdicts; }
         chain early { type filter hook forward priority -10; ip saddr @friends counter accept; }
@@ -47,7 +47,10 @@ async fn tables_of_others_stay_as_they_are(topology: Topology) {
     for node in town.stage.bed().nodes() {
         node.nft(SOMEBODY).await.unwrap();
     }
-    let backends = town.end("shop/web").addresses.map(|address| SocketAddr::new(address, PORT));
+    let backends = town
+        .end("shop/web")
+        .addresses
+        .map(|address| SocketAddr::new(address, PORT));
     let service = Service {
         addresses: vec!["10.96.0.1".parse().unwrap(), "fd00:96::1".parse().unwrap()],
         port: PORT,
@@ -63,25 +66,51 @@ async fn tables_of_others_stay_as_they_are(topology: Topology) {
 
     shop_policies().into_iter().for_each(|policy| town.apply(policy));
     town.enact().await;
-    town.assert_agrees(&probes, "an accept of somebody else opens nothing").await;
-    assert_eq!([listing(&town, 0).await, listing(&town, 1).await], before, "with rules");
+    town.assert_agrees(&probes, "an accept of somebody else opens nothing")
+        .await;
+    assert_eq!(
+        [listing(&town, 0).await, listing(&town, 1).await],
+        before,
+        "with rules"
+    );
     town.relabel("bank/far-outsider", "front");
     town.withdraw("shop/front");
     town.enact().await;
     town.assert_agrees(&probes, "changed").await;
-    town.node(0).nft("add counter inet palisade intruder; delete table netdev palisade").await.unwrap();
-    town.until(0, "of a repair", |status| status["edits"]["count"].as_u64() > Some(0)).await;
-    town.until(0, "of a repair", |status| status["applied"]["last"]["tables_created"].as_u64() > Some(0)).await;
-    assert_eq!([listing(&town, 0).await, listing(&town, 1).await], before, "changed and repaired");
+    town.node(0)
+        .nft("add counter inet palisade intruder; delete table netdev palisade")
+        .await
+        .unwrap();
+    town.until(0, "of a repair", |status| {
+        status["edits"]["count"].as_u64() > Some(0)
+    })
+    .await;
+    town.until(0, "of a repair", |status| {
+        status["applied"]["last"]["tables_created"].as_u64() > Some(0)
+    })
+    .await;
+    assert_eq!(
+        [listing(&town, 0).await, listing(&town, 1).await],
+        before,
+        "changed and repaired"
+    );
     town.kill().await;
     town.restart();
     town.enact().await;
-    assert_eq!([listing(&town, 0).await, listing(&town, 1).await], before, "restarted");
+    assert_eq!(
+        [listing(&town, 0).await, listing(&town, 1).await],
+        before,
+        "restarted"
+    );
     town.terminate().await;
     for node in 0..2 {
         town.enforcer(node, &["cleanup"]).await;
     }
-    assert_eq!([listing(&town, 0).await, listing(&town, 1).await], before, "cleaned up");
+    assert_eq!(
+        [listing(&town, 0).await, listing(&town, 1).await],
+        before,
+        "cleaned up"
+    );
     town.stop().await;
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use palisade_policy::model::Protocol;
-use palisade_policy::testing::builders::{any_port, block, policy, pods, pods_in, port, ports, rule};
+use palisade_policy::testing::builders::{any_port, block, pods, pods_in, policy, port, ports, rule};
 use palisade_tests::bed::Topology;
 use palisade_tests::probe::{Flow, Stream, StreamReport};
 
@@ -56,14 +56,22 @@ impl Streams {
     async fn go_on(&self) {
         let enough: Vec<u64> = self.all().map(|stream| stream.sent() + SOME).collect();
         let deadline = Instant::now() + PATIENCE;
-        while self.all().zip(&enough).any(|(stream, enough)| stream.sent() < *enough) {
+        while self
+            .all()
+            .zip(&enough)
+            .any(|(stream, enough)| stream.sent() < *enough)
+        {
             assert!(Instant::now() < deadline, "the streams do not get on");
             tokio::time::sleep(MILLISECOND).await;
         }
     }
 
     async fn stop(self) -> Reports {
-        let Self { allowed, denied, control } = self;
+        let Self {
+            allowed,
+            denied,
+            control,
+        } = self;
         let stop = |(name, stream): (String, Stream)| (name, stream.stop().unwrap());
         let stopped = tokio::task::spawn_blocking(move || Reports {
             allowed: allowed.into_iter().map(stop).collect(),
@@ -82,15 +90,32 @@ struct Reports {
 
 impl Reports {
     fn judge(&self, through: &str) {
-        let sent: u64 = self.allowed.iter().chain(&self.denied).map(|(_, report)| report.sent).sum();
-        let worst = self.allowed.iter().map(|(_, report)| report.longest_gap).max().unwrap();
-        println!("  {through}: {sent} packets; longest gap {worst:?}, of the control {:?}", self.control.longest_gap);
+        let sent: u64 = self
+            .allowed
+            .iter()
+            .chain(&self.denied)
+            .map(|(_, report)| report.sent)
+            .sum();
+        let worst = self
+            .allowed
+            .iter()
+            .map(|(_, report)| report.longest_gap)
+            .max()
+            .unwrap();
+        println!(
+            "  {through}: {sent} packets; longest gap {worst:?}, of the control {:?}",
+            self.control.longest_gap
+        );
         for (name, report) in &self.denied {
             assert_eq!(report.answered, 0, "{name} leaked through {through}: {report:?}");
         }
         for (name, report) in &self.allowed {
             let control = &self.control;
-            assert_eq!(report.lost(), 0, "{name} lost packets through {through}: {report:?}; control: {control:?}");
+            assert_eq!(
+                report.lost(),
+                0,
+                "{name} lost packets through {through}: {report:?}; control: {control:?}"
+            );
         }
     }
 }
@@ -151,7 +176,10 @@ async fn no_packet_is_lost_and_none_leaks(topology: Topology) {
             town.node(0).nft(FOREIGN).await.unwrap();
             let rebuilt = |status: &serde_json::Value| status["edits"]["count"] == count;
             town.until(0, "of a rebuild", rebuilt).await;
-            town.until(0, "of an applied rebuild", |status| status["applied"]["last"]["tables_created"] != 0).await;
+            town.until(0, "of an applied rebuild", |status| {
+                status["applied"]["last"]["tables_created"] != 0
+            })
+            .await;
             while town.nft(0, &["list", "counters"]).await.contains("intruder") {}
         }
     })
@@ -168,16 +196,20 @@ async fn no_packet_is_lost_and_none_leaks(topology: Topology) {
         town.enact().await;
     })
     .await;
-    stream_through(&mut town, "SIGKILL, changes while down, and restart", async |town| {
-        town.kill().await;
-        for number in 50..57 {
-            change(town, number);
-        }
-        town.relabel("bank/bystander", "guest");
-        town.publish();
-        town.restart();
-        town.enact().await;
-    })
+    stream_through(
+        &mut town,
+        "SIGKILL, changes while down, and restart",
+        async |town| {
+            town.kill().await;
+            for number in 50..57 {
+                change(town, number);
+            }
+            town.relabel("bank/bystander", "guest");
+            town.publish();
+            town.restart();
+            town.enact().await;
+        },
+    )
     .await;
     town.stop().await;
 }
@@ -195,4 +227,40 @@ async fn no_bridged_packet_is_lost_and_none_leaks_through_changes_rebuilds_and_r
 #[tokio::test(flavor = "multi_thread")]
 async fn no_packet_on_a_segment_is_lost_and_none_leaks_through_changes_rebuilds_and_restarts() {
     no_packet_is_lost_and_none_leaks(Topology::Segment).await;
+}
+#[tokio::test(flavor = "multi_thread")]
+async fn zz_experiment() {
+    let _machine = alone().await;
+    let mut town = Town::shop(Topology::Routed).await;
+    let edits = [
+        "add counter inet palisade intruder",
+        "add counter netdev palisade intruder",
+        "insert rule inet palisade forwarded tcp sport 1 accept",
+        "add rule netdev palisade own_source meta mark 5 accept",
+    ];
+    let mut n = 0;
+    for edit in edits {
+        let streams = Streams::start(&town);
+        streams.go_on().await;
+        for _ in 0..60 {
+            n += 1;
+            town.node(0).nft(edit).await.unwrap();
+            town.until(0, "x", |s| {
+                s["edits"]["count"] == n && s["applied"]["count"] == n + 1
+            })
+            .await;
+        }
+        streams.go_on().await;
+        let reports = streams.stop().await;
+        println!("{edit}");
+        for (name, report) in reports.allowed.iter().chain(&reports.denied) {
+            println!(
+                "   {name}: sent {} answered {} lost {}",
+                report.sent,
+                report.answered,
+                report.lost()
+            );
+        }
+    }
+    town.stop().await;
 }

@@ -16,7 +16,14 @@ const OWNER: u32 = 2;
 async fn a_refused_change_leaves_what_was_there_and_is_told_by_name() {
     let _machine = beside_others().await;
     let mut town = Town::shop(Topology::Routed).await;
-    let some = ["shop/web", "shop/front", "bank/outsider", "shop/far-front", "bank/far-outsider", "client1"];
+    let some = [
+        "shop/web",
+        "shop/front",
+        "bank/outsider",
+        "shop/far-front",
+        "bank/far-outsider",
+        "client1",
+    ];
     let probes = town.between(&some, &some);
     town.assert_agrees(&probes, "before").await;
     let list = ["inet", "netdev"].map(|family| ["-a", "-s", "list", "table", family, "palisade"]);
@@ -24,7 +31,10 @@ async fn a_refused_change_leaves_what_was_there_and_is_told_by_name() {
     let before = (listing(&town).await, town.state.clone());
 
     let owner = Connection::<Nftables>::new_in(&**town.node(0).netns()).unwrap();
-    owner.add_table_with_flags("palisade", Family::Bridge, OWNER).await.unwrap();
+    owner
+        .add_table_with_flags("palisade", Family::Bridge, OWNER)
+        .await
+        .unwrap();
     town.relabel("bank/outsider", "front");
     town.withdraw("shop/front");
     let late = town.stage.bed_mut().add_slot(0, None).await.unwrap();
@@ -38,16 +48,24 @@ async fn a_refused_change_leaves_what_was_there_and_is_told_by_name() {
         assert!(ended.contains(words), "no {words:?} in {ended}");
     }
     let status = town.status(0);
-    assert_eq!((&status["ready"], &status["degraded"][0]["reason"]), (&json!(false), &json!("Refused")), "{status:#}");
+    assert_eq!(
+        (&status["ready"], &status["degraded"][0]["reason"]),
+        (&json!(false), &json!("Refused")),
+        "{status:#}"
+    );
     let message = status["degraded"][0]["message"].as_str().unwrap();
     assert!(message.contains("delete table bridge palisade"), "{message}");
 
     assert_eq!(listing(&town).await, before.0, "half applied");
     let after = std::mem::replace(&mut town.state, before.1);
-    let here = town.between(&["shop/web"], &["shop/front", "bank/outsider", "bank/far-outsider", "client1"]);
+    let here = town.between(
+        &["shop/web"],
+        &["shop/front", "bank/outsider", "bank/far-outsider", "client1"],
+    );
     town.assert_agrees(&here, "what was there goes on").await;
     let newcomer = town.between(&["shop/late"], &["shop/web", "bank/outsider", "client1"]);
-    town.assert_all(&newcomer, Verdict::Deny, "a pod that is not known yet").await;
+    town.assert_all(&newcomer, Verdict::Deny, "a pod that is not known yet")
+        .await;
 
     // The table goes with its owner.
     drop(owner);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nlink::netlink::namespace::Netns;
 use nlink::netlink::{Connection, Nftables, Route};
@@ -17,8 +17,8 @@ use palisade_policy::model::{
 use palisade_policy::testing::builders::{labels, namespace, pod, pods, policy, rule};
 use palisade_tests::bed::{BedSpec, NodeBed, Slot, Topology};
 use palisade_tests::probe::{Endpoint, Host, Listen, Observation, Probe};
-use palisade_tests::stage::{Enacted, Stage};
-use serde_json::Value;
+use palisade_tests::stage::Stage;
+use serde_json::{Value, json};
 
 use super::{PATIENCE, PORT};
 
@@ -45,7 +45,11 @@ impl End {
     /// A probe to another's address of one family: 0 for IPv4, 1 for IPv6.
     pub(crate) fn asks(&self, other: &Self, family: usize, transport: Transport) -> Probe {
         let to = other.addresses[family];
-        Probe { from: self.endpoint(to), to, transport }
+        Probe {
+            from: self.endpoint(to),
+            to,
+            transport,
+        }
     }
 
     /// A probe by UDP.
@@ -65,20 +69,40 @@ pub(crate) struct Town {
 impl Town {
     /// A town without pods. Its nodes are known to the state, and the namespaces `shop` and `bank`.
     pub(crate) async fn start(topology: Topology, nodes: usize, slots_per_node: usize) -> Self {
-        let stage = Stage::start(BedSpec { topology, nodes, slots_per_node }, [PORT]).await.unwrap();
+        let stage = Stage::start(
+            BedSpec {
+                topology,
+                nodes,
+                slots_per_node,
+            },
+            [PORT],
+        )
+        .await
+        .unwrap();
         let mut state = ClusterState::default();
         let mut ends = BTreeMap::new();
         for node in stage.bed().nodes() {
             state.apply(Event::NodeApplied(described(topology, node)));
             let addresses = [node.addresses()[0], node.addresses()[1]];
-            ends.insert(node.name().to_owned(), End { host: node.host(), addresses, chooses: false });
+            ends.insert(
+                node.name().to_owned(),
+                End {
+                    host: node.host(),
+                    addresses,
+                    chooses: false,
+                },
+            );
         }
         for name in ["shop", "bank"] {
             state.apply(Event::NamespaceApplied(namespace(name, &[])));
         }
         if let Some(client) = stage.bed().clients().first() {
             let host = client.host();
-            let end = End { addresses: client.addresses(), chooses: true, host };
+            let end = End {
+                addresses: client.addresses(),
+                chooses: true,
+                host,
+            };
             ends.insert(end.host.name().to_owned(), end);
         }
         Self { stage, state, ends }
@@ -132,7 +156,8 @@ impl Town {
     /// The API's part: the pod with its addresses.
     pub(crate) fn announce(&mut self, slot: &Slot, key: &str, role: &str) {
         self.know(slot, key);
-        self.state.apply(Event::PodApplied(self.describe(slot, key, role)));
+        self.state
+            .apply(Event::PodApplied(self.describe(slot, key, role)));
     }
 
     /// The pod as the API would have it.
@@ -145,10 +170,18 @@ impl Town {
 
     /// Knows who is in a slot without telling anybody.
     pub(crate) fn know(&mut self, slot: &Slot, key: &str) {
-        if self.ends.get(key).is_some_and(|end| end.host.name() == slot.name()) {
+        if self
+            .ends
+            .get(key)
+            .is_some_and(|end| end.host.name() == slot.name())
+        {
             return;
         }
-        let end = End { host: slot.host(), addresses: slot.addresses(), chooses: false };
+        let end = End {
+            host: slot.host(),
+            addresses: slot.addresses(),
+            chooses: false,
+        };
         self.ends.insert(key.to_owned(), end);
     }
 
@@ -158,7 +191,10 @@ impl Town {
 
     /// Listens in a slot that came later.
     pub(crate) fn listen(&self, slot: &Slot) {
-        self.stage.prober().add(&slot.host(), &Listen::on([PORT])).unwrap();
+        self.stage
+            .prober()
+            .add(&slot.host(), &Listen::on([PORT]))
+            .unwrap();
     }
 
     pub(crate) fn end(&self, name: &str) -> End {
@@ -177,12 +213,19 @@ impl Town {
     }
 
     pub(crate) fn withdraw(&mut self, policy: &str) {
-        self.state.apply(Event::PolicyDeleted(PolicyKey::parse(policy).unwrap()));
+        self.state
+            .apply(Event::PolicyDeleted(PolicyKey::parse(policy).unwrap()));
     }
 
-    /// Publishes the state and waits until every kernel has it.
-    pub(crate) async fn enact(&mut self) -> Enacted {
-        self.stage.enact(&self.state).await.unwrap()
+    /// Publishes the state and waits until every kernel has it, and all pods in their places.
+    pub(crate) async fn enact(&mut self) -> Duration {
+        let begin = Instant::now();
+        self.publish_and_wait().await;
+        for node in 0..self.stage.bed().nodes().len() {
+            let whole = |status: &Value| status["ready"] == true && status["unplaced"] == json!([]);
+            self.until(node, "of a whole", whole).await;
+        }
+        begin.elapsed()
     }
 
     /// Publishes the state and waits for nothing.
@@ -195,8 +238,11 @@ impl Town {
         self.publish();
         for node in 0..self.stage.bed().nodes().len() {
             let name = NodeName::from(self.node(node).name());
-            let wanted = palisade_crds::files::read(self.stage.rules(), &name).unwrap().content;
-            self.until(node, "of the rules", |status| status["content"] == *wanted).await;
+            let wanted = palisade_crds::files::read(self.stage.rules(), &name)
+                .unwrap()
+                .content;
+            self.until(node, "of the rules", |status| status["content"] == *wanted)
+                .await;
         }
     }
 
@@ -219,7 +265,7 @@ impl Town {
                 let log = self.stage.node(node).unwrap().1.log();
                 panic!("no status {what}, but {status:#}\n{log}");
             }
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -251,7 +297,11 @@ impl Town {
 
     /// What is in our tables on a node.
     pub(crate) async fn loaded(&self, node: usize) -> Loaded {
-        Nlink::open_in(self.node(node).netns()).unwrap().read().await.unwrap()
+        Nlink::open_in(self.node(node).netns())
+            .unwrap()
+            .read()
+            .await
+            .unwrap()
     }
 
     /// The number that the kernel counts changes of its ruleset with, on each node.
@@ -295,8 +345,7 @@ impl Town {
     pub(crate) fn from_to(&self, from: &str, to: &str) -> Vec<Probe> {
         let (from, to) = (self.end(from), self.end(to));
         let both = (0..2).flat_map(|family| {
-            transports(to.addresses[family])
-                .map(|transport| from.asks(&to, family, transport))
+            transports(to.addresses[family]).map(|transport| from.asks(&to, family, transport))
         });
         both.collect()
     }
@@ -312,7 +361,11 @@ impl Town {
         let end = self.ends.values().find(|end| end.host.name() == name).unwrap();
         let family = usize::from(probe.to.is_ipv6());
         let source = probe.from.source().unwrap_or(end.addresses[family]);
-        let packet = Packet { source, destination: probe.to, transport: probe.transport };
+        let packet = Packet {
+            source,
+            destination: probe.to,
+            transport: probe.transport,
+        };
         evaluate(&self.state, &packet).verdict
     }
 
@@ -324,7 +377,8 @@ impl Town {
 
     /// Sends probes that all pass, or none.
     pub(crate) async fn assert_all(&self, probes: &[Probe], verdict: Verdict, when: &str) {
-        self.assert_verdicts(probes, &vec![verdict; probes.len()], when).await;
+        self.assert_verdicts(probes, &vec![verdict; probes.len()], when)
+            .await;
     }
 
     async fn assert_verdicts(&self, probes: &[Probe], expected: &[Verdict], when: &str) {
@@ -336,7 +390,13 @@ impl Town {
             .filter(|((_, expected), seen)| !seen.agrees(**expected))
             .map(|((probe, expected), seen)| format!("{probe}: expected {expected}, {seen}"))
             .collect();
-        assert!(wrong.is_empty(), "{when}: {} of {} probes\n{}", wrong.len(), probes.len(), wrong.join("\n"));
+        assert!(
+            wrong.is_empty(),
+            "{when}: {} of {} probes\n{}",
+            wrong.len(),
+            probes.len(),
+            wrong.join("\n")
+        );
     }
 
     pub(crate) async fn stop(self) {
@@ -347,8 +407,12 @@ impl Town {
 /// `shop/web` pods accept from `shop/front` pods only; those may ask nobody but them.
 pub(crate) fn shop_policies() -> Vec<Policy> {
     vec![
-        policy("shop/web").selecting(&[("role", "web")]).allowing_from([rule([pods(&[("role", "front")])])]),
-        policy("shop/front").selecting(&[("role", "front")]).allowing_to([rule([pods(&[("role", "web")])])]),
+        policy("shop/web")
+            .selecting(&[("role", "web")])
+            .allowing_from([rule([pods(&[("role", "front")])])]),
+        policy("shop/front")
+            .selecting(&[("role", "front")])
+            .allowing_to([rule([pods(&[("role", "web")])])]),
     ]
 }
 
@@ -366,7 +430,12 @@ pub(crate) fn transports(to: IpAddr) -> [Transport; 5] {
 /// The number of the interface of a pod.
 pub(crate) async fn interface(netns: &Netns) -> u32 {
     let connection = Connection::<Route>::new_in(netns).unwrap();
-    connection.get_link_by_name("eth0").await.unwrap().unwrap().ifindex()
+    connection
+        .get_link_by_name("eth0")
+        .await
+        .unwrap()
+        .unwrap()
+        .ifindex()
 }
 
 fn described(topology: Topology, node: &NodeBed) -> Node {
@@ -375,12 +444,23 @@ fn described(topology: Topology, node: &NodeBed) -> Node {
         // One network for the pods of all nodes tells a node nothing about its own.
         Topology::Segment => Vec::new(),
     };
-    Node { name: NodeName::from(node.name()), addresses: node.addresses().to_vec(), pod_networks }
+    Node {
+        name: NodeName::from(node.name()),
+        addresses: node.addresses().to_vec(),
+        pod_networks,
+    }
 }
 
 /// The enforcer's program, built beside this one.
 fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let candidates = test.ancestors().skip(1).take(2).map(|folder| folder.join("palisade-enforcer"));
-    candidates.into_iter().find(|path| path.is_file()).expect("cargo build --workspace")
+    let candidates = test
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("palisade-enforcer"));
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("cargo build --workspace")
 }

@@ -1,4 +1,4 @@
-//! What other processes do to our tables.
+//! What other processes commit, and whether it touches our tables.
 //!
 //! The kernel tells every listener of each object that a commit touched, and then of the new generation with the name
 //! of the process. Each message carries the port of the socket that committed, so our own commits are told apart
@@ -19,7 +19,7 @@ use crate::nft::model::TableKey;
 /// The first attribute of every message about an object: its table's name (`NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, …).
 const TABLE_NAME: u16 = 1;
 
-/// Something that was done to our tables, or may have been.
+/// A commit of another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
     /// Another process changed something in one of our tables.
@@ -30,6 +30,11 @@ pub enum Edit {
         pid: Option<u32>,
         /// Its name, cut to 15 bytes by the kernel.
         process: Option<String>,
+    },
+    /// Another process made a generation without touching our tables: what is known of them holds for it too.
+    Elsewhere {
+        /// The generation that its commit made.
+        generation: Generation,
     },
     /// More happened than could be kept. Read the tables.
     Missed,
@@ -84,8 +89,9 @@ impl Edits {
             let attributes = payload.get(NFGENMSG_HDRLEN..).unwrap_or_default();
             if kind != NFT_MSG_NEWGEN {
                 self.touched |= is_ours(payload.first().copied(), attributes);
-            } else if std::mem::take(&mut self.touched) {
-                self.ready.push_back(edited(attributes));
+            } else {
+                let touched = std::mem::take(&mut self.touched);
+                self.ready.push_back(committed(attributes, touched));
             }
         }
         Ok(())
@@ -102,7 +108,7 @@ fn is_ours(number: Option<u8>, attributes: &[u8]) -> bool {
     family_is_ours && name.is_some_and(|name| text(name) == TableKey::NAME)
 }
 
-fn edited(attributes: &[u8]) -> Edit {
+fn committed(attributes: &[u8], touched: bool) -> Edit {
     let mut generation = Generation::default();
     let mut pid = None;
     let mut process = None;
@@ -115,10 +121,14 @@ fn edited(attributes: &[u8]) -> Edit {
             _ => {}
         }
     }
-    Edit::Edited {
-        generation,
-        pid,
-        process,
+    if touched {
+        Edit::Edited {
+            generation,
+            pid,
+            process,
+        }
+    } else {
+        Edit::Elsewhere { generation }
     }
 }
 

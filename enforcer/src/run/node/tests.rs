@@ -45,6 +45,9 @@ impl Kernel for &Fake {
         if change.is_empty() {
             return Ok(expected);
         }
+        if expected != state.loaded.generation {
+            return Err(CommitError::Stale { expected });
+        }
         let deletes = |operation: &Operation<'_>| matches!(operation, Operation::DeleteTable { .. });
         state.commits.push(change.operations().iter().any(deletes));
         match state.answers.pop_front() {
@@ -140,16 +143,13 @@ fn rules(revision: u64, frontends: &[&str]) -> RuleSet {
 }
 
 fn observed() -> Observed {
-    let interface = Interface::new("v1").unwrap();
     let place = Place {
-        interface: interface.clone(),
+        interface: Interface::new("v1").unwrap(),
+        index: 7,
         bridge: None,
         addresses: ["10.1.0.7".parse().unwrap()].into(),
     };
-    let mut observed = Observed {
-        indexes: [(interface, 7)].into(),
-        ..Observed::default()
-    };
+    let mut observed = Observed::default();
     observed.facts.places.insert("shop/backend".into(), place);
     observed
 }
@@ -339,6 +339,31 @@ async fn an_edit_is_read_back_unless_that_was_done_after_it() {
     node.take(Input::Edit(Edit::Missed));
     node.flush().await.unwrap();
     assert_eq!((kernel.reads(), kernel.commits().len()), (3, 2));
+}
+
+#[tokio::test]
+async fn commits_of_others_that_leave_our_tables_alone_cost_no_reading() {
+    let kernel = Fake::default();
+    let mut node = informed(&kernel, &rules(1, &[]));
+    node.flush().await.unwrap();
+    let mut generation = node.status().generation.unwrap();
+    for _ in 0..3 {
+        generation = generation.next();
+        kernel.0.lock().unwrap().loaded.generation = generation;
+        node.take(Input::Edit(Edit::Elsewhere { generation }));
+        node.flush().await.unwrap();
+    }
+    node.take(new_rules(&rules(2, &["10.2.0.1"])));
+    node.flush().await.unwrap();
+    assert_eq!((kernel.reads(), kernel.commits().len()), (1, 2));
+    // One that was not told of is found out by the next commit, and read back.
+    kernel.0.lock().unwrap().loaded.generation = generation.next().next();
+    node.take(Input::Edit(Edit::Elsewhere {
+        generation: generation.next().next().next(),
+    }));
+    node.take(new_rules(&rules(3, &[])));
+    node.flush().await.unwrap();
+    assert!(kernel.reads() > 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,12 @@
 //! The plan, read as the kernel would read it, means what the API documentation says, whatever the cluster; and what it
 //! costs a packet does not grow with the policies.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test made it may rely on"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

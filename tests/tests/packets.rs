@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{ContainerPort, Packet, Protocol, Transport};
+use palisade_policy::model::{ContainerPort, NodeName, Packet, Protocol, Transport, Verdict};
 use palisade_policy::testing::{builders, config, strategies};
 use palisade_tests::bed::Topology;
-use palisade_tests::cases::{self, CaseProbe, Family, NODES, Occupant, Place, SLOTS, Slot, Target};
+use palisade_tests::cases::{self, AddressPair, Addresses, CaseProbe, Family, Occupant, Place, Slot, Target};
 use palisade_tests::stage::CaseStage;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,10 +23,19 @@ use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 struct Figures {
     states: usize,
     probes: usize,
+    allowed: usize,
     reached: Vec<Duration>,
 }
 
 impl Figures {
+    fn count(&mut self, probes: &[CaseProbe]) {
+        self.probes += probes.len();
+        self.allowed += probes
+            .iter()
+            .filter(|probe| probe.expect == Verdict::Allow)
+            .count();
+    }
+
     fn print(mut self, what: &str, topology: Topology, stage: &CaseStage) {
         self.reached.sort_unstable();
         let at = |share: usize| {
@@ -36,10 +45,11 @@ impl Figures {
                 .unwrap_or_default()
         };
         println!(
-            "{topology}: {what}, {} states, {} probes, {} packets and handshakes sent, 0 mismatches; \
+            "{topology}: {what}, {} states, {} probes of which {} allowed, {} packets and handshakes sent, 0 mismatches; \
              from files to all kernels p50 {:?}, max {:?}",
             self.states,
             self.probes,
+            self.allowed,
             stage.sent(),
             at(50),
             self.reached.last().copied().unwrap_or_default(),
@@ -60,10 +70,19 @@ fn ports(cases: &[cases::Case]) -> BTreeSet<u16> {
     ports.collect()
 }
 
+/// What the oracle says of a probe's packets.
+fn explain(state: &ClusterState, probe: &CaseProbe) -> String {
+    let packets = probe
+        .packets
+        .iter()
+        .map(|packet| format!("  {}", evaluate(state, packet)));
+    packets.collect::<Vec<_>>().join("\n")
+}
+
 /// Runs the whole table on one topology, and lists every mismatch before it fails.
 async fn run_the_table(topology: Topology) -> Result<()> {
     // Which ports there are does not depend on the addresses.
-    let ports = ports(&cases::load(&cases::Addresses::documentation())?);
+    let ports = ports(&cases::load(&Addresses::documentation())?);
     let mut stage = CaseStage::start(topology, ports).await?;
     let cases = cases::load(stage.addresses())?;
     let (mut figures, mut mismatches) = (Figures::default(), Vec::new());
@@ -76,18 +95,14 @@ async fn run_the_table(topology: Topology) -> Result<()> {
                 .await
                 .with_context(|| place.clone())?;
             figures.states += 1;
-            figures.probes += step.probes.len();
+            figures.count(&step.probes);
             figures.reached.push(enacted.took);
             let observations = stage.observe(&step.probes).await.with_context(|| place.clone())?;
             for (probe, observation) in step.probes.iter().zip(observations) {
                 if !observation.agrees(probe.expect) {
-                    let why: String = probe
-                        .packets
-                        .iter()
-                        .map(|packet| format!("\n  {}", evaluate(&step.state, packet)))
-                        .collect();
+                    let why = explain(&step.state, probe);
                     mismatches.push(format!(
-                        "{place}: {probe}: {observation}, the table says {}{why}",
+                        "{place}: {probe}: {observation}, the table says {}\n{why}",
                         probe.expect
                     ));
                 }
@@ -120,23 +135,36 @@ async fn packets_on_a_segment_agree_with_the_case_table() -> Result<()> {
 }
 
 const RANDOM_PORTS: [u16; 4] = [53, 80, 81, 8080];
+const NAMESPACES: [&str; 3] = ["shop", "bank", "lab"];
 
 /// A cluster on the slots of a bed, and who asks whom what in it.
 #[derive(Clone, Debug)]
 struct RandomCluster {
     events: Vec<Event>,
     occupants: BTreeMap<Slot, Occupant>,
-    /// Positions of the asker and the asked among the occupants, the family and what is asked.
-    questions: Vec<(usize, usize, Family, Transport)>,
+    questions: Vec<Question>,
 }
 
-fn random_cluster(stage: &CaseStage) -> impl Strategy<Value = RandomCluster> + use<> {
-    let addresses = stage.addresses().clone();
-    let known: Vec<_> = addresses
-        .nodes
-        .values()
-        .flat_map(|plan| plan.slots.iter().flat_map(|slot| slot.both()))
-        .collect();
+/// The asker, the asked, and what is asked in which family.
+type Question = ((Slot, AddressPair), (Slot, AddressPair), Family, Transport);
+
+fn random_cluster(addresses: &Addresses) -> impl Strategy<Value = RandomCluster> + use<> {
+    let nodes: Vec<_> = addresses.nodes.values().map(|plan| plan.node.clone()).collect();
+    let slots = addresses.nodes.iter().flat_map(|(name, plan)| {
+        let slot = |(index, pair)| {
+            (
+                Slot {
+                    node: (*name).into(),
+                    index,
+                },
+                plan.node.name.clone(),
+                pair,
+            )
+        };
+        plan.slots.into_iter().enumerate().map(slot)
+    });
+    let slots: Vec<(Slot, NodeName, AddressPair)> = slots.collect();
+    let known: Vec<_> = slots.iter().flat_map(|(_, _, pair)| pair.both()).collect();
     let declared = (
         select(&["http", "dns"][..]),
         select(&Protocol::ALL[..]),
@@ -147,48 +175,46 @@ fn random_cluster(stage: &CaseStage) -> impl Strategy<Value = RandomCluster> + u
             protocol,
             number,
         });
-    let pod = (
-        select(&["shop", "bank", "lab"][..]),
-        strategies::labels(),
-        vec(declared, 0..3),
-    );
-    let namespaces = vec(
-        vec((select(&["app", "tier"][..]), select(&["x", "y"][..])), 0..3),
-        3,
-    );
+    let pod = (select(&NAMESPACES[..]), strategies::labels(), vec(declared, 0..3));
+    let labels = vec((select(&["app", "tier"][..]), select(&["x", "y"][..])), 0..3);
     let transport = prop_oneof![
-        6 => (select(&Protocol::ALL[..]), select(&RANDOM_PORTS[..])).prop_map(|(protocol, port)| Transport::Port(protocol, port)),
+        6 => (select(&Protocol::ALL[..]), select(&RANDOM_PORTS[..]))
+            .prop_map(|(protocol, port)| Transport::Port(protocol, port)),
         1 => Just(Transport::Other(1)),
     ];
-    let crowd = NODES.len() * SLOTS;
-    let question = (0..crowd, 0..crowd, select(&Family::ALL[..]), transport);
-    let policies = vec(strategies::policy_around(known), 1..7);
-    (vec(pod, crowd), namespaces, policies, vec(question, 150)).prop_map(
-        move |(pods, namespaces, policies, questions)| {
+    let places: Vec<_> = slots
+        .iter()
+        .map(|(slot, _, pair)| (slot.clone(), *pair))
+        .collect();
+    let question = (
+        select(places.clone()),
+        select(places),
+        select(&Family::ALL[..]),
+        transport,
+    );
+    let policies = vec(strategies::policy_around(&known), 1..7);
+    let crowd = slots.len();
+    (
+        vec(pod, crowd),
+        vec(labels, NAMESPACES.len()),
+        policies,
+        vec(question, 150),
+    )
+        .prop_map(move |(pods, labels, policies, questions)| {
             let mut events: Vec<Event> = policies.into_iter().map(Event::PolicyApplied).collect();
-            events.extend(
-                addresses
-                    .nodes
-                    .values()
-                    .map(|plan| Event::NodeApplied(plan.node.clone())),
-            );
-            let namespaces = ["shop", "bank", "lab"].into_iter().zip(namespaces);
+            events.extend(nodes.iter().cloned().map(Event::NodeApplied));
+            let namespaces = NAMESPACES.into_iter().zip(labels);
             events.extend(
                 namespaces.map(|(name, labels)| Event::NamespaceApplied(builders::namespace(name, &labels))),
             );
-            let places = addresses
-                .nodes
-                .iter()
-                .flat_map(|(name, plan)| (0..SLOTS).map(move |index| (*name, plan, index)));
             let mut occupants = BTreeMap::new();
-            for (number, ((name, plan, index), (namespace, labels, ports))) in places.zip(pods).enumerate() {
-                let mut pod = builders::pod(&format!("{namespace}/pod-{number}")).on(plan.node.name.clone());
-                (pod.labels, pod.ports, pod.addresses) = (labels, ports, plan.slots[index].both().to_vec());
+            for (number, ((slot, node, pair), (namespace, labels, ports))) in
+                slots.iter().zip(pods).enumerate()
+            {
+                let mut pod = builders::pod(&format!("{namespace}/pod-{number}")).on(node.clone());
+                (pod.labels, pod.ports, pod.addresses) = (labels, ports, pair.both().to_vec());
                 occupants.insert(
-                    Slot {
-                        node: name.into(),
-                        index,
-                    },
+                    slot.clone(),
                     Occupant {
                         uid: pod.uid.clone(),
                         key: pod.key.clone(),
@@ -201,23 +227,19 @@ fn random_cluster(stage: &CaseStage) -> impl Strategy<Value = RandomCluster> + u
                 occupants,
                 questions,
             }
-        },
-    )
+        })
 }
 
 /// The questions as probes, with what the oracle says.
-fn probes(state: &ClusterState, cluster: &RandomCluster, addresses: &cases::Addresses) -> Vec<CaseProbe> {
-    let slots: Vec<&Slot> = cluster.occupants.keys().collect();
-    let questions = cluster.questions.iter().map(|&(from, to, family, transport)| {
-        let (from, to) = (slots[from], slots[to]);
-        let address = |slot: &Slot| addresses.nodes[slot.node.as_str()].slots[slot.index].of(family);
+fn probes(state: &ClusterState, questions: &[Question]) -> Vec<CaseProbe> {
+    let probe = |((from, source), (to, destination), family, transport): &Question| {
         let transport = match (transport, family) {
             (Transport::Other(_), Family::V6) => Transport::Other(58),
-            (transport, _) => transport,
+            (transport, _) => *transport,
         };
         let packet = Packet {
-            source: address(from),
-            destination: address(to),
+            source: source.of(*family),
+            destination: destination.of(*family),
             transport,
         };
         CaseProbe {
@@ -225,42 +247,42 @@ fn probes(state: &ClusterState, cluster: &RandomCluster, addresses: &cases::Addr
             from: Place::Pod(from.clone()),
             to: Target::Place(Place::Pod(to.clone())),
             transport,
-            family,
+            family: *family,
             expect: evaluate(state, &packet).verdict,
             packets: vec![packet],
         }
-    });
-    questions.collect()
+    };
+    questions.iter().map(probe).collect()
 }
 
 /// Compares random clusters with the oracle; a mismatch is shrunk with packets and printed whole.
 fn run_random_clusters(topology: Topology) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stage = runtime.block_on(CaseStage::start(topology, RANDOM_PORTS))?;
-    let strategy = random_cluster(&stage);
+    let strategy = random_cluster(stage.addresses());
     let stage = std::cell::RefCell::new((stage, Figures::default()));
     let mut runner = TestRunner::new(ProptestConfig {
         max_shrink_iters: 100,
-        ..config(12)
+        ..config(40)
     });
     let outcome = runner.run(&strategy, |cluster| {
         let (stage, figures) = &mut *stage.borrow_mut();
-        let state = ClusterState::from_events(cluster.events.clone());
-        let probes = probes(&state, &cluster, stage.addresses());
+        let cluster_state = ClusterState::from_events(cluster.events.clone());
+        let probes = probes(&cluster_state, &cluster.questions);
         let observed = runtime.block_on(async {
-            let enacted = stage.enact(&state, &cluster.occupants).await?;
+            let enacted = stage.enact(&cluster_state, &cluster.occupants).await?;
             figures.reached.push(enacted.took);
             stage.observe(&probes).await
         });
         let observed = observed.map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
         figures.states += 1;
-        figures.probes += probes.len();
+        figures.count(&probes);
         for (probe, observation) in probes.iter().zip(observed) {
             let agrees = observation.agrees(probe.expect);
             prop_assert!(
                 agrees,
                 "{probe}: {observation}\n{}",
-                evaluate(&state, &probe.packets[0])
+                explain(&cluster_state, probe)
             );
         }
         Ok(())
@@ -268,8 +290,8 @@ fn run_random_clusters(topology: Topology) -> Result<()> {
     let (stage, figures) = stage.into_inner();
     match outcome {
         Ok(()) => figures.print("random clusters", topology, &stage),
-        Err(TestError::Fail(reason, cluster)) => panic!("{reason}\nminimal cluster: {:#?}", cluster.events),
-        Err(abort) => panic!("{abort}"),
+        Err(TestError::Fail(reason, cluster)) => bail!("{reason}\nminimal cluster: {:#?}", cluster.events),
+        Err(abort) => bail!("{abort}"),
     }
     runtime.block_on(stage.stop())
 }

@@ -394,7 +394,20 @@ fn bridge() -> Table {
             [in_set(&[Field::OutputInterface, Field::DestinationV4], "ports4")],
             Verdict::Accept,
         ),
+        Rule::new(
+            [in_set(&[Field::OutputInterface], "known_ports")],
+            Verdict::Accept,
+        ),
     ];
+    let mut known = Set::hash([KeyType::InterfaceName]);
+    known.comment = Some(Comment::fit(
+        "names alone, whose bytes are in the machine's order",
+    ));
+    for port in ["veth0", "calibackend"] {
+        known
+            .elements
+            .insert(Element::new(&[Part::interface(&interface(port))]));
+    }
     let mut ports = Set::hash([KeyType::InterfaceName, KeyType::Ipv4Address]);
     ports.elements.insert(Element::new(&[
         Part::interface(&interface("veth0")),
@@ -412,7 +425,7 @@ fn bridge() -> Table {
             (name("post"), chain(Hook::Postrouting { priority: 300 }, post)),
         ]
         .into(),
-        sets: [(name("ports4"), ports)].into(),
+        sets: [(name("ports4"), ports), (name("known_ports"), known)].into(),
         maps: [].into(),
     }
 }

@@ -5,12 +5,13 @@
 //!                                     └─► compile ─► enforcers ─► kernels ─► observed ──┴─► side by side
 //! ```
 //!
-//! [`run`] starts a [`Stage`] of two nodes, tells the [`story`] on it and clears away. Nothing that is printed is a figure of
-//! the story's own: verdicts are the oracle's and the packets', times are measured, and whether anything is left is asked of
-//! the kernel.
+//! [`run`] starts a [`Stage`] of two nodes, tells the story on it and clears away. Nothing that is printed is a figure
+//! of the story's own: verdicts are the oracle's and the packets', times are measured, and whether anything is left is
+//! asked of the kernel.
 
 mod cast;
 mod matrix;
+mod opening;
 mod player;
 mod remains;
 mod screen;

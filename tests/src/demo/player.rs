@@ -12,6 +12,7 @@ use palisade_policy::model::{Protocol, Transport, Verdict};
 
 use super::cast::{Cast, Member, packet};
 use super::matrix;
+use super::opening;
 use super::screen::{DROPPED, Ink, PASSES, Screen};
 use super::service::Service;
 use super::story::{CLUSTER, Question, READERS, SERVICE, SHOWN, Step, WEB, WEB_PORT};
@@ -89,58 +90,9 @@ impl Player {
                 self.web = Some(WebServer::start(node, slot, &web, &directory).await?);
                 format!("{version} on port {WEB_PORT}")
             }
-            None => format!("no nginx here, so a responder on port {WEB_PORT}"),
+            None => format!("no nginx: a responder on {WEB_PORT}"),
         };
-        screen.text(
-            None,
-            &format!(
-                "Two nodes, four pods and two clients outside, each a network namespace of its own. The network is {}. \
-                 On each node runs an enforcer; it reads files, and drops packets in the node's kernel. All of it was \
-                 started in {:.1} s.",
-                match self.stage.bed().topology() {
-                    crate::bed::Topology::Routed => "routed: a route to each pod, BGP between the nodes",
-                    crate::bed::Topology::Bridge => "bridged: a bridge on each node, routes between them",
-                    crate::bed::Topology::Segment => "one segment: a bridge on each node, joined by VXLAN",
-                },
-                began.elapsed().as_secs_f64(),
-            ),
-            0,
-        )?;
-        screen.gap()?;
-        let mut members: Vec<(String, &Member)> = Vec::new();
-        for member in &self.cast.members {
-            let place = match &member.pod {
-                Some((slot, _)) => self.stage.node(slot.node())?.0.name().to_owned(),
-                None => "outside".to_owned(),
-            };
-            members.push((place, member));
-        }
-        members.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut last = String::new();
-        for (place, member) in members {
-            let shown = if place == last { "" } else { place.as_str() };
-            let [v4, v6] = member.addresses;
-            let (kind, remark) = match &member.pod {
-                Some((_, pod)) if member.name == WEB => {
-                    (format!("pod of {}", pod.key.namespace), server.as_str())
-                }
-                Some((_, pod)) => (format!("pod of {}", pod.key.namespace), ""),
-                None => ("client".to_owned(), ""),
-            };
-            let shown = screen.ink(Ink::Faint, &format!("{shown:<10}"));
-            screen.line(&format!(
-                "{shown}{:<11}{kind:<17}{:<17}{:<20}{remark}",
-                member.name,
-                v4.to_string(),
-                v6.to_string()
-            ))?;
-            last = place;
-        }
-        screen.gap()?;
-        screen.marks(&format!(
-            "{PASSES} passes   {DROPPED} is dropped   the first mark is IPv4, the second IPv6"
-        ))?;
-        Ok(())
+        opening::show(self.stage.bed(), &self.cast, &server, began, screen)
     }
 
     /// Applies the file of a step and shows what comes of it.
@@ -238,10 +190,13 @@ impl Player {
         } = *question;
         let packet = packet(self.cast.member(from)?, self.cast.member(to)?, transport, family);
         let evaluation = evaluate(&self.cast.state, &packet);
-        let asked = match evaluation.verdict {
-            Verdict::Deny => format!("Why can {from} not reach {to} on {}?", packet.transport),
-            Verdict::Allow => format!("Why can {from} reach {to} on {}?", packet.transport),
+        let not = if evaluation.verdict == Verdict::Deny {
+            " not"
+        } else {
+            ""
         };
+        let over = if family == Family::V6 { " over IPv6" } else { "" };
+        let asked = format!("Why can {from}{not} reach {to} on {}{over}?", packet.transport);
         let asked = screen.ink(Ink::Heading, &asked);
         screen.line(&asked)?;
         tell(&evaluation, screen)

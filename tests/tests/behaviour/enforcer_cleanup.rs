@@ -4,7 +4,7 @@ use palisade_policy::model::Verdict;
 use palisade_tests::bed::Topology;
 
 use super::beside_others;
-use super::town::Town;
+use super::town::{Town, shop_policies};
 
 const OTHERS: &str = "
     table inet somebody { chain c { type filter hook forward priority -5; counter; }; }
@@ -19,9 +19,9 @@ async fn everybody_is_reached_again(topology: Topology) {
     let list = ["-a", "-s", "list", "ruleset"];
     let before = [town.nft(0, &list).await, town.nft(1, &list).await];
     town.settle_shop();
-    super::town::shop_policies()
-        .into_iter()
-        .for_each(|policy| town.apply(policy));
+    for policy in shop_policies() {
+        town.apply(policy);
+    }
     town.enact().await;
     let everybody = town.everybody();
     let probes = town.between(&everybody, &everybody);

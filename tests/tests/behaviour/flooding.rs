@@ -54,27 +54,6 @@ fn socket(slot: &Slot, at: SocketAddr) -> UdpSocket {
     socket
 }
 
-fn link_local(slot: &Slot) -> Ipv6Addr {
-    let mac: Vec<u16> = slot
-        .mac()
-        .split(':')
-        .map(|byte| u16::from_str_radix(byte, 16).unwrap())
-        .collect();
-    let [a, b, c, d, e, f] = mac[..] else {
-        panic!("six bytes")
-    };
-    Ipv6Addr::new(
-        0xfe80,
-        0,
-        0,
-        0,
-        (a ^ 2) << 8 | b,
-        c << 8 | 0xff,
-        0xfe00 | d,
-        e << 8 | f,
-    )
-}
-
 impl Crier {
     async fn new(name: &'static str, slot: Slot) -> Self {
         let interface = town::interface(slot.netns()).await;
@@ -90,7 +69,7 @@ impl Crier {
         for group in [GROUP6, LINK_GROUP6] {
             ears[1].join_multicast_v6(&group, interface).unwrap();
         }
-        let local = SocketAddrV6::new(link_local(&slot), 0, 0, interface).into();
+        let local = SocketAddrV6::new(town::link_local(&slot), 0, 0, interface).into();
         let mouths = [(v4, 0).into(), (v6, 0).into(), local].map(|at| socket(&slot, at));
         mouths[0].set_broadcast(true).unwrap();
         Self {
@@ -121,7 +100,7 @@ impl Crier {
         ways.extend(
             others
                 .iter()
-                .map(|other| ("link-local address", local, to6(link_local(&other.slot)))),
+                .map(|other| ("link-local address", local, to6(town::link_local(&other.slot)))),
         );
         for (way, socket, to) in ways {
             let text = format!("{}|{way}", self.name);
@@ -168,7 +147,7 @@ async fn rounds(
     for round in 0.. {
         criers.iter().for_each(|crier| crier.shout(criers, town));
         // Packets that pass are sent after those that may not, by the same wires.
-        let after = town.from_to("bank/one", "bank/two");
+        let after = town.questions("bank/one", "bank/two");
         town.assert_all(&after[1..2], Verdict::Allow, "a packet that passes")
             .await;
         tokio::time::sleep(Duration::from_millis(10)).await;

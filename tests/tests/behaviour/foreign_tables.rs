@@ -64,7 +64,9 @@ async fn tables_of_others_stay_as_they_are(topology: Topology) {
     let everybody = ["shop/web", "shop/front", "bank/far-outsider", "client1"];
     let probes = town.between(&everybody, &everybody);
 
-    shop_policies().into_iter().for_each(|policy| town.apply(policy));
+    for policy in shop_policies() {
+        town.apply(policy);
+    }
     town.enact().await;
     town.assert_agrees(&probes, "an accept of somebody else opens nothing")
         .await;

@@ -84,7 +84,7 @@ async fn assert_closed(town: &Town, pod: &str, when: &str) {
     town.assert_all(&town.between(&[pod], &OTHERS), Verdict::Deny, when)
         .await;
     if town.stage.bed().topology() != Topology::Segment {
-        town.assert_all(&town.from_to("node1", pod), Verdict::Allow, when)
+        town.assert_all(&town.questions("node1", pod), Verdict::Allow, when)
             .await;
     }
 }

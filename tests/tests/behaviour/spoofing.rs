@@ -1,6 +1,8 @@
 //! A pod that sends from an address that is not its own is not heard.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::OwnedFd;
 use std::process::Command;
 
 use nlink::netlink::{Connection, Route};
@@ -8,7 +10,7 @@ use palisade_policy::model::{Protocol, Transport, Verdict};
 use palisade_policy::testing::builders::{block, policy, rule};
 use palisade_tests::bed::{Slot, Topology};
 use palisade_tests::probe::Probe;
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
 use super::town::{self, Town, shop_policies};
 use super::{PORT, beside_others};
@@ -47,7 +49,9 @@ async fn a_forged_source_never_arrives(topology: Topology) {
     town.assert_all(&forgeries, Verdict::Allow, "as long as nobody looks")
         .await;
 
-    shop_policies().into_iter().for_each(|policy| town.apply(policy));
+    for policy in shop_policies() {
+        town.apply(policy);
+    }
     let outside =
         OUTSIDE.map(|address| format!("{address}/{}", if address.contains(':') { 128 } else { 32 }));
     let outside = outside.map(|net| rule([block(&net, &[])]));
@@ -65,9 +69,9 @@ async fn a_forged_source_never_arrives(topology: Topology) {
     town.assert_agrees(&honest, "who does not lie").await;
 
     // Without any policy a pod is still who it is.
-    ["shop/web", "shop/front", "shop/outside"]
-        .into_iter()
-        .for_each(|policy| town.withdraw(policy));
+    for policy in ["shop/web", "shop/front", "shop/outside"] {
+        town.withdraw(policy);
+    }
     town.enact().await;
     town.assert_all(&forgeries, Verdict::Deny, "without policies")
         .await;
@@ -166,76 +170,111 @@ async fn a_pod_does_not_answer_for_an_address_that_is_not_its_own_on_one_segment
     a_pod_does_not_answer_for_an_address_that_is_not_its_own(Topology::Segment).await;
 }
 
-/// Says, from a link-local address of its own, that somebody else's address is to be found here (RFC 4861, 4.4).
-fn advertise(liar: &Slot, interface: u32, victim: IpAddr, to: IpAddr) {
-    let (IpAddr::V6(victim), IpAddr::V6(to)) = (victim, to) else {
-        panic!("IPv6 addresses")
+/// A message of neighbour discovery about `target`, with the hardware address of whoever sends it (RFC 4861, 4.4: it
+/// overrides what was known).
+fn advertisement(liar: &Slot, target: IpAddr) -> Vec<u8> {
+    let IpAddr::V6(target) = target else {
+        panic!("{target} is no IPv6 address")
     };
-    let mac: Vec<u8> = liar
+    let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, 0x20, 0, 0, 0];
+    message.extend(target.octets());
+    message.extend([2, 1]);
+    message.extend(mac(liar));
+    message
+}
+
+/// Who sends this is a router, for half an hour (RFC 4861, 4.2).
+const ROUTER_ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
+
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+
+fn mac(slot: &Slot) -> [u8; 6] {
+    let bytes: Vec<u8> = slot
         .mac()
         .split(':')
         .map(|byte| u8::from_str_radix(byte, 16).unwrap())
         .collect();
-    let mut message = vec![136, 0, 0, 0, 0x20, 0, 0, 0];
-    message.extend(victim.octets());
-    message.extend([2, 1]);
-    message.extend(&mac);
-    let family = i32::from(AddressFamily::INET6.as_raw());
-    let kind = i32::try_from(SocketType::RAW.as_raw()).unwrap();
-    let socket = liar.netns().socket(family, kind, 58).unwrap();
-    rustix::net::sockopt::set_ipv6_unicast_hops(&socket, Some(255)).unwrap();
-    let [.., a, b, c] = mac[..] else {
-        panic!("six bytes")
-    };
-    let low = |high: u8, low: u8| u16::from_be_bytes([high, low]);
-    let own = Ipv6Addr::new(
-        0xfe80,
-        0,
-        0,
-        0,
-        low(mac[0] ^ 2, mac[1]),
-        low(mac[2], 0xff),
-        low(0xfe, a),
-        low(b, c),
-    );
-    rustix::net::bind(&socket, &SocketAddr::V6(SocketAddrV6::new(own, 0, 0, interface))).unwrap();
-    let to = SocketAddr::V6(SocketAddrV6::new(to, 0, 0, 0));
-    rustix::net::sendto(&socket, &message, rustix::net::SendFlags::empty(), &to).unwrap();
+    bytes.try_into().unwrap()
 }
 
-async fn a_forged_neighbour_advertisement_is_not_believed(topology: Topology) {
+/// A raw socket of `ICMPv6`.
+fn icmp(slot: &Slot) -> OwnedFd {
+    let kind = i32::try_from(SocketType::RAW.as_raw()).unwrap();
+    let socket = slot
+        .netns()
+        .socket(AddressFamily::INET6.as_raw().into(), kind, 58)
+        .unwrap();
+    rustix::io::ioctl_fionbio(&socket, true).unwrap();
+    socket
+}
+
+/// Sends from the link-local address of a slot, as neighbour discovery does (RFC 4861, 7.1: hop limit 255).
+async fn send_from_link_local(slot: &Slot, message: &[u8], to: IpAddr) {
+    let IpAddr::V6(to) = to else {
+        panic!("{to} is no IPv6 address")
+    };
+    let socket = icmp(slot);
+    rustix::net::sockopt::set_ipv6_unicast_hops(&socket, Some(255)).unwrap();
+    let own = SocketAddrV6::new(town::link_local(slot), 0, 0, town::interface(slot.netns()).await);
+    rustix::net::bind(&socket, &SocketAddr::V6(own)).unwrap();
+    let to = SocketAddr::V6(SocketAddrV6::new(to, 0, 0, 0));
+    rustix::net::sendto(&socket, message, SendFlags::empty(), &to).unwrap();
+}
+
+/// The types of the messages that have arrived at a raw socket.
+fn arrived(socket: &OwnedFd) -> BTreeSet<u8> {
+    let mut buffer = [0; 256];
+    let mut types = BTreeSet::new();
+    while let Ok((length, _)) = rustix::net::recv(socket, &mut buffer[..], RecvFlags::empty()) {
+        types.extend(buffer[..length].first());
+    }
+    types
+}
+
+async fn forged_neighbour_discovery_is_not_believed(topology: Topology) {
     let _machine = beside_others().await;
     let mut town = Town::start(topology, 2, 4).await;
     town.settle_shop();
     let (liar, asker) = (town.slot(0, 2), "bank/bystander");
-    let interface = town::interface(liar.netns()).await;
+    let ear = icmp(&town.slot(0, 3));
     let victim = town.end("shop/web").addresses[1];
     let to = town.end(asker).addresses[1];
     let question = vec![
         town.end(asker)
             .asks(&town.end("shop/web"), 1, Transport::Other(58)),
     ];
-    let turns = async |town: &Town| {
+    // What is sent after the lies arrives after them.
+    let later = vec![
+        town.end("bank/outsider")
+            .asks(&town.end(asker), 1, Transport::Other(58)),
+    ];
+    let lie = async |town: &Town| {
         town.assert_all(&question, Verdict::Allow, "before the lie").await;
         let before = believed(town, asker, victim).await.unwrap();
-        advertise(&liar, interface, victim, to);
-        // What is sent after it arrives after it.
-        let later = vec![
-            town.end("bank/outsider")
-                .asks(&town.end(asker), 1, Transport::Other(58)),
-        ];
+        arrived(&ear);
+        send_from_link_local(&liar, &advertisement(&liar, victim), to).await;
+        send_from_link_local(&liar, &ROUTER_ADVERTISEMENT, to).await;
         town.assert_all(&later, Verdict::Allow, "after the lie").await;
-        believed(town, asker, victim).await.unwrap() != before
+        let is_believed = believed(town, asker, victim).await.unwrap() != before;
+        (is_believed, arrived(&ear).contains(&ROUTER_ADVERTISEMENT[0]))
     };
     town.enact().await;
-    assert!(!turns(&town).await, "with rules");
+    assert_eq!(
+        lie(&town).await,
+        (false, false),
+        "with rules: the neighbour, the router"
+    );
     town.terminate().await;
     town.enforcer(0, &["cleanup"]).await;
-    assert!(turns(&town).await, "as long as nobody looks");
+    assert_eq!(
+        lie(&town).await,
+        (true, true),
+        "as long as nobody looks: the neighbour, the router"
+    );
     town.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_neighbour_advertisement_is_not_believed_where_pods_are_bridged() {
-    a_forged_neighbour_advertisement_is_not_believed(Topology::Bridge).await;
+async fn forged_neighbour_discovery_is_not_believed_where_pods_are_bridged() {
+    forged_neighbour_discovery_is_not_believed(Topology::Bridge).await;
 }

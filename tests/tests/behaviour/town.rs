@@ -1,7 +1,7 @@
 //! A stage with pods on it, the state that they are in, and everybody asking everybody.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -334,7 +334,7 @@ impl Town {
         for one in some {
             for other in others.iter().filter(|other| *other != one) {
                 for (from, to) in [(one, other), (other, one)] {
-                    probes.extend(self.from_to(from, to));
+                    probes.extend(self.questions(from, to));
                 }
             }
         }
@@ -342,7 +342,7 @@ impl Town {
     }
 
     /// One asks another by every transport and in both families.
-    pub(crate) fn from_to(&self, from: &str, to: &str) -> Vec<Probe> {
+    pub(crate) fn questions(&self, from: &str, to: &str) -> Vec<Probe> {
         let (from, to) = (self.end(from), self.end(to));
         let both = (0..2).flat_map(|family| {
             transports(to.addresses[family]).map(|transport| from.asks(&to, family, transport))
@@ -436,6 +436,28 @@ pub(crate) async fn interface(netns: &Netns) -> u32 {
         .unwrap()
         .unwrap()
         .ifindex()
+}
+
+/// The address of a pod's interface that its hardware address gives it (RFC 4862).
+pub(crate) fn link_local(slot: &Slot) -> Ipv6Addr {
+    let mac: Vec<u16> = slot
+        .mac()
+        .split(':')
+        .map(|byte| u16::from_str_radix(byte, 16).unwrap())
+        .collect();
+    let [a, b, c, d, e, f] = mac[..] else {
+        panic!("six bytes")
+    };
+    Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        (a ^ 2) << 8 | b,
+        c << 8 | 0xff,
+        0xfe00 | d,
+        e << 8 | f,
+    )
 }
 
 fn described(topology: Topology, node: &NodeBed) -> Node {

@@ -15,7 +15,7 @@ use super::{Group, GroupId, Member};
 use crate::model::PodUid;
 
 /// Members of one slice at the most. Chosen so that a full slice stays below 10 KB when written as JSON.
-pub const SLICE_CAPACITY: usize = 128;
+pub const SLICE_CAPACITY: usize = 100;
 
 /// The longest prefix, in bits. UIDs are random: 2^32 slices are never reached.
 const MAX_DEPTH: u8 = 32;

@@ -129,12 +129,12 @@ fn rule(addresses: Vec<IpAddr>) -> impl Strategy<Value = Rule> {
 
 /// A policy under one of a few names.
 pub fn policy() -> impl Strategy<Value = Policy> {
-    policy_around(known_addresses())
+    policy_around(&known_addresses())
 }
 
 /// A policy under one of a few names, whose blocks are around `addresses`.
-pub fn policy_around(addresses: Vec<IpAddr>) -> impl Strategy<Value = Policy> {
-    let rules = || option::weighted(0.6, vec(rule(addresses.clone()), 0..3));
+pub fn policy_around(addresses: &[IpAddr]) -> impl Strategy<Value = Policy> + use<> {
+    let rules = || option::weighted(0.6, vec(rule(addresses.to_vec()), 0..3));
     (select(&NAMESPACES[..]), 0..4, selector(), rules(), rules()).prop_map(
         |(namespace, name, subject, ingress, egress)| Policy {
             key: PolicyKey::new(namespace, format!("policy-{name}")),

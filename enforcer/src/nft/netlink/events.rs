@@ -87,11 +87,11 @@ impl Edits {
                 continue;
             }
             let attributes = payload.get(NFGENMSG_HDRLEN..).unwrap_or_default();
-            if kind != NFT_MSG_NEWGEN {
-                self.touched |= is_ours(payload.first().copied(), attributes);
-            } else {
+            if kind == NFT_MSG_NEWGEN {
                 let touched = std::mem::take(&mut self.touched);
                 self.ready.push_back(committed(attributes, touched));
+            } else {
+                self.touched |= is_ours(payload.first().copied(), attributes);
             }
         }
         Ok(())

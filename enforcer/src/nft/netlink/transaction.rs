@@ -1,10 +1,11 @@
 //! A change as one batch of messages, committed whole or not at all.
 
 use nlink::netlink::nftables::{
-    BaseChain, Chain as KernelChain, Family, FilterHook, Policy, Priority, Rule as KernelRule,
-    Set as KernelSet, SetKeyType, Transaction,
+    BaseChain, Chain as KernelChain, Family, FilterHook, NFT_MSG_NEWSET, NFTA_SET_FLAGS, NFTA_SET_ID,
+    NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_SET_USERDATA, Policy, Priority,
+    RawMessage, Rule as KernelRule, Set as KernelSet, SetKeyType, Transaction,
 };
-use nlink::netlink::{Connection, ErrorDetail, Nftables};
+use nlink::netlink::{Connection, ErrorDetail, MessageBuilder, Nftables, message};
 
 use super::element::{Elements, Layout};
 use super::{family, rule, shortened};
@@ -61,6 +62,9 @@ fn append(transaction: Transaction, operation: &Operation<'_>) -> Result<Transac
             transaction
         }
         Operation::DeleteSet { table, name } => transaction.del_set(TABLE, name.as_str(), family(*table)),
+        Operation::CreateSet { table, name, set } if set.key == [KeyType::InterfaceName] => {
+            transaction.raw(new_interface_set(family(*table), name, set.comment.as_ref()))
+        }
         Operation::CreateSet { table, name, set } => {
             let mut message = new_set(family(*table), name, &set.key);
             if set.interval {
@@ -156,6 +160,36 @@ fn new_set(family: Family, name: &Name, key: &[KeyType]) -> KernelSet {
     KernelSet::new(TableKey::NAME, name.as_str())
         .family(family)
         .key_type(key)
+}
+
+/// A hash set of interface names. The library cannot note the byte order of its keys, without which `nft` reads the names
+/// backwards and lists them as empty (`NFTNL_UDATA_SET_KEYBYTEORDER` of libnftnl; in a concatenation `nft` does not ask).
+fn new_interface_set(family: Family, name: &Name, comment: Option<&Comment>) -> RawMessage {
+    const KEY_BYTE_ORDER: u8 = 0;
+    const HOST_ENDIAN: u32 = 1;
+    const COMMENT: u8 = 7;
+    let mut userdata = vec![KEY_BYTE_ORDER, 4];
+    userdata.extend(HOST_ENDIAN.to_ne_bytes());
+    if let Some(comment) = comment {
+        let text = comment.as_str().as_bytes();
+        // A comment has 127 bytes at most, and its end is marked by a zero.
+        userdata.extend([COMMENT, u8::try_from(text.len() + 1).unwrap_or(u8::MAX)]);
+        userdata.extend(text.iter().chain(&[0]));
+    }
+    let mut attributes = MessageBuilder::new(0, 0);
+    let header = attributes.len();
+    attributes.append_attr_str(NFTA_SET_TABLE, TableKey::NAME);
+    attributes.append_attr_str(NFTA_SET_NAME, name.as_str());
+    attributes.append_attr_u32_be(NFTA_SET_FLAGS, 0);
+    attributes.append_attr_u32_be(NFTA_SET_KEY_TYPE, KeyType::InterfaceName.number());
+    attributes.append_attr_u32_be(NFTA_SET_KEY_LEN, 16);
+    // Nothing refers to the set by this number; the kernel wants one.
+    attributes.append_attr_u32_be(NFTA_SET_ID, u32::MAX);
+    attributes.append_attr(NFTA_SET_USERDATA, &userdata);
+    let attributes = attributes.as_bytes().get(header..).unwrap_or_default().to_vec();
+    RawMessage::new(NFT_MSG_NEWSET, family)
+        .flags(message::NLM_F_CREATE | message::NLM_F_EXCL)
+        .attrs(attributes)
 }
 
 fn commented(set: KernelSet, comment: Option<&Comment>) -> KernelSet {

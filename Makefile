@@ -18,7 +18,7 @@ check: ## formatting, lints, documentation, generated files, purity of the core
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
-	$(CARGO) test --locked --quiet --package palisade-controller --test manifests
+	$(CARGO) test --locked --quiet --package palisade-controller --test definitions
 	$(CARGO) test --locked --quiet --package palisade-tests --test architecture
 
 test: deps ## every test; needs root for network namespaces

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use palisade_policy::model::Verdict;
 use palisade_policy::testing::builders::policy;
@@ -145,13 +145,16 @@ async fn rounds(
     let mut heard = BTreeSet::new();
     let deadline = Instant::now() + PATIENCE;
     for round in 0.. {
-        criers.iter().for_each(|crier| crier.shout(criers, town));
+        for crier in criers {
+            crier.shout(criers, town);
+        }
         // Packets that pass are sent after those that may not, by the same wires.
         let after = town.questions("bank/one", "bank/two");
         town.assert_all(&after[1..2], Verdict::Allow, "a packet that passes")
             .await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        criers.iter().for_each(|crier| crier.hear(&mut heard));
+        for crier in criers {
+            crier.hear(&mut heard);
+        }
         let missing: Vec<_> = must
             .iter()
             .filter(|(from, way, to)| {
@@ -206,7 +209,9 @@ async fn what_is_flooded_passes_isolated_pods_by(topology: Topology) {
     town.apply(policy("shop/mute").selecting(&[("role", "mute")]).allowing_to([]));
     town.enact().await;
     // What was on its way.
-    criers.iter().for_each(|crier| crier.hear(&mut BTreeSet::new()));
+    for crier in &criers {
+        crier.hear(&mut BTreeSet::new());
+    }
     let free: Vec<_> = all
         .iter()
         .copied()

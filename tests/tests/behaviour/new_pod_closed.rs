@@ -12,7 +12,7 @@ use palisade_tests::probe::{Flow, Probe, Stream};
 use serde_json::{Value, json};
 
 use super::beside_others;
-use super::town::Town;
+use super::town::{Town, shop_policies};
 
 /// Of another node, of the new pod's own, isolated and not, and from outside. Its own node is not among them.
 const OTHERS: [&str; 7] = [
@@ -78,9 +78,28 @@ async fn appear(town: &mut Town, addresses: [IpAddr; 2]) -> Slot {
     slot
 }
 
+/// The pod sends from addresses that no policy and no pod network names.
+fn forgeries(town: &Town, pod: &str) -> Vec<Probe> {
+    let pod = town.end(pod);
+    let mut probes = Vec::new();
+    for to in ["bank/outsider", "bank/far-outsider", "client1"] {
+        for (family, source) in ["203.0.113.9", "2001:db8:5::9"].into_iter().enumerate() {
+            let to = town.end(to).addresses[family];
+            let from = pod.endpoint(to).from(source.parse().unwrap());
+            probes.push(Probe {
+                from,
+                to,
+                transport: Transport::Other(253),
+            });
+        }
+    }
+    probes
+}
+
 /// Nothing passes between the pod and others; its own node may reach it, where the node can tell its pods by their
 /// addresses. On a shared segment the port of an unknown pod is closed to everybody.
 async fn assert_closed(town: &Town, pod: &str, when: &str) {
+    town.assert_all(&forgeries(town, pod), Verdict::Deny, when).await;
     town.assert_all(&town.between(&[pod], &OTHERS), Verdict::Deny, when)
         .await;
     if town.stage.bed().topology() != Topology::Segment {
@@ -231,11 +250,11 @@ async fn a_pod_with_a_spoiled_cni_result_stays_closed(topology: Topology) {
     let spoiled = [
         spoiled(&town, &slot, "kind", |result| result["kind"] = "other".into()),
         spoiled(&town, &slot, "address", |result| {
-            result["result"]["ips"][1]["address"] = "fd00::zz/64".into()
+            result["result"]["ips"][1]["address"] = "fd00::zz/64".into();
         }),
         spoiled(&town, &slot, "nobody", |result| result["cniArgs"] = json!([])),
         spoiled(&town, &slot, "interfaces", |result| {
-            result["result"]["interfaces"] = json!([])
+            result["result"]["interfaces"] = json!([]);
         }),
         spoiled(&town, &slot, "result", |result| result["result"] = Value::Null),
     ];
@@ -272,4 +291,44 @@ async fn a_pod_with_a_spoiled_cni_result_stays_closed_where_pods_are_bridged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_with_a_spoiled_cni_result_stays_closed_on_one_segment() {
     a_pod_with_a_spoiled_cni_result_stays_closed(Topology::Segment).await;
+}
+
+async fn the_first_pods_of_a_node_are_closed_like_any(topology: Topology) {
+    let _machine = beside_others().await;
+    let mut town = Town::start(topology, 2, 4).await;
+    let slots = [0, 1].map(|index| town.slot(0, index));
+    for (slot, key) in slots.iter().zip(["shop/web", "bank/outsider"]) {
+        town.announce(slot, key, "web");
+    }
+    for policy in shop_policies() {
+        town.apply(policy);
+    }
+    town.publish_and_wait().await;
+    let probes = town.between(
+        &["shop/web", "bank/outsider"],
+        &["shop/web", "bank/outsider", "client1", "node2"],
+    );
+    town.assert_all(&probes, Verdict::Deny, "before the node knows any of its pods")
+        .await;
+    for (slot, key) in slots.iter().zip(["shop/web", "bank/outsider"]) {
+        town.attach(slot, key);
+    }
+    town.enact().await;
+    town.assert_agrees(&probes, "known").await;
+    town.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_pods_of_a_node_are_closed_like_any_where_pods_are_routed() {
+    the_first_pods_of_a_node_are_closed_like_any(Topology::Routed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_pods_of_a_node_are_closed_like_any_where_pods_are_bridged() {
+    the_first_pods_of_a_node_are_closed_like_any(Topology::Bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_pods_of_a_node_are_closed_like_any_on_one_segment() {
+    the_first_pods_of_a_node_are_closed_like_any(Topology::Segment).await;
 }

@@ -25,9 +25,9 @@ const FORGEABLE: [Transport; 2] = [Transport::Port(Protocol::Sctp, PORT), Transp
 fn forgeries(town: &Town) -> Vec<Probe> {
     let mut probes = Vec::new();
     let liar = town.end("bank/outsider");
-    for family in 0..2 {
+    for (family, outside) in OUTSIDE.into_iter().enumerate() {
         let sources = ["shop/front", "shop/far-front"].map(|name| town.end(name).addresses[family]);
-        for source in sources.into_iter().chain([OUTSIDE[family].parse().unwrap()]) {
+        for source in sources.into_iter().chain([outside.parse().unwrap()]) {
             for to in ["shop/web", "shop/far-web"] {
                 let to = town.end(to).addresses[family];
                 probes.extend(FORGEABLE.map(|transport| Probe {
@@ -179,7 +179,7 @@ fn advertisement(liar: &Slot, target: IpAddr) -> Vec<u8> {
     let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, 0x20, 0, 0, 0];
     message.extend(target.octets());
     message.extend([2, 1]);
-    message.extend(mac(liar));
+    message.extend(town::hardware_address(liar));
     message
 }
 
@@ -187,15 +187,6 @@ fn advertisement(liar: &Slot, target: IpAddr) -> Vec<u8> {
 const ROUTER_ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 0x07, 0x08, 0, 0, 0, 0, 0, 0, 0, 0];
 
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
-
-fn mac(slot: &Slot) -> [u8; 6] {
-    let bytes: Vec<u8> = slot
-        .mac()
-        .split(':')
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect();
-    bytes.try_into().unwrap()
-}
 
 /// A raw socket of `ICMPv6`.
 fn icmp(slot: &Slot) -> OwnedFd {

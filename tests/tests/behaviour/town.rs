@@ -79,10 +79,10 @@ impl Town {
         )
         .await
         .unwrap();
-        let mut state = ClusterState::default();
+        let mut known = ClusterState::default();
         let mut ends = BTreeMap::new();
         for node in stage.bed().nodes() {
-            state.apply(Event::NodeApplied(described(topology, node)));
+            known.apply(Event::NodeApplied(described(topology, node)));
             let addresses = [node.addresses()[0], node.addresses()[1]];
             ends.insert(
                 node.name().to_owned(),
@@ -94,7 +94,7 @@ impl Town {
             );
         }
         for name in ["shop", "bank"] {
-            state.apply(Event::NamespaceApplied(namespace(name, &[])));
+            known.apply(Event::NamespaceApplied(namespace(name, &[])));
         }
         if let Some(client) = stage.bed().clients().first() {
             let host = client.host();
@@ -105,7 +105,11 @@ impl Town {
             };
             ends.insert(end.host.name().to_owned(), end);
         }
-        Self { stage, state, ends }
+        Self {
+            stage,
+            state: known,
+            ends,
+        }
     }
 
     /// A town in which the pods of [`Town::settle_shop`] live by the policies of [`shop_policies`], enforced.
@@ -440,24 +444,22 @@ pub(crate) async fn interface(netns: &Netns) -> u32 {
 
 /// The address of a pod's interface that its hardware address gives it (RFC 4862).
 pub(crate) fn link_local(slot: &Slot) -> Ipv6Addr {
-    let mac: Vec<u16> = slot
+    let mut address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    let mac = hardware_address(slot);
+    address[8..11].copy_from_slice(&mac[..3]);
+    address[13..].copy_from_slice(&mac[3..]);
+    address[8] ^= 2;
+    address.into()
+}
+
+/// The hardware address of a pod's interface.
+pub(crate) fn hardware_address(slot: &Slot) -> [u8; 6] {
+    let bytes: Vec<u8> = slot
         .mac()
         .split(':')
-        .map(|byte| u16::from_str_radix(byte, 16).unwrap())
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
         .collect();
-    let [a, b, c, d, e, f] = mac[..] else {
-        panic!("six bytes")
-    };
-    Ipv6Addr::new(
-        0xfe80,
-        0,
-        0,
-        0,
-        (a ^ 2) << 8 | b,
-        c << 8 | 0xff,
-        0xfe00 | d,
-        e << 8 | f,
-    )
+    bytes.try_into().unwrap()
 }
 
 fn described(topology: Topology, node: &NodeBed) -> Node {

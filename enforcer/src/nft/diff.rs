@@ -1,4 +1,4 @@
-//! From what is loaded to what should be: the operations of one transaction.
+//! From what is loaded to what should be: the operations of one transaction, or of a few ([`Change::stages`]).
 //!
 //! ```text
 //!   flush chains that change or go      nothing refers to what goes any more
@@ -12,6 +12,7 @@
 //! chain and entry that refers to it is written again.
 
 mod change;
+mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
 

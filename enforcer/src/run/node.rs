@@ -286,11 +286,12 @@ impl<K: Kernel> Node<K> {
                 Remedy::Change | Remedy::ReadBack => nft::repair(&loaded, &plan.ruleset),
                 Remedy::Rebuild => nft::rebuild(&loaded.ruleset, &plan.ruleset),
             };
-            match self.commit(&change, loaded.generation).await {
+            let counts = change.counts();
+            match self.commit(change, loaded.generation).await {
                 Ok(generation) => {
                     self.say(Origin::Kernel, None);
                     self.remedy = Remedy::default();
-                    return Ok(Some((change.counts(), generation)));
+                    return Ok(Some((counts, generation)));
                 }
                 Err(error @ CommitError::Stale { .. }) => debug!(%error, "planning again"),
                 Err(error @ CommitError::OutcomeUnknown { .. }) => warn!(%error, "reading back"),
@@ -337,13 +338,18 @@ impl<K: Kernel> Node<K> {
         }
     }
 
-    async fn commit(&self, change: &Change<'_>, expected: Generation) -> Result<Generation, CommitError> {
-        let committed = timeout(PATIENCE, self.kernel.commit(change, expected)).await;
-        committed.unwrap_or_else(|late| {
-            Err(CommitError::OutcomeUnknown {
-                message: late.to_string(),
-            })
-        })
+    /// Commits a change stage by stage. After a failure what is loaded is not known, and read back.
+    async fn commit(&self, change: Change<'_>, expected: Generation) -> Result<Generation, CommitError> {
+        let mut generation = expected;
+        for stage in change.stages() {
+            let committed = timeout(PATIENCE, self.kernel.commit(&stage, generation)).await;
+            generation = committed.unwrap_or_else(|late| {
+                Err(CommitError::OutcomeUnknown {
+                    message: late.to_string(),
+                })
+            })?;
+        }
+        Ok(generation)
     }
 
     fn remember(&mut self, plan: Plan, generation: Generation) {

@@ -1,4 +1,4 @@
-//! Random small rulesets: from any of them to any other in one commit, and `nft` agrees about each.
+//! Random small rulesets: from any of them to any other, at once or by stages, and `nft` agrees about each.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use palisade_enforcer::nft::model::{
 };
 use palisade_enforcer::nft::{Kernel, diff};
 use palisade_policy::model::PortRange;
+use palisade_policy::testing::config;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
@@ -343,50 +344,49 @@ fn ruleset() -> impl Strategy<Value = Ruleset> {
 }
 
 #[test]
-fn any_ruleset_becomes_any_other_in_one_commit_and_lists_as_its_document() {
+fn any_ruleset_becomes_any_other_at_once_or_by_stages_and_lists_as_its_document() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: cases(),
-        failure_persistence: None,
-        ..<_>::default()
-    });
-    let outcome = runner.run(&(ruleset(), ruleset()), |(before, after)| {
-        runtime.block_on(async {
-            let namespace = Namespace::new();
-            let kernel = namespace.kernel();
-            let generation = load(&kernel, &before).await;
-            let loaded = read(&kernel).await;
-            assert!(loaded.foreign.is_empty(), "{:?}", loaded.foreign);
-            assert_eq!(loaded.ruleset, before);
-            let document = render(&before).expect("a document");
-            assert_eq_listing(&namespace.listing(), &normalise(document), "the first ruleset");
+    let mut runner = TestRunner::new(config(48));
+    let outcome = runner.run(
+        &(ruleset(), ruleset(), any::<bool>()),
+        |(before, after, staged)| {
+            runtime.block_on(async {
+                let namespace = Namespace::new();
+                let kernel = namespace.kernel();
+                let generation = load(&kernel, &before).await;
+                let loaded = read(&kernel).await;
+                assert!(loaded.foreign.is_empty(), "{:?}", loaded.foreign);
+                assert_eq!(loaded.ruleset, before);
+                let document = render(&before).expect("a document");
+                assert_eq_listing(&namespace.listing(), &normalise(document), "the first ruleset");
 
-            let change = diff(&before, &after);
-            let committed = kernel.commit(&change, generation).await;
-            let generation = committed.unwrap_or_else(|error| panic!("{error}\n{change:#?}"));
-            let loaded = read(&kernel).await;
-            assert!(loaded.foreign.is_empty(), "{:?}", loaded.foreign);
-            assert_eq!((loaded.generation, loaded.ruleset), (generation, after.clone()));
-            let document = render(&after).expect("a document");
-            let output = Namespace::new().nft_with(&["--check", "-j", "-f", "-"], &document.to_string());
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            assert_eq_listing(&namespace.listing(), &normalise(document), "the second ruleset");
-        });
-        Ok(())
-    });
+                let change = diff(&before, &after);
+                let stages: Vec<_> = if staged {
+                    change.stages().collect()
+                } else {
+                    vec![change]
+                };
+                let mut generation = generation;
+                for stage in stages {
+                    let committed = kernel.commit(&stage, generation).await;
+                    generation = committed.unwrap_or_else(|error| panic!("{error}\n{stage:#?}"));
+                }
+                let loaded = read(&kernel).await;
+                assert!(loaded.foreign.is_empty(), "{:?}", loaded.foreign);
+                assert_eq!((loaded.generation, loaded.ruleset), (generation, after.clone()));
+                let document = render(&after).expect("a document");
+                let output = Namespace::new().nft_with(&["--check", "-j", "-f", "-"], &document.to_string());
+                assert!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                assert_eq_listing(&namespace.listing(), &normalise(document), "the second ruleset");
+            });
+            Ok(())
+        },
+    );
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-}
-
-/// How many pairs are tried: enough in every run, more when `PALISADE_CASES` says so.
-fn cases() -> u32 {
-    std::env::var("PALISADE_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(48)
 }

@@ -11,6 +11,9 @@ use crate::nft::model::{Interface, TableKey};
 use crate::nft::{Counters, Operation};
 use crate::plan::Place;
 
+/// Transactions that bring the first rules: one that prepares, one that turns to them.
+const FIRST: usize = 2;
+
 /// A kernel that answers as it is told, and then as it should.
 #[derive(Default)]
 struct Fake(Mutex<State>);
@@ -219,7 +222,7 @@ async fn the_kernel_is_read_once_and_then_known() {
     kernel.expect(&second, &observed());
     node.take(new_rules(&second));
     node.flush().await.unwrap();
-    assert_eq!((kernel.reads(), kernel.commits()), (1, vec![false, false]));
+    assert_eq!((kernel.reads(), kernel.commits()), (1, vec![false; FIRST + 1]));
     assert_eq!(
         (
             node.status().ready,
@@ -237,7 +240,7 @@ async fn the_kernel_is_read_once_and_then_known() {
     );
     node.take(new_rules(&second));
     node.flush().await.unwrap();
-    assert_eq!((kernel.reads(), kernel.commits().len()), (1, 2));
+    assert_eq!((kernel.reads(), kernel.commits().len()), (1, FIRST + 1));
 }
 
 #[tokio::test]
@@ -259,7 +262,7 @@ async fn a_refusal_leads_to_reading_back_then_to_a_rebuild_then_to_the_end() {
         assert!(node.retry().is_some() && !node.is_settled());
     }
     node.flush().await.expect_err("there is nothing left to try");
-    assert_eq!(kernel.commits(), [false, false, false, true]);
+    assert_eq!(kernel.commits(), [false, false, false, false, true]);
     assert!(!node.status().ready);
 }
 
@@ -284,7 +287,7 @@ async fn a_stale_generation_is_read_and_planned_again_at_once() {
     node.flush().await.unwrap();
     assert_eq!(
         (node.status().ready, kernel.reads(), kernel.commits().len()),
-        (true, 3, 3)
+        (true, 3, 2 + FIRST)
     );
 }
 
@@ -334,11 +337,11 @@ async fn an_edit_is_read_back_unless_that_was_done_after_it() {
     node.flush().await.unwrap();
     assert_eq!(
         (kernel.reads(), kernel.commits().len(), node.status().edits.count),
-        (2, 2, 2)
+        (2, 2 * FIRST, 2)
     );
     node.take(Input::Edit(Edit::Missed));
     node.flush().await.unwrap();
-    assert_eq!((kernel.reads(), kernel.commits().len()), (3, 2));
+    assert_eq!((kernel.reads(), kernel.commits().len()), (3, 2 * FIRST));
 }
 
 #[tokio::test]
@@ -355,7 +358,7 @@ async fn commits_of_others_that_leave_our_tables_alone_cost_no_reading() {
     }
     node.take(new_rules(&rules(2, &["10.2.0.1"])));
     node.flush().await.unwrap();
-    assert_eq!((kernel.reads(), kernel.commits().len()), (1, 2));
+    assert_eq!((kernel.reads(), kernel.commits().len()), (1, FIRST + 1));
     // One that was not told of is found out by the next commit, and read back.
     kernel.0.lock().unwrap().loaded.generation = generation.next().next();
     node.take(Input::Edit(Edit::Elsewhere {
@@ -383,7 +386,7 @@ async fn rules_that_cannot_be_read_leave_the_last_ones_in_force() {
     node.flush().await.unwrap();
     assert_eq!(
         (node.status().ready, reasons(&node), kernel.commits().len()),
-        (true, vec!["NoRuleSet"], 1)
+        (true, vec!["NoRuleSet"], FIRST)
     );
 }
 

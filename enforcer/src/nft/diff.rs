@@ -18,14 +18,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use change::{Change, Counts, Operation};
 
-use super::kernel::{Foreign, Loaded};
+use super::kernel::{Foreign, Loaded, Stray};
 use super::model::{
     Chain, Element, MapEntry, Match, Name, Rule, Ruleset, Set, Table, TableKey, Verdict, VerdictMap,
 };
 
 /// What turns `loaded` into `desired`, which must pass [`Ruleset::check`].
 pub fn diff<'a>(loaded: &'a Ruleset, desired: &'a Ruleset) -> Change<'a> {
-    compare(loaded, &BTreeMap::new(), desired)
+    static NONE: BTreeMap<TableKey, Foreign> = BTreeMap::new();
+    compare(loaded, &NONE, desired)
 }
 
 /// What turns a kernel's tables into `desired`, whatever anybody else did to them.
@@ -55,12 +56,27 @@ static NO_TABLE: Table = Table {
 
 static NOT_FOREIGN: Foreign = Foreign {
     chains: BTreeSet::new(),
-    objects: Vec::new(),
+    strays: BTreeSet::new(),
+    rest: Vec::new(),
 };
+
+/// Whether what others put into a table can be taken out of it piece by piece: not if it has a name that is needed.
+fn is_repairable(foreign: &Foreign, new: &Table) -> bool {
+    let is_in_the_way = |stray: &Stray| match stray {
+        Stray::Chain(name) => new.chains.keys().any(|needed| needed.as_str() == name),
+        Stray::Set(name) => new
+            .sets
+            .keys()
+            .chain(new.maps.keys())
+            .any(|needed| needed.as_str() == name),
+        Stray::Object { .. } | Stray::Flowtable(_) => false,
+    };
+    foreign.rest.is_empty() && !foreign.strays.iter().any(is_in_the_way)
+}
 
 fn compare<'a>(
     loaded: &'a Ruleset,
-    foreign: &BTreeMap<TableKey, Foreign>,
+    foreign: &'a BTreeMap<TableKey, Foreign>,
     desired: &'a Ruleset,
 ) -> Change<'a> {
     let mut operations = Vec::new();
@@ -70,11 +86,20 @@ fn compare<'a>(
             (None, None) => {}
             (None, Some(new)) => create_table(key, new, &mut operations),
             (Some(_), None) => operations.push(Operation::DeleteTable { table: key }),
-            (Some(old), Some(new)) if old.comment != new.comment || !foreign.objects.is_empty() => {
+            (Some(old), Some(new)) if old.comment != new.comment || !is_repairable(foreign, new) => {
                 operations.push(Operation::DeleteTable { table: key });
                 create_table(key, new, &mut operations);
             }
-            (Some(old), Some(new)) => TableDiff::new(key, old, new).write(&foreign.chains, &mut operations),
+            (Some(old), Some(new)) => {
+                let chains = foreign.strays.iter().filter_map(|stray| match stray {
+                    Stray::Chain(chain) => Some(chain.as_str()),
+                    Stray::Set(_) | Stray::Object { .. } | Stray::Flowtable(_) => None,
+                });
+                operations.extend(chains.map(|chain| Operation::FlushStray { table: key, chain }));
+                TableDiff::new(key, old, new).write(&foreign.chains, &mut operations);
+                let strays = foreign.strays.iter();
+                operations.extend(strays.map(|stray| Operation::DeleteStray { table: key, stray }));
+            }
         }
     }
     Change { operations }

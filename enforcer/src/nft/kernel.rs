@@ -63,8 +63,43 @@ pub struct Loaded {
 pub struct Foreign {
     /// Chains of the model with a rule that is not. They are written again.
     pub chains: BTreeSet<Name>,
+    /// Objects that the model does not have. They are deleted one by one.
+    pub strays: BTreeSet<Stray>,
     /// Anything else, in words. It takes writing the whole table again, in one transaction.
-    pub objects: Vec<String>,
+    pub rest: Vec<String>,
+}
+
+/// An object that is none of ours.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stray {
+    /// A chain.
+    Chain(String),
+    /// A set or a map.
+    Set(String),
+    /// A named object that rules may use.
+    Object {
+        /// Its kind.
+        kind: ObjectKind,
+        /// Its name.
+        name: String,
+    },
+    /// A flowtable.
+    Flowtable(String),
+}
+
+/// The kinds of named objects that can be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectKind {
+    /// `counter`
+    Counter,
+    /// `quota`
+    Quota,
+    /// `ct helper`
+    CtHelper,
+    /// `limit`
+    Limit,
+    /// `secmark`
+    Secmark,
 }
 
 /// Packets and bytes that met a rule.

@@ -20,5 +20,7 @@ pub mod model;
 pub mod netlink;
 
 pub use diff::{Change, Counts, Operation, diff, rebuild, repair};
-pub use kernel::{CommitError, Count, Counters, Foreign, Generation, Kernel, Loaded, ReadError};
+pub use kernel::{
+    CommitError, Count, Counters, Foreign, Generation, Kernel, Loaded, ObjectKind, ReadError, Stray,
+};
 pub use netlink::{Edit, Edits, Nlink};

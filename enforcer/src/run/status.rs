@@ -139,6 +139,7 @@ struct CountsForm {
     elements_removed: usize,
     entries_added: usize,
     entries_removed: usize,
+    strays_deleted: usize,
 }
 
 fn text<S: Serializer>(value: &impl ToString, serializer: S) -> Result<S::Ok, S::Error> {

@@ -55,11 +55,15 @@ fn in_a_chain(loaded: &Loaded, _: &Ruleset) -> bool {
     loaded
         .foreign
         .values()
-        .any(|foreign| !foreign.chains.is_empty() && foreign.objects.is_empty())
+        .any(|foreign| !foreign.chains.is_empty() && foreign.rest.is_empty())
 }
 
-fn in_objects(loaded: &Loaded, _: &Ruleset) -> bool {
-    loaded.foreign.values().any(|foreign| !foreign.objects.is_empty())
+fn in_strays(loaded: &Loaded, _: &Ruleset) -> bool {
+    loaded.foreign.values().any(|foreign| !foreign.strays.is_empty())
+}
+
+fn in_the_rest(loaded: &Loaded, _: &Ruleset) -> bool {
+    loaded.foreign.values().any(|foreign| !foreign.rest.is_empty())
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn a_rule_that_the_model_cannot_say_costs_its_chain() {
 }
 
 #[tokio::test]
-async fn an_object_that_the_model_cannot_say_costs_its_table() {
+async fn an_object_that_the_model_cannot_say_is_deleted() {
     for script in [
         "add counter inet palisade c1",
         "add set inet palisade marks { type mark; }",
@@ -105,10 +109,14 @@ async fn an_object_that_the_model_cannot_say_costs_its_table() {
         "add chain inet palisade Loud { }",
         "add chain inet palisade nat1 { type nat hook postrouting priority 100; }",
         "add chain inet palisade forward { policy drop; }",
-        "add table inet palisade { flags dormant; }",
     ] {
-        edit_and_repair(script, in_objects).await;
+        edit_and_repair(script, in_strays).await;
     }
+}
+
+#[tokio::test]
+async fn a_flag_on_a_table_costs_the_table() {
+    edit_and_repair("add table inet palisade { flags dormant; }", in_the_rest).await;
 }
 
 #[tokio::test]

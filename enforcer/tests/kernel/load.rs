@@ -76,7 +76,10 @@ async fn what_nft_loads_from_the_document_reads_back_as_the_same_ruleset() {
     }
     let loaded = read(&namespace.kernel()).await;
     assert!(
-        loaded.foreign.values().all(|foreign| foreign.objects.is_empty()),
+        loaded
+            .foreign
+            .values()
+            .all(|foreign| foreign.strays.is_empty() && foreign.rest.is_empty()),
         "{:?}",
         loaded.foreign
     );

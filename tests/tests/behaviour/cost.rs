@@ -1,7 +1,7 @@
 //! Flat cost: the first packet meets the same rules under one policy or a thousand, and a pod that joins a group is an
 //! element in each set that holds the group.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -11,11 +11,10 @@ use palisade_policy::cluster::Event;
 use palisade_policy::model::{Pod, Protocol};
 use palisade_policy::testing::builders::{labels, pod, pods, pods_in, policy, port, rule};
 use palisade_tests::bed::Topology;
-use palisade_tests::probe::Host;
-use rustix::net::{AddressFamily, SocketType};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::alone;
+use super::ends::End;
 use super::town::Town;
 
 /// The port that the measurement asks at.
@@ -27,16 +26,8 @@ const FLOWS: u16 = 2_000;
 /// A packet that was lost is sent no second time: the flow is left out.
 const LOST: Duration = Duration::from_millis(500);
 
-fn socket(host: &Host, address: IpAddr, port: u16) -> UdpSocket {
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let kind = i32::try_from(SocketType::DGRAM.as_raw()).unwrap();
-    let socket = host.netns().socket(family.as_raw().into(), kind, 0).unwrap();
-    rustix::net::bind(&socket, &SocketAddr::new(address, port)).unwrap();
-    let socket = UdpSocket::from(socket);
+fn socket(end: &End, port: u16) -> UdpSocket {
+    let socket = end.udp_socket(0, port);
     socket.set_read_timeout(Some(LOST)).unwrap();
     socket
 }
@@ -55,13 +46,13 @@ struct Echo {
 }
 
 impl Echo {
-    fn start(host: &Host, address: IpAddr) -> Self {
-        let (socket, over) = (socket(host, address, ECHO), Arc::new(AtomicBool::new(false)));
-        let end = over.clone();
+    fn start(end: &End) -> Self {
+        let (socket, over) = (socket(end, ECHO), Arc::new(AtomicBool::new(false)));
+        let ended = over.clone();
         let thread = std::thread::spawn(move || {
             stay_on_one_core();
             let mut buffer = [0; 64];
-            while !end.load(Ordering::Relaxed) {
+            while !ended.load(Ordering::Relaxed) {
                 if let Ok((length, from)) = socket.recv_from(&mut buffer) {
                     socket.send_to(&buffer[..length], from).unwrap();
                 }
@@ -86,10 +77,10 @@ async fn first_packet(town: &Town, first_port: u16) -> Duration {
     let (from, to) = (town.end("shop/front"), town.end("shop/web"));
     let measured = std::thread::spawn(move || {
         stay_on_one_core();
-        let (own, to) = (from.addresses[0], SocketAddr::new(to.addresses[0], ECHO));
+        let to = (to.addresses[0], ECHO);
         let mut times = Vec::new();
         for port in first_port..first_port + FLOWS {
-            let socket = socket(&from.host, own, port);
+            let socket = socket(&from, port);
             socket.connect(to).unwrap();
             let begin = Instant::now();
             socket.send(b"first").unwrap();
@@ -143,8 +134,7 @@ async fn the_first_packet_meets_the_same_rules_under_one_policy_and_under_a_thou
     let _machine = alone().await;
     let mut town = Town::start(Topology::Routed, 2, 4).await;
     town.settle_shop();
-    let web = town.end("shop/web");
-    let echo = Echo::start(&web.host, web.addresses[0]);
+    let echo = Echo::start(&town.end("shop/web"));
     let nothing = first_packet(&town, 10_000).await;
     println!("first packet of a flow, p50 of {FLOWS}: {nothing:?} without rules and connection tracking");
     let mut shapes = Vec::new();

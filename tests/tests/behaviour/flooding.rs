@@ -9,7 +9,8 @@ use palisade_policy::testing::builders::policy;
 use palisade_tests::bed::{Slot, Topology};
 use rustix::net::{AddressFamily, SocketType};
 
-use super::town::{self, Town};
+use super::ends;
+use super::town::Town;
 use super::{PATIENCE, beside_others};
 
 const PORT: u16 = 5_350;
@@ -56,7 +57,7 @@ fn socket(slot: &Slot, at: SocketAddr) -> UdpSocket {
 
 impl Crier {
     async fn new(name: &'static str, slot: Slot) -> Self {
-        let interface = town::interface(slot.netns()).await;
+        let interface = ends::interface(slot.netns()).await;
         let [IpAddr::V4(v4), IpAddr::V6(v6)] = slot.addresses() else {
             panic!("one of each family")
         };
@@ -69,7 +70,7 @@ impl Crier {
         for group in [GROUP6, LINK_GROUP6] {
             ears[1].join_multicast_v6(&group, interface).unwrap();
         }
-        let local = SocketAddrV6::new(town::link_local(&slot), 0, 0, interface).into();
+        let local = SocketAddrV6::new(ends::link_local(&slot), 0, 0, interface).into();
         let mouths = [(v4, 0).into(), (v6, 0).into(), local].map(|at| socket(&slot, at));
         mouths[0].set_broadcast(true).unwrap();
         Self {
@@ -100,7 +101,7 @@ impl Crier {
         ways.extend(
             others
                 .iter()
-                .map(|other| ("link-local address", local, to6(town::link_local(&other.slot)))),
+                .map(|other| ("link-local address", local, to6(ends::link_local(&other.slot)))),
         );
         for (way, socket, to) in ways {
             let text = format!("{}|{way}", self.name);

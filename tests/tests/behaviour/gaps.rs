@@ -1,5 +1,9 @@
 //! No gap: streams at a packet each millisecond see no loss and no leak, whatever is changed, repaired or restarted.
 
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use palisade_policy::model::Protocol;
@@ -8,6 +12,7 @@ use palisade_tests::bed::Topology;
 use palisade_tests::probe::{Flow, Stream, StreamReport};
 use serde_json::Value;
 
+use super::ends::End;
 use super::town::{Town, shop_policies};
 use super::{PATIENCE, alone};
 
@@ -244,4 +249,68 @@ async fn no_routed_packet_is_lost_and_none_leaks_through_rebuilds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_bridged_packet_is_lost_and_none_leaks_through_rebuilds() {
     no_packet_is_lost_and_none_leaks_through_rebuilds(Topology::Bridge).await;
+}
+
+/// The port that floods go to; the prober does not listen there.
+const FLOODED: u16 = 4_000;
+
+/// Packets as fast as they go, from a thread of its own, and how many of them arrive.
+struct Flood {
+    over: Arc<AtomicBool>,
+    sender: JoinHandle<u64>,
+    receiver: UdpSocket,
+}
+
+impl Flood {
+    fn start(from: &End, to: &End) -> Self {
+        let sender = from.udp_socket(0, 0);
+        let receiver = to.udp_socket(0, FLOODED);
+        receiver.set_nonblocking(true).unwrap();
+        sender.connect((to.addresses[0], FLOODED)).unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let end = over.clone();
+        let sender = thread::spawn(move || {
+            let mut sent = 0;
+            while !end.load(Ordering::Relaxed) {
+                drop(sender.send(b"flood"));
+                sent += 1;
+            }
+            sent
+        });
+        Self {
+            over,
+            sender,
+            receiver,
+        }
+    }
+
+    /// How many packets were sent, and how many arrived: no more than a socket's buffer holds, which is enough.
+    fn stop(self) -> (u64, usize) {
+        self.over.store(true, Ordering::Relaxed);
+        let sent = self.sender.join().unwrap();
+        let arrived = std::iter::from_fn(|| self.receiver.recv(&mut [0; 16]).ok()).count();
+        (sent, arrived)
+    }
+}
+
+/// A packet that is on its way through the rules just when they change must not fall between the old and the new
+/// ones. A packet a millisecond meets that moment once in a thousand changes; a flood meets it every few dozen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denied_flood_finds_no_way_between_old_rules_and_new_ones() {
+    let _machine = alone().await;
+    let mut town = Town::shop(Topology::Routed).await;
+    let flood = Flood::start(&town.end("bank/outsider"), &town.end("shop/web"));
+    for number in 0..100 {
+        // The pods get another profile, and their old one back.
+        if number % 2 == 0 {
+            town.apply(policy("shop/more").allowing_from([rule([pods(&[("role", "nobody")])])]));
+        } else {
+            town.withdraw("shop/more");
+        }
+        town.enact().await;
+    }
+    let (sent, arrived) = flood.stop();
+    println!("a denied flood: {sent} packets through 100 changes of profile, {arrived} arrived");
+    assert_eq!(arrived, 0);
+    town.stop().await;
 }

@@ -12,6 +12,7 @@
 
 mod cost;
 mod drift;
+mod ends;
 mod enforcer_cleanup;
 mod enforcer_killed;
 mod flooding;

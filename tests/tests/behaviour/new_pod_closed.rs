@@ -99,7 +99,6 @@ fn forgeries(town: &Town, pod: &str) -> Vec<Probe> {
 /// Nothing passes between the pod and others; its own node may reach it, where the node can tell its pods by their
 /// addresses. On a shared segment the port of an unknown pod is closed to everybody.
 async fn assert_closed(town: &Town, pod: &str, when: &str) {
-    town.assert_all(&forgeries(town, pod), Verdict::Deny, when).await;
     town.assert_all(&town.between(&[pod], &OTHERS), Verdict::Deny, when)
         .await;
     if town.stage.bed().topology() != Topology::Segment {
@@ -293,42 +292,55 @@ async fn a_pod_with_a_spoiled_cni_result_stays_closed_on_one_segment() {
     a_pod_with_a_spoiled_cni_result_stays_closed(Topology::Segment).await;
 }
 
-async fn the_first_pods_of_a_node_are_closed_like_any(topology: Topology) {
+/// Where the names of pods' interfaces are known, a pod is told by its interface: whatever address it sends from, and
+/// even if the node has never seen a pod.
+async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named(topology: Topology) {
     let _machine = beside_others().await;
     let mut town = Town::start(topology, 2, 4).await;
+    town.name_pod_interfaces().await;
     let slots = [0, 1].map(|index| town.slot(0, index));
     for (slot, key) in slots.iter().zip(["shop/web", "bank/outsider"]) {
         town.announce(slot, key, "web");
     }
+    let far = town.slot(1, 0);
+    town.settle(&far, "bank/far-outsider", "outsider");
     for policy in shop_policies() {
         town.apply(policy);
     }
     town.publish_and_wait().await;
-    let probes = town.between(
-        &["shop/web", "bank/outsider"],
-        &["shop/web", "bank/outsider", "client1", "node2"],
-    );
-    town.assert_all(&probes, Verdict::Deny, "before the node knows any of its pods")
+    let others = [
+        "shop/web",
+        "bank/outsider",
+        "bank/far-outsider",
+        "client1",
+        "node2",
+    ];
+    let probes = town.between(&["shop/web", "bank/outsider"], &others);
+    let when = "before the node knows any of its pods";
+    town.assert_all(&probes, Verdict::Deny, when).await;
+    town.assert_all(&forgeries(&town, "shop/web"), Verdict::Deny, when)
         .await;
     for (slot, key) in slots.iter().zip(["shop/web", "bank/outsider"]) {
         town.attach(slot, key);
     }
     town.enact().await;
     town.assert_agrees(&probes, "known").await;
+    town.assert_all(&forgeries(&town, "shop/web"), Verdict::Deny, "known")
+        .await;
     town.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_pods_of_a_node_are_closed_like_any_where_pods_are_routed() {
-    the_first_pods_of_a_node_are_closed_like_any(Topology::Routed).await;
+async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named_and_pods_routed() {
+    the_first_pods_of_a_node_are_closed_where_interfaces_are_named(Topology::Routed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_pods_of_a_node_are_closed_like_any_where_pods_are_bridged() {
-    the_first_pods_of_a_node_are_closed_like_any(Topology::Bridge).await;
+async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named_and_pods_bridged() {
+    the_first_pods_of_a_node_are_closed_where_interfaces_are_named(Topology::Bridge).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_pods_of_a_node_are_closed_like_any_on_one_segment() {
-    the_first_pods_of_a_node_are_closed_like_any(Topology::Segment).await;
+async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named_on_one_segment() {
+    the_first_pods_of_a_node_are_closed_where_interfaces_are_named(Topology::Segment).await;
 }

@@ -12,7 +12,8 @@ use palisade_tests::bed::{Slot, Topology};
 use palisade_tests::probe::Probe;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
 
-use super::town::{self, Town, shop_policies};
+use super::ends;
+use super::town::{Town, shop_policies};
 use super::{PORT, beside_others};
 
 /// An outside address that `shop/web` pods accept from.
@@ -179,7 +180,7 @@ fn advertisement(liar: &Slot, target: IpAddr) -> Vec<u8> {
     let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, 0x20, 0, 0, 0];
     message.extend(target.octets());
     message.extend([2, 1]);
-    message.extend(town::hardware_address(liar));
+    message.extend(ends::hardware_address(liar));
     message
 }
 
@@ -206,7 +207,7 @@ async fn send_from_link_local(slot: &Slot, message: &[u8], to: IpAddr) {
     };
     let socket = icmp(slot);
     rustix::net::sockopt::set_ipv6_unicast_hops(&socket, Some(255)).unwrap();
-    let own = SocketAddrV6::new(town::link_local(slot), 0, 0, town::interface(slot.netns()).await);
+    let own = SocketAddrV6::new(ends::link_local(slot), 0, 0, ends::interface(slot.netns()).await);
     rustix::net::bind(&socket, &SocketAddr::V6(own)).unwrap();
     let to = SocketAddr::V6(SocketAddrV6::new(to, 0, 0, 0));
     rustix::net::sendto(&socket, message, SendFlags::empty(), &to).unwrap();

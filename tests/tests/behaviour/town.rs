@@ -1,65 +1,28 @@
 //! A stage with pods on it, the state that they are in, and everybody asking everybody.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nlink::netlink::namespace::Netns;
-use nlink::netlink::{Connection, Nftables, Route};
+use nlink::netlink::{Connection, Nftables};
 use palisade_enforcer::nft::{Kernel, Loaded, Nlink};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{
-    Node, NodeName, Packet, Pod, PodKey, PodUid, Policy, PolicyKey, Protocol, Transport, Verdict,
-};
+use palisade_policy::model::{Node, NodeName, Packet, Pod, PodKey, PodUid, Policy, PolicyKey, Verdict};
 use palisade_policy::testing::builders::{labels, namespace, pod, pods, policy, rule};
-use palisade_tests::bed::{BedSpec, NodeBed, Slot, Topology};
-use palisade_tests::probe::{Endpoint, Host, Listen, Observation, Probe};
+use palisade_tests::bed::{BedSpec, ManagedChild, NodeBed, Slot, Topology};
+use palisade_tests::probe::{Listen, Observation, Probe};
 use palisade_tests::stage::Stage;
 use serde_json::{Value, json};
 
+use super::ends::{End, transports};
 use super::{PATIENCE, PORT};
-
-/// Somebody who asks and is asked.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) host: Host,
-    /// IPv4, then IPv6: where it is asked, and what it asks from.
-    pub(crate) addresses: [IpAddr; 2],
-    /// Whether it has to be told which of its addresses to use.
-    chooses: bool,
-}
-
-impl End {
-    pub(crate) fn endpoint(&self, to: IpAddr) -> Endpoint {
-        let endpoint = self.host.endpoint();
-        if self.chooses {
-            endpoint.from_one_of(&self.addresses, to)
-        } else {
-            endpoint
-        }
-    }
-
-    /// A probe to another's address of one family: 0 for IPv4, 1 for IPv6.
-    pub(crate) fn asks(&self, other: &Self, family: usize, transport: Transport) -> Probe {
-        let to = other.addresses[family];
-        Probe {
-            from: self.endpoint(to),
-            to,
-            transport,
-        }
-    }
-
-    /// A probe by UDP.
-    pub(crate) fn greets(&self, other: &Self, family: usize) -> Probe {
-        self.asks(other, family, Transport::Port(Protocol::Udp, PORT))
-    }
-}
 
 /// A stage, its pods and its state.
 pub(crate) struct Town {
+    /// Enforcers that were started apart from the stage's. They go first, for they write into the bed's directory.
+    enforcers: Vec<ManagedChild>,
     pub(crate) stage: Stage,
     pub(crate) state: ClusterState,
     /// Everybody, by name: pods by their key, `node1`, `client1`.
@@ -109,6 +72,7 @@ impl Town {
             stage,
             state: known,
             ends,
+            enforcers: Vec::new(),
         }
     }
 
@@ -252,9 +216,14 @@ impl Town {
 
     /// What a node's enforcer says about itself; null before it has said anything.
     pub(crate) fn status(&self, node: usize) -> Value {
-        let name = self.stage.bed().nodes()[node].name();
-        let path = self.stage.rules().with_file_name(format!("{name}.status.json"));
-        std::fs::read(path).map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap())
+        std::fs::read(self.status_file(self.node(node)))
+            .map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap())
+    }
+
+    fn status_file(&self, node: &NodeBed) -> PathBuf {
+        self.stage
+            .rules()
+            .with_file_name(format!("{}.status.json", node.name()))
     }
 
     /// Waits until a node's enforcer says something of a kind.
@@ -270,6 +239,22 @@ impl Town {
                 panic!("no status {what}, but {status:#}\n{log}");
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Replaces the enforcers by ones that are told how the names of pods' interfaces begin.
+    pub(crate) async fn name_pod_interfaces(&mut self) {
+        self.terminate().await;
+        for node in self.stage.bed().nodes() {
+            let slot = node.slots().first().unwrap();
+            let (prefix, _) = slot.host_interface().split_once(char::is_numeric).unwrap();
+            let mut command = Command::new(program());
+            command.args(["run", "--node", node.name()]);
+            command.args(["--pod-interface", &format!("{prefix}*")]);
+            command.arg("--rules").arg(self.stage.rules());
+            command.arg("--cni-results").arg(node.cni_results());
+            command.arg("--status").arg(self.status_file(node));
+            self.enforcers.push(node.spawn(command).unwrap());
         }
     }
 
@@ -403,7 +388,8 @@ impl Town {
         );
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop(mut self) {
+        self.enforcers.clear();
         self.stage.stop().await.unwrap();
     }
 }
@@ -418,48 +404,6 @@ pub(crate) fn shop_policies() -> Vec<Policy> {
             .selecting(&[("role", "front")])
             .allowing_to([rule([pods(&[("role", "web")])])]),
     ]
-}
-
-/// Everything that can be sent to an address.
-pub(crate) fn transports(to: IpAddr) -> [Transport; 5] {
-    [
-        Transport::Port(Protocol::Tcp, PORT),
-        Transport::Port(Protocol::Udp, PORT),
-        Transport::Port(Protocol::Sctp, PORT),
-        Transport::Other(if to.is_ipv4() { 1 } else { 58 }),
-        Transport::Other(253),
-    ]
-}
-
-/// The number of the interface of a pod.
-pub(crate) async fn interface(netns: &Netns) -> u32 {
-    let connection = Connection::<Route>::new_in(netns).unwrap();
-    connection
-        .get_link_by_name("eth0")
-        .await
-        .unwrap()
-        .unwrap()
-        .ifindex()
-}
-
-/// The address of a pod's interface that its hardware address gives it (RFC 4862).
-pub(crate) fn link_local(slot: &Slot) -> Ipv6Addr {
-    let mut address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
-    let mac = hardware_address(slot);
-    address[8..11].copy_from_slice(&mac[..3]);
-    address[13..].copy_from_slice(&mac[3..]);
-    address[8] ^= 2;
-    address.into()
-}
-
-/// The hardware address of a pod's interface.
-pub(crate) fn hardware_address(slot: &Slot) -> [u8; 6] {
-    let bytes: Vec<u8> = slot
-        .mac()
-        .split(':')
-        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect();
-    bytes.try_into().unwrap()
 }
 
 fn described(topology: Topology, node: &NodeBed) -> Node {

@@ -1,5 +1,6 @@
 //! The operations of a transaction, and how many they are.
 
+use crate::nft::kernel::Stray;
 use crate::nft::model::{Chain, Comment, Element, MapEntry, Name, Rule, Set, TableKey, VerdictMap};
 
 /// What one transaction does, in order. Empty if there is nothing to do.
@@ -29,6 +30,20 @@ pub enum Operation<'a> {
         table: TableKey,
         /// The chain.
         chain: &'a Name,
+    },
+    /// Delete the rules of a chain that is none of ours.
+    FlushStray {
+        /// The table.
+        table: TableKey,
+        /// The chain.
+        chain: &'a str,
+    },
+    /// Delete an object that is none of ours and to which nothing refers.
+    DeleteStray {
+        /// The table.
+        table: TableKey,
+        /// The object.
+        stray: &'a Stray,
     },
     /// Delete a chain to which nothing refers.
     DeleteChain {
@@ -149,6 +164,8 @@ pub struct Counts {
     pub entries_added: usize,
     /// Map entries removed, apart from those that go with their map.
     pub entries_removed: usize,
+    /// Objects of others deleted.
+    pub strays_deleted: usize,
 }
 
 impl<'a> Change<'a> {
@@ -170,6 +187,9 @@ impl<'a> Change<'a> {
                 Operation::CreateTable { .. } => counts.tables_created += 1,
                 Operation::DeleteTable { .. } => counts.tables_deleted += 1,
                 Operation::FlushChain { .. } => counts.chains_flushed += 1,
+                // Counted when it is deleted.
+                Operation::FlushStray { .. } => {}
+                Operation::DeleteStray { .. } => counts.strays_deleted += 1,
                 Operation::DeleteChain { .. } => counts.chains_deleted += 1,
                 Operation::CreateChain { .. } => counts.chains_created += 1,
                 Operation::AddRules { rules, .. } => counts.rules_added += rules.len(),

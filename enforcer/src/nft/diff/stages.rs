@@ -88,6 +88,8 @@ impl<'a> Objects<'a> {
                 }
                 Operation::CreateTable { .. }
                 | Operation::FlushChain { .. }
+                | Operation::FlushStray { .. }
+                | Operation::DeleteStray { .. }
                 | Operation::AddRules { .. }
                 | Operation::AddElements { .. }
                 | Operation::RemoveElements { .. }
@@ -122,7 +124,8 @@ impl<'a> Objects<'a> {
         };
         let (table, stage) = match *operation {
             Operation::CreateTable { table, .. } => (table, Stage::Prepare),
-            Operation::DeleteTable { table } => (table, Stage::Turn),
+            Operation::DeleteTable { table } | Operation::FlushStray { table, .. } => (table, Stage::Turn),
+            Operation::DeleteStray { table, .. } => (table, Stage::Clear),
             Operation::CreateChain { table, name, .. } => (table, created(table, Kind::Chain, name)),
             Operation::AddRules { table, chain, .. } => (table, created(table, Kind::Chain, chain)),
             Operation::CreateSet { table, name, .. }

@@ -190,7 +190,7 @@ fn a_name_may_be_a_set_before_and_a_map_after() {
 }
 
 #[test]
-fn a_foreign_rule_costs_its_chain_and_a_foreign_object_its_table() {
+fn a_foreign_rule_costs_its_chain_and_a_foreign_object_itself() {
     let ruleset = sample();
     let mut loaded = Loaded {
         ruleset: ruleset.clone(),
@@ -198,7 +198,7 @@ fn a_foreign_rule_costs_its_chain_and_a_foreign_object_its_table() {
     };
     let foreign = Foreign {
         chains: [name("profile")].into(),
-        objects: Vec::new(),
+        ..Foreign::default()
     };
     loaded.foreign.insert(TableKey::Inet, foreign);
     let expected = Counts {
@@ -208,10 +208,37 @@ fn a_foreign_rule_costs_its_chain_and_a_foreign_object_its_table() {
     };
     assert_eq!(repair(&loaded, &ruleset).counts(), expected);
 
-    let foreign = Foreign {
-        chains: BTreeSet::new(),
-        objects: vec!["counter c".into()],
+    let stray = |stray| Foreign {
+        strays: [stray].into(),
+        ..Foreign::default()
     };
-    loaded.foreign.insert(TableKey::Inet, foreign);
-    assert_eq!(repair(&loaded, &ruleset), rebuild(&ruleset, &ruleset));
+    loaded
+        .foreign
+        .insert(TableKey::Inet, stray(Stray::Set("marks".into())));
+    let expected = Counts {
+        strays_deleted: 1,
+        ..Counts::default()
+    };
+    assert_eq!(repair(&loaded, &ruleset).counts(), expected);
+}
+
+#[test]
+fn what_is_in_the_way_or_cannot_be_deleted_costs_the_table() {
+    let ruleset = sample();
+    let stray = Foreign {
+        strays: [Stray::Chain("base".into())].into(),
+        ..Foreign::default()
+    };
+    let flags = Foreign {
+        rest: vec!["flags".into()],
+        ..Foreign::default()
+    };
+    for foreign in [stray, flags] {
+        let loaded = Loaded {
+            ruleset: ruleset.clone(),
+            foreign: [(TableKey::Inet, foreign)].into(),
+            ..Loaded::default()
+        };
+        assert_eq!(repair(&loaded, &ruleset), rebuild(&ruleset, &ruleset));
+    }
 }

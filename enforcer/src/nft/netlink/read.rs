@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nlink::netlink::nftables::{ChainInfo, ChainType, Family, Policy, RuleInfo, SetFlags, SetInfo};
+use nlink::netlink::nftables::{
+    ChainInfo, ChainType, Family, ObjectInfo, ObjectType, Policy, RuleInfo, SetFlags, SetInfo,
+};
 use nlink::netlink::nftables::{ChainKind, Hook as KernelHook};
 use nlink::netlink::{Connection, Nftables};
 
 use super::element::{self, Layout};
 use super::{ATTEMPTS, dump, family, not_read, rule};
-use crate::nft::kernel::{Count, Counters, Foreign, Generation, Loaded, ReadError};
+use crate::nft::kernel::{Count, Counters, Foreign, Generation, Loaded, ObjectKind, ReadError, Stray};
 use crate::nft::model::{Chain, Comment, Hook, Interface, KeyType, Name, Set, Table, TableKey, VerdictMap};
 
 /// `NFT_DATA_VERDICT`: the type of what a verdict map holds.
@@ -88,7 +90,7 @@ async fn ruleset_once(
         if flags != 0 {
             reading
                 .foreign
-                .objects
+                .rest
                 .push(format!("flags {flags:#x} on the table"));
         }
         reading.table.comment = reading.comment(comment.as_deref(), "the table");
@@ -143,14 +145,20 @@ impl Reading {
             .await
             .map_err(failed)?
         {
-            self.foreign.objects.push(format!("object {}", object.name));
+            match kind(&object) {
+                Some(kind) => {
+                    let name = object.name;
+                    self.foreign.strays.insert(Stray::Object { kind, name });
+                }
+                None => self.foreign.rest.push(format!("object {}", object.name)),
+            }
         }
         for flowtable in connection
             .list_flowtables_in(TableKey::NAME, family)
             .await
             .map_err(failed)?
         {
-            self.foreign.objects.push(format!("flowtable {}", flowtable.name));
+            self.foreign.strays.insert(Stray::Flowtable(flowtable.name));
         }
         Ok(true)
     }
@@ -164,7 +172,7 @@ impl Reading {
             .ok()
             .filter(|_| hook.is_some() || found.hook.is_none());
         let Some(name) = name else {
-            self.foreign.objects.push(format!("chain {}", found.name));
+            self.foreign.strays.insert(Stray::Chain(found.name.clone()));
             return;
         };
         let comment = self.comment(found.comment.as_deref(), &found.name);
@@ -207,10 +215,10 @@ impl Reading {
             // It is part of a rule that is foreign, and goes with it.
             return Ok(true);
         }
-        let description = format!("set {}", found.name);
+        let stray = || Stray::Set(found.name.clone());
         let (Some(name), Some(key), true) = (Name::new(&found.name).ok(), key_types(found), is_plain(found))
         else {
-            self.foreign.objects.push(description);
+            self.foreign.strays.insert(stray());
             return Ok(true);
         };
         let Some(listed) = dump::elements(connection, family, name.as_str()).await? else {
@@ -231,7 +239,9 @@ impl Reading {
                         },
                     );
                 }
-                None => self.foreign.objects.push(description),
+                None => {
+                    self.foreign.strays.insert(stray());
+                }
             }
             return Ok(true);
         }
@@ -247,7 +257,9 @@ impl Reading {
                 set.elements = elements.into_iter().collect();
                 self.table.sets.insert(name, set);
             }
-            None => self.foreign.objects.push(description),
+            None => {
+                self.foreign.strays.insert(stray());
+            }
         }
         Ok(true)
     }
@@ -256,7 +268,7 @@ impl Reading {
     fn comment(&mut self, found: Option<&str>, of: &str) -> Option<Comment> {
         let comment = Comment::fit(found?);
         if Some(comment.as_str()) != found {
-            self.foreign.objects.push(format!("the comment of {of}"));
+            self.foreign.rest.push(format!("the comment of {of}"));
         }
         Some(comment)
     }
@@ -339,4 +351,15 @@ pub(super) async fn counters(connection: &Connection<Nftables>) -> Result<Counte
         }
     }
     Ok(counters)
+}
+
+fn kind(object: &ObjectInfo) -> Option<ObjectKind> {
+    match object.object_type()? {
+        ObjectType::Counter => Some(ObjectKind::Counter),
+        ObjectType::Quota => Some(ObjectKind::Quota),
+        ObjectType::CtHelper => Some(ObjectKind::CtHelper),
+        ObjectType::Limit => Some(ObjectKind::Limit),
+        ObjectType::Secmark => Some(ObjectKind::Secmark),
+        _ => None,
+    }
 }

@@ -2,15 +2,15 @@
 
 use nlink::netlink::nftables::{
     BaseChain, Chain as KernelChain, Family, FilterHook, NFT_MSG_NEWSET, NFTA_SET_FLAGS, NFTA_SET_ID,
-    NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_SET_USERDATA, Policy, Priority,
-    RawMessage, Rule as KernelRule, Set as KernelSet, SetKeyType, Transaction,
+    NFTA_SET_KEY_LEN, NFTA_SET_KEY_TYPE, NFTA_SET_NAME, NFTA_SET_TABLE, NFTA_SET_USERDATA, ObjectType,
+    Policy, Priority, RawMessage, Rule as KernelRule, Set as KernelSet, SetKeyType, Transaction,
 };
 use nlink::netlink::{Connection, ErrorDetail, MessageBuilder, Nftables, message};
 
 use super::element::{Elements, Layout};
 use super::{family, rule, shortened};
 use crate::nft::diff::Operation;
-use crate::nft::kernel::{CommitError, Generation};
+use crate::nft::kernel::{CommitError, Generation, ObjectKind, Stray};
 use crate::nft::model::{Chain, Comment, Hook, KeyType, Name, TableKey};
 
 /// Sends the operations as one transaction that the kernel takes only at `expected`.
@@ -42,6 +42,8 @@ fn append(transaction: Transaction, operation: &Operation<'_>) -> Result<Transac
         Operation::FlushChain { table, chain } => {
             transaction.flush_chain(TABLE, chain.as_str(), family(*table))
         }
+        Operation::FlushStray { table, chain } => transaction.flush_chain(TABLE, chain, family(*table)),
+        Operation::DeleteStray { table, stray } => delete_stray(transaction, family(*table), stray),
         Operation::DeleteChain { table, chain } => {
             transaction.del_chain(TABLE, chain.as_str(), family(*table))
         }
@@ -115,6 +117,24 @@ fn append(transaction: Transaction, operation: &Operation<'_>) -> Result<Transac
             all(transaction, messages)
         }
     })
+}
+
+fn delete_stray(transaction: Transaction, family: Family, stray: &Stray) -> Transaction {
+    match stray {
+        Stray::Chain(name) => transaction.del_chain(TableKey::NAME, name, family),
+        Stray::Set(name) => transaction.del_set(TableKey::NAME, name, family),
+        Stray::Object { kind, name } => {
+            let kind = match kind {
+                ObjectKind::Counter => ObjectType::Counter,
+                ObjectKind::Quota => ObjectType::Quota,
+                ObjectKind::CtHelper => ObjectType::CtHelper,
+                ObjectKind::Limit => ObjectType::Limit,
+                ObjectKind::Secmark => ObjectType::Secmark,
+            };
+            transaction.del_object(TableKey::NAME, name, kind, family)
+        }
+        Stray::Flowtable(name) => transaction.del_flowtable(family, TableKey::NAME, name),
+    }
 }
 
 fn all(transaction: Transaction, elements: Elements<'_>) -> Transaction {

@@ -6,12 +6,12 @@
 
 use palisade_policy::model::Direction;
 
-use super::family::neighbour_discovery;
+use super::family::{Family, neighbour_discovery};
 use super::forward::{closed, in_set};
 use super::{Facts, Settings, Subject};
 use crate::nft::model::{
     Chain, Comment, Element, EtherType, Field, Hook, InterfacePattern, InvalidName, KeyType, Match, Name,
-    PacketType, Part, Rule, Ruleset, Set, TableKey, Verdict,
+    PacketType, Part, Rule, Ruleset, Set, Table, TableKey, Verdict,
 };
 
 /// Before `br_netfilter`, which shows the packet to the other tables at priority 0.
@@ -33,71 +33,148 @@ pub(super) fn plan(
     known_set.comment = Some(Comment::fit(
         "ports of known pods, and ports that lead to other nodes",
     ));
-    let ports = subjects
-        .iter()
-        .filter(|subject| subject.place.bridge.is_some())
-        .map(|subject| &subject.place.interface);
+    let ports = bridged(subjects).map(|subject| &subject.place.interface);
     let uplinks = facts.uplinks.values().flatten();
     known_set.elements = ports
         .chain(uplinks)
         .map(|port| Element::new(&[Part::interface(port)]))
         .collect();
     table.sets.insert(known.clone(), known_set);
-    for direction in [Direction::Egress, Direction::Ingress] {
-        let isolated = Name::new(format!("isolated_{direction}"))?;
-        let mut set = Set::hash([KeyType::InterfaceName]);
-        set.comment = Some(Comment::fit(format!(
+    let isolated = |direction| isolated(subjects, direction);
+    let (egress_name, egress) = isolated(Direction::Egress)?;
+    let (ingress_name, ingress) = isolated(Direction::Ingress)?;
+    let from = Port {
+        field: Field::InputInterface,
+        interface: Match::InputInterface,
+        hook: Hook::Prerouting { priority: PRIORITY },
+        isolated: from_isolated(&egress_name),
+    };
+    let to = Port {
+        field: Field::OutputInterface,
+        interface: Match::OutputInterface,
+        hook: Hook::Postrouting { priority: PRIORITY },
+        isolated: to_isolated(table, &ingress_name, subjects)?,
+    };
+    table
+        .sets
+        .extend([(egress_name, egress), (ingress_name, ingress)]);
+    table
+        .chains
+        .insert(Name::new("from_port")?, from.chain(&known, settings));
+    table
+        .chains
+        .insert(Name::new("to_port")?, to.chain(&known, settings));
+    Ok(())
+}
+
+/// The ports of the pods that are isolated in one direction.
+fn isolated(subjects: &[Subject<'_>], direction: Direction) -> Result<(Name, Set), InvalidName> {
+    let isolated = bridged(subjects).filter(|subject| subject.pod.profile(direction).is_some());
+    let ports = isolated.map(|subject| Element::new(&[Part::interface(&subject.place.interface)]));
+    let set = Set {
+        elements: ports.collect(),
+        comment: Some(Comment::fit(format!(
             "ports of pods that are isolated for {direction}"
-        )));
-        let subjects = subjects
-            .iter()
-            .filter(|subject| subject.place.bridge.is_some() && subject.pod.profile(direction).is_some());
-        set.elements = subjects
-            .map(|subject| Element::new(&[Part::interface(&subject.place.interface)]))
-            .collect();
-        table.sets.insert(isolated.clone(), set);
-        let (name, hook, field) = match direction {
-            Direction::Egress => (
-                "from_port",
-                Hook::Prerouting { priority: PRIORITY },
-                Field::InputInterface,
-            ),
-            Direction::Ingress => (
-                "to_port",
-                Hook::Postrouting { priority: PRIORITY },
-                Field::OutputInterface,
-            ),
+        ))),
+        ..Set::hash([KeyType::InterfaceName])
+    };
+    Ok((Name::new(format!("isolated_{direction}"))?, set))
+}
+
+fn bridged<'s, 'a>(subjects: &'s [Subject<'a>]) -> impl Iterator<Item = &'s Subject<'a>> {
+    subjects.iter().filter(|subject| subject.place.bridge.is_some())
+}
+
+/// From an isolated pod nothing is flooded; what has one receiver the forward hook judges.
+fn from_isolated(isolated: &Name) -> Vec<Rule> {
+    let close = |(ether_type, kind)| {
+        let matches = [
+            in_set(vec![Field::InputInterface], isolated),
+            Match::EtherType(ether_type),
+            kind,
+        ];
+        closed(
+            matches,
+            Comment::fit("multicast and broadcast match no rule of a policy"),
+        )
+    };
+    flooded().map(close).collect()
+}
+
+/// To an isolated pod comes only what is for one of its addresses, however the frame that carries it is addressed. Of
+/// link-local addresses those of its node are left: the forward hook closes the others.
+fn to_isolated(
+    table: &mut Table,
+    isolated: &Name,
+    subjects: &[Subject<'_>],
+) -> Result<Vec<Rule>, InvalidName> {
+    let mut rules = Vec::new();
+    for family in Family::both() {
+        let name = Name::new(format!("addresses{}", family.digit))?;
+        let mut set = Set::hash([KeyType::InterfaceName, family.key]);
+        set.comment = Some(Comment::fit("the addresses of the pod behind each port"));
+        for subject in bridged(subjects) {
+            let addresses = subject
+                .addresses
+                .iter()
+                .copied()
+                .filter(|address| family.has(*address));
+            let part = Part::interface(&subject.place.interface);
+            set.elements
+                .extend(addresses.map(|address| Element::new(&[part, Part::address(address)])));
+        }
+        let port = in_set(vec![Field::OutputInterface], isolated);
+        if !family.v4 {
+            rules.push(Rule::new(
+                [port.clone(), Match::DestinationIn(family.link_local)],
+                Verdict::Accept,
+            ));
+        }
+        let key = vec![Field::OutputInterface, family.destination];
+        let foreign = Match::InSet {
+            key,
+            set: name.clone(),
+            negated: true,
         };
+        rules.push(closed(
+            [port, foreign],
+            Comment::fit("not for an address of the pod: no policy could name it"),
+        ));
+        table.sets.insert(name, set);
+    }
+    Ok(rules)
+}
+
+/// A side of a bridge's ports.
+struct Port {
+    field: Field,
+    /// The condition on the port's name.
+    interface: fn(InterfacePattern) -> Match,
+    hook: Hook,
+    /// The rules for ports of isolated pods.
+    isolated: Vec<Rule>,
+}
+
+impl Port {
+    fn chain(self, known: &Name, settings: &Settings) -> Chain {
         let mut rules: Vec<Rule> = neighbour_discovery()
             .map(|kind| Rule::new([kind], Verdict::Accept))
             .into();
-        for (ether_type, kind) in flooded() {
-            let matches = [in_set(vec![field], &isolated), Match::EtherType(ether_type), kind];
-            rules.push(closed(
-                matches,
-                Comment::fit("multicast and broadcast match no rule of a policy"),
-            ));
-        }
-        rules.push(Rule::new([in_set(vec![field], &known)], Verdict::Accept));
+        rules.extend(self.isolated);
+        rules.push(Rule::new([in_set(vec![self.field], known)], Verdict::Accept));
         for pattern in &settings.pod_interfaces {
             for ether_type in [EtherType::Ipv4, EtherType::Ipv6] {
-                let matches = [interface(direction, pattern), Match::EtherType(ether_type)];
-                rules.push(closed(
-                    matches,
-                    Comment::fit("a port of a pod that is not known yet"),
-                ));
+                let interface = (self.interface)(pattern.clone());
+                let comment = Comment::fit("a port of a pod that is not known yet");
+                rules.push(closed([interface, Match::EtherType(ether_type)], comment));
             }
         }
-        table.chains.insert(
-            Name::new(name)?,
-            Chain {
-                hook: Some(hook),
-                comment: None,
-                rules,
-            },
-        );
+        Chain {
+            hook: Some(self.hook),
+            comment: None,
+            rules,
+        }
     }
-    Ok(())
 }
 
 /// Packets for no single receiver.
@@ -108,11 +185,4 @@ fn flooded() -> impl Iterator<Item = (EtherType, Match)> {
             [PacketType::Multicast, PacketType::Broadcast]
                 .map(|kind| (ether_type, Match::PacketType { kind, negated: false }))
         })
-}
-
-fn interface(direction: Direction, pattern: &InterfacePattern) -> Match {
-    match direction {
-        Direction::Egress => Match::InputInterface(pattern.clone()),
-        Direction::Ingress => Match::OutputInterface(pattern.clone()),
-    }
 }

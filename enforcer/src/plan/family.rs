@@ -14,6 +14,7 @@ pub(super) struct Family {
     pub(super) destination: Field,
     pub(super) key: KeyType,
     pub(super) link_local: IpNet,
+    pub(super) multicast: IpNet,
 }
 
 impl Family {
@@ -26,6 +27,7 @@ impl Family {
                 destination: Field::DestinationV4,
                 key: KeyType::Ipv4Address,
                 link_local: Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 0, 0), 16).into(),
+                multicast: Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4).into(),
             },
             Self {
                 v4: false,
@@ -34,6 +36,7 @@ impl Family {
                 destination: Field::DestinationV6,
                 key: KeyType::Ipv6Address,
                 link_local: Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10).into(),
+                multicast: Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).into(),
             },
         ]
     }

@@ -6,8 +6,8 @@ use palisade_policy::rules::NodeRules;
 use super::family::{Family, neighbour_discovery};
 use super::{Facts, Settings, Subject, name, networks};
 use crate::nft::model::{
-    Chain, Comment, Element, Field, Hook, Interface, InvalidName, KeyType, MapEntry, Match, Name, Part, Rule,
-    Ruleset, Set, Table, TableKey, Verdict, VerdictMap,
+    Chain, Comment, Element, Field, Hook, Interface, InvalidName, KeyType, MapEntry, Match, Name, PacketType,
+    Part, Rule, Ruleset, Set, Table, TableKey, Verdict, VerdictMap,
 };
 
 /// Before the filter chains of others, whose accept would not be final but whose work would be wasted.
@@ -40,6 +40,7 @@ pub(super) fn plan(
     for family in Family::both() {
         if subjects.iter().any(|subject| subject.place.bridge.is_some()) {
             chains.close_link_local(&interfaces, &family);
+            chains.open_multicast(&interfaces, &family);
         }
         chains.dispatch(table, rules, subjects, &family)?;
         chains.close_networks(rules, &family);
@@ -128,6 +129,20 @@ impl Chains {
                 ));
             }
         }
+    }
+
+    /// What a bridge floods to a group has no destination to dispatch by. It is left to the bridge table, which knows
+    /// the ports of isolated pods.
+    fn open_multicast(&mut self, interfaces: &Interfaces, family: &Family) {
+        let matches = [
+            in_set(vec![Field::OutputInterface], &interfaces.private),
+            Match::DestinationIn(family.multicast),
+            Match::PacketType {
+                kind: PacketType::Multicast,
+                negated: false,
+            },
+        ];
+        self.destinations.push(Rule::new(matches, Verdict::Accept));
     }
 
     /// Sends each pod's packets to the chains of its profiles.

@@ -16,6 +16,9 @@ use crate::nft::model::{
     TableKey, Verdict,
 };
 
+/// Router advertisement and redirect (RFC 4861): who sends them takes over the IPv6 traffic of its neighbours.
+const FROM_ROUTERS: [u8; 2] = [134, 137];
+
 /// Before everything else at this hook.
 const PRIORITY: i32 = -500;
 
@@ -47,6 +50,13 @@ pub(super) fn plan(ruleset: &mut Ruleset, subjects: &[Subject<'_>]) -> Result<()
             }
         }
         if !family.v4 {
+            for kind in FROM_ROUTERS {
+                let matches = [Match::IcmpV6Types {
+                    first: kind,
+                    last: kind,
+                }];
+                check.push(closed(matches, Comment::fit("a pod is no router")));
+            }
             check.push(Rule::new([Match::SourceIn(family.link_local)], Verdict::Accept));
             let unspecified: IpNet = Ipv6Net::from(Ipv6Addr::UNSPECIFIED).into();
             for discovery in neighbour_discovery() {

@@ -155,8 +155,8 @@ impl Enforcer {
     }
 }
 
-/// The program, built beside the running test.
-fn program() -> Result<PathBuf> {
+/// The enforcer's program, built beside the running one.
+pub fn program() -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding the running program")?;
     let candidates = test
         .ancestors()

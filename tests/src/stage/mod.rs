@@ -26,7 +26,7 @@ use crate::bed::{self, Bed, BedSpec};
 use crate::probe::{Listen, Prober};
 
 pub use cases::CaseStage;
-pub use enforcer::{Enforcer, Status};
+pub use enforcer::{Enforcer, Status, program};
 
 /// How long a change may take to reach every kernel before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,9 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A bed with an enforcer on each node.
 #[derive(Debug)]
 pub struct Stage {
-    bed: Bed,
-    prober: Prober,
+    /// First, so that they end before the bed's directory goes, also when a test panics.
     enforcers: Vec<Enforcer>,
+    prober: Prober,
+    bed: Bed,
     /// The directory of published documents that all enforcers watch.
     rules: PathBuf,
     /// The pods in the slots, by the slots' names.

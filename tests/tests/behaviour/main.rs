@@ -3,7 +3,6 @@
 //! Each module is a promise; each test starts a [`town::Town`], plays a story on it and asks with packets.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,

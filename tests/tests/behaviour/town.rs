@@ -13,7 +13,7 @@ use palisade_policy::model::{Node, NodeName, Packet, Pod, PodKey, PodUid, Policy
 use palisade_policy::testing::builders::{labels, namespace, pod, pods, policy, rule};
 use palisade_tests::bed::{BedSpec, ManagedChild, NodeBed, Slot, Topology};
 use palisade_tests::probe::{Listen, Observation, Probe};
-use palisade_tests::stage::Stage;
+use palisade_tests::stage::{Stage, program};
 use serde_json::{Value, json};
 
 use super::ends::{End, transports};
@@ -248,7 +248,7 @@ impl Town {
         for node in self.stage.bed().nodes() {
             let slot = node.slots().first().unwrap();
             let (prefix, _) = slot.host_interface().split_once(char::is_numeric).unwrap();
-            let mut command = Command::new(program());
+            let mut command = Command::new(program().unwrap());
             command.args(["run", "--node", node.name()]);
             command.args(["--pod-interface", &format!("{prefix}*")]);
             command.arg("--rules").arg(self.stage.rules());
@@ -312,7 +312,7 @@ impl Town {
 
     /// Runs a subcommand of the enforcer on a node.
     pub(crate) async fn enforcer(&self, node: usize, arguments: &[&str]) -> String {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program().unwrap());
         command.args(arguments);
         self.node(node).run(command, "").await.unwrap()
     }
@@ -417,18 +417,4 @@ fn described(topology: Topology, node: &NodeBed) -> Node {
         addresses: node.addresses().to_vec(),
         pod_networks,
     }
-}
-
-/// The enforcer's program, built beside this one.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let candidates = test
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("palisade-enforcer"));
-    candidates
-        .into_iter()
-        .find(|path| path.is_file())
-        .expect("cargo build --workspace")
 }

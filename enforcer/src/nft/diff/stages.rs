@@ -124,8 +124,11 @@ impl<'a> Objects<'a> {
         };
         let (table, stage) = match *operation {
             Operation::CreateTable { table, .. } => (table, Stage::Prepare),
-            Operation::DeleteTable { table } | Operation::FlushStray { table, .. } => (table, Stage::Turn),
-            Operation::DeleteStray { table, .. } => (table, Stage::Clear),
+            Operation::DeleteTable { table } => (table, Stage::Turn),
+            // Not apart: a transaction that deletes no rule makes no generation.
+            Operation::FlushStray { table, .. } | Operation::DeleteStray { table, .. } => {
+                (table, Stage::Clear)
+            }
             Operation::CreateChain { table, name, .. } => (table, created(table, Kind::Chain, name)),
             Operation::AddRules { table, chain, .. } => (table, created(table, Kind::Chain, chain)),
             Operation::CreateSet { table, name, .. }

@@ -3,11 +3,12 @@
 //! An event says only that something changed; the list is then asked for again. So nothing depends on the order of
 //! events, and a lost one costs nothing but another listing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use nlink::netlink::message::{MessageIter, NLM_F_ACK, NLM_F_REQUEST, NlMsgError, NlMsgType};
-use nlink::netlink::messages::LinkMessage;
+use nlink::netlink::messages::{AddressMessage, LinkMessage};
 use nlink::netlink::types::link::{IfInfoMsg, IflaAttr, IflaInfo};
 use nlink::netlink::{AttrIter, Connection, MessageBuilder, Route, RtnetlinkGroup};
 use thiserror::Error;
@@ -48,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) kind: Kind,
     /// The link that it is a port of, by its number.
     pub(crate) master: Option<u32>,
+    /// Its own addresses.
+    pub(crate) addresses: BTreeSet<IpAddr>,
 }
 
 /// What a link is.
@@ -80,7 +83,7 @@ impl Links {
         self.0.iter().filter(move |(_, link)| link.master == Some(bridge))
     }
 
-    fn of(messages: &[LinkMessage]) -> Self {
+    fn of(messages: &[LinkMessage], addresses: &[AddressMessage]) -> Self {
         let links = messages.iter().filter_map(|message| {
             let name = Interface::new(message.name()?).ok()?;
             let kind = match message.kind() {
@@ -96,6 +99,11 @@ impl Links {
                     index: message.ifindex(),
                     kind,
                     master: message.master(),
+                    addresses: addresses
+                        .iter()
+                        .filter(|address| address.ifindex() == message.ifindex())
+                        .filter_map(|address| address.primary_address().copied())
+                        .collect(),
                 },
             ))
         });
@@ -126,7 +134,12 @@ impl LinkWatch {
         let open =
             || Connection::<Route>::new().map_err(|error| LinkError::new("opening a netlink socket", error));
         let events = open()?;
-        let subscribed = events.subscribe(&[RtnetlinkGroup::Link]);
+        let groups = [
+            RtnetlinkGroup::Link,
+            RtnetlinkGroup::Ipv4Addr,
+            RtnetlinkGroup::Ipv6Addr,
+        ];
+        let subscribed = events.subscribe(&groups);
         subscribed.map_err(|error| LinkError::new("subscribing to link events", error))?;
         Ok(Self {
             events,
@@ -151,11 +164,15 @@ impl LinkWatch {
     /// The links as they are now.
     pub(super) async fn list(&self) -> Result<Links, LinkError> {
         let attempt = "listing the links";
-        let listed = timeout(PATIENCE, self.requests.get_links()).await;
-        let messages = listed.map_err(|late| LinkError::new(attempt, late))?;
-        Ok(Links::of(
-            &messages.map_err(|error| LinkError::new(attempt, error))?,
-        ))
+        let listed = timeout(PATIENCE, async {
+            nlink::Result::Ok((
+                self.requests.get_links().await?,
+                self.requests.get_addresses().await?,
+            ))
+        });
+        let answer = listed.await.map_err(|late| LinkError::new(attempt, late))?;
+        let (links, addresses) = answer.map_err(|error| LinkError::new(attempt, error))?;
+        Ok(Links::of(&links, &addresses))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   CNI results ── inotify ──► Attachment ─┐
-//!                                          ├─ join ──► Observed { plan::Facts, … }
+//!                                          ├─ join ──► Observed ──► plan::Facts
 //!   links ─────── netlink ───► Links ──────┘
 //! ```
 //! The API learns a pod's address from the node, seconds late; the CNI writes it down before the pod's first
@@ -15,8 +15,10 @@ mod results;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use palisade_policy::model::PodUid;
 use thiserror::Error;
 
@@ -43,9 +45,9 @@ pub struct FactsSettings {
 /// What was found at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// What the plan needs.
-    pub facts: plan::Facts,
-    /// The bridges in `facts`.
+    /// Where each pod is attached.
+    pub places: BTreeMap<PodUid, plan::Place>,
+    /// All bridges of the node.
     pub bridges: BTreeMap<Interface, Bridge>,
     /// Pods that are here, but cannot be enforced, and why.
     pub unsupported: BTreeMap<PodUid, String>,
@@ -55,13 +57,47 @@ pub struct Observed {
     pub unusable: usize,
 }
 
-/// A bridge that pods are attached to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
     /// Its number.
     pub index: u32,
     /// Whether what it bridges passes the inet tables.
     pub filtered: bool,
+    /// Whether a pod, or a port that may be a pod's, is attached to it.
+    pub has_pods: bool,
+    /// Its own addresses: its ports' gateway.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The ports that lead elsewhere than to a pod.
+    pub uplinks: BTreeSet<Interface>,
+}
+
+impl Bridge {
+    /// Whether it is a bridge of pods. The gateway of the node's pod networks is one before its first pod is known.
+    pub fn is_of_pods(&self, pod_networks: &[IpNet]) -> bool {
+        let is_gateway = |address: &IpAddr| pod_networks.iter().any(|network| network.contains(address));
+        self.has_pods || self.addresses.iter().any(is_gateway)
+    }
+}
+
+impl Observed {
+    /// The bridges of pods, where the node's pods have addresses from these networks.
+    pub fn bridges_of_pods(&self, pod_networks: &[IpNet]) -> impl Iterator<Item = (&Interface, &Bridge)> {
+        self.bridges
+            .iter()
+            .filter(|(_, bridge)| bridge.is_of_pods(pod_networks))
+    }
+
+    /// What the plan needs, where the node's pods have addresses from these networks.
+    pub fn facts(&self, pod_networks: &[IpNet]) -> plan::Facts {
+        let uplinks = self
+            .bridges_of_pods(pod_networks)
+            .map(|(name, bridge)| (name.clone(), bridge.uplinks.clone()));
+        plan::Facts {
+            places: self.places.clone(),
+            uplinks: uplinks.collect(),
+        }
+    }
 }
 
 /// Why the facts are not known.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use palisade_policy::model::PodUid;
 
 use super::cni::Attachment;
-use super::links::{Kind, Links};
+use super::links::{Kind, Link, Links};
 use super::{Bridge, FactsSettings, Observed};
 use crate::nft::model::{Interface, InterfacePattern};
-use crate::plan::{Facts, Place};
+use crate::plan::Place;
 
 /// Joins what the CNI said with what the kernel has.
 ///
@@ -23,7 +23,7 @@ pub(super) fn join<'a>(
     for attachment in attachments {
         match place(attachment, links) {
             Ok(place) => {
-                observed.facts.places.insert(attachment.uid.clone(), place);
+                observed.places.insert(attachment.uid.clone(), place);
             }
             Err(Placeless::Elsewhere) => observed.elsewhere += 1,
             Err(Placeless::Unsupported(problem)) => {
@@ -31,14 +31,9 @@ pub(super) fn join<'a>(
             }
         }
     }
-    let placed: BTreeSet<&PodUid> = observed.facts.places.keys().collect();
+    let placed: BTreeSet<&PodUid> = observed.places.keys().collect();
     observed.unsupported.retain(|uid, _| !placed.contains(uid));
-    observed.bridges = bridges(&observed.facts, links, settings);
-    observed.facts.uplinks = observed
-        .bridges
-        .iter()
-        .map(|(name, bridge)| (name.clone(), uplinks(bridge.index, links, settings)))
-        .collect();
+    observed.bridges = bridges(&observed.places, links, settings);
     observed
 }
 
@@ -86,30 +81,33 @@ fn place(attachment: &Attachment, links: &Links) -> Result<Place, Placeless> {
     })
 }
 
-/// The bridges that pods are, or may be, attached to.
-fn bridges(facts: &Facts, links: &Links, settings: &FactsSettings) -> BTreeMap<Interface, Bridge> {
-    let has_pods = |name: &Interface, index: u32| {
-        facts
-            .places
-            .values()
-            .any(|place| place.bridge.as_ref() == Some(name))
-            || links.ports(index).any(|(port, link)| {
-                link.kind == Kind::Veth
-                    && settings
-                        .pod_interfaces
-                        .iter()
-                        .any(|pattern| is_like(port, pattern))
-            })
+/// All bridges.
+fn bridges(
+    places: &BTreeMap<PodUid, Place>,
+    links: &Links,
+    settings: &FactsSettings,
+) -> BTreeMap<Interface, Bridge> {
+    let may_be_a_pods = |(port, link): (&Interface, &Link)| {
+        link.kind == Kind::Veth
+            && settings
+                .pod_interfaces
+                .iter()
+                .any(|pattern| is_like(port, pattern))
     };
-    let bridges = links.0.iter().filter_map(|(name, link)| match link.kind {
-        Kind::Bridge { filtered } if has_pods(name, link.index) => Some((
-            name.clone(),
-            Bridge {
-                index: link.index,
-                filtered,
-            },
-        )),
-        _ => None,
+    let bridges = links.0.iter().filter_map(|(name, link)| {
+        let Kind::Bridge { filtered } = link.kind else {
+            return None;
+        };
+        let has_pods = places.values().any(|place| place.bridge.as_ref() == Some(name))
+            || links.ports(link.index).any(may_be_a_pods);
+        let bridge = Bridge {
+            index: link.index,
+            filtered,
+            has_pods,
+            addresses: link.addresses.clone(),
+            uplinks: uplinks(link.index, links, settings),
+        };
+        Some((name.clone(), bridge))
     });
     bridges.collect()
 }
@@ -133,7 +131,6 @@ fn is_like(interface: &Interface, pattern: &InterfacePattern) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::links::Link;
     use super::*;
 
     fn interface(name: &str) -> Interface {
@@ -148,6 +145,7 @@ mod tests {
                     index: *index,
                     kind: kind.clone(),
                     master: *master,
+                    addresses: BTreeSet::new(),
                 },
             )
         };
@@ -182,20 +180,15 @@ mod tests {
             attachment("b", &["v2"], "10.0.0.2"),
         ];
         let observed = join(&attachments, &links, &FactsSettings::default());
-        let places = &observed.facts.places;
+        let places = &observed.places;
         assert_eq!(places[&PodUid::from("a")].bridge, Some(interface("cni0")));
         assert_eq!(places[&PodUid::from("b")].bridge, None);
         assert_eq!(
-            observed.facts.uplinks,
+            observed.facts(&[]).uplinks,
             BTreeMap::from([(interface("cni0"), BTreeSet::new())])
         );
-        assert_eq!(
-            observed.bridges[&interface("cni0")],
-            Bridge {
-                index: 3,
-                filtered: false
-            }
-        );
+        let bridge = &observed.bridges[&interface("cni0")];
+        assert_eq!((bridge.index, bridge.filtered), (3, false));
         assert_eq!(["a", "b"].map(|uid| places[&PodUid::from(uid)].index), [4, 5]);
     }
 
@@ -204,7 +197,7 @@ mod tests {
         let links = links(&[("cni0", 3, BRIDGE, None)]);
         let attachments = [attachment("a", &["cni0", "v1"], "10.0.0.1")];
         let observed = join(&attachments, &links, &FactsSettings::default());
-        assert_eq!((observed.facts, observed.elsewhere), (Facts::default(), 1));
+        assert_eq!((observed.places, observed.elsewhere), (BTreeMap::new(), 1));
     }
 
     #[test]
@@ -220,7 +213,7 @@ mod tests {
         let mut settings = FactsSettings::default();
         let uplinks = |settings: &FactsSettings| {
             join(&attachments, &links, settings)
-                .facts
+                .facts(&[])
                 .uplinks
                 .remove(&interface("weave"))
                 .unwrap()
@@ -246,9 +239,22 @@ mod tests {
         };
         let observed = join(&[], &links, &settings);
         assert_eq!(
-            observed.facts.uplinks.keys().collect::<Vec<_>>(),
+            observed.facts(&[]).uplinks.keys().collect::<Vec<_>>(),
             [&interface("cni0")]
         );
+    }
+
+    #[test]
+    fn the_gateway_of_the_pod_network_is_a_bridge_of_pods_before_any_pod_is_known() {
+        let mut links = links(&[("cni0", 3, BRIDGE, None), ("docker0", 4, BRIDGE, None)]);
+        for (name, address) in [("cni0", "10.244.1.1"), ("docker0", "172.17.0.1")] {
+            let link = links.0.get_mut(&interface(name)).unwrap();
+            link.addresses.insert(address.parse().unwrap());
+        }
+        let observed = join(&[], &links, &FactsSettings::default());
+        let facts = observed.facts(&["10.244.1.0/24".parse().unwrap()]);
+        assert_eq!(facts.uplinks.keys().collect::<Vec<_>>(), [&interface("cni0")]);
+        assert!(observed.facts(&[]).uplinks.is_empty());
     }
 
     #[test]
@@ -260,10 +266,7 @@ mod tests {
             attachment("a", &["v3"], "10.0.0.3"),
         ];
         let observed = join(&attachments, &links, &FactsSettings::default());
-        assert_eq!(
-            observed.facts.places[&PodUid::from("a")].interface,
-            interface("v2")
-        );
+        assert_eq!(observed.places[&PodUid::from("a")].interface, interface("v2"));
     }
 
     #[test]
@@ -277,7 +280,7 @@ mod tests {
             &links,
             &FactsSettings::default(),
         );
-        assert!(observed.facts.places.is_empty());
+        assert!(observed.places.is_empty());
         assert!(
             observed.unsupported[&PodUid::from("a")].contains("ovs"),
             "{observed:?}"

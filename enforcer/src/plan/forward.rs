@@ -38,7 +38,7 @@ pub(super) fn plan(
         .early
         .extend(neighbour_discovery().map(|discovery| Rule::new([discovery], Verdict::Accept)));
     for family in Family::both() {
-        if subjects.iter().any(|subject| subject.place.bridge.is_some()) {
+        if !facts.uplinks.is_empty() {
             chains.close_link_local(&interfaces, &family);
             chains.open_multicast(&interfaces, &family);
         }
@@ -66,10 +66,12 @@ impl Interfaces {
                 .get(*interface)
                 .is_some_and(|uplinks| !uplinks.is_empty())
         };
+        // A bridge of pods counts before its first pod is known.
         let interfaces = || {
-            subjects
+            let of_subjects = subjects
                 .iter()
-                .map(|subject| subject.place.forwarding_interface())
+                .map(|subject| subject.place.forwarding_interface());
+            of_subjects.chain(facts.uplinks.keys())
         };
         let set = |interfaces: &mut dyn Iterator<Item = &Interface>, comment| Set {
             elements: interfaces

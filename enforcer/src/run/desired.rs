@@ -21,7 +21,8 @@ pub enum Unplannable {
 
 /// Plans the ruleset, and checks it.
 pub fn desired(rules: &RuleSet, observed: &Observed, settings: &Settings) -> Result<Plan, Unplannable> {
-    let plan = plan::plan(&rules.rules, &rules.slices, &observed.facts, settings)?;
+    let facts = observed.facts(&rules.rules.pod_networks);
+    let plan = plan::plan(&rules.rules, &rules.slices, &facts, settings)?;
     plan.ruleset.check()?;
     Ok(plan)
 }

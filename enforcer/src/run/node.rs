@@ -381,8 +381,15 @@ impl<K: Kernel> Node<K> {
 
     /// Makes sure that what crosses a bridge meets the rules.
     async fn filter_bridges(&mut self) {
-        let bridges = self.observed.iter().flat_map(|observed| &observed.bridges);
-        let bridges: Vec<_> = bridges.map(|(name, bridge)| (name.clone(), *bridge)).collect();
+        let networks = self
+            .rules
+            .as_ref()
+            .map(|rules| rules.rules.pod_networks.as_slice());
+        let observed = self.observed.iter();
+        let bridges = observed.flat_map(|observed| observed.bridges_of_pods(networks.unwrap_or_default()));
+        let bridges: Vec<_> = bridges
+            .map(|(name, bridge)| (name.clone(), bridge.clone()))
+            .collect();
         let mut problems = Vec::new();
         if !bridges.is_empty() && !facts::can_filter_bridges() {
             problems.push("this kernel's br_netfilter is not there".to_owned());

@@ -312,7 +312,7 @@ impl<'a> Show<'a> {
             if let Some(problem) = self.observed.unsupported.get(uid) {
                 return problem.clone();
             }
-            if let Some(place) = self.observed.facts.places.get(uid) {
+            if let Some(place) = self.observed.places.get(uid) {
                 return format!("to {}, of which the kernel does not know yet", place.interface);
             }
         }

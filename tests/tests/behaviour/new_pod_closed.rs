@@ -298,6 +298,10 @@ async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named(topology
     let _machine = beside_others().await;
     let mut town = Town::start(topology, 2, 4).await;
     town.name_pod_interfaces().await;
+    the_first_pods_of_a_node_are_closed(town).await;
+}
+
+async fn the_first_pods_of_a_node_are_closed(mut town: Town) {
     let slots = [0, 1].map(|index| town.slot(0, index));
     for (slot, key) in slots.iter().zip(["shop/web", "bank/outsider"]) {
         town.announce(slot, key, "web");
@@ -343,4 +347,11 @@ async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named_and_pods
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named_on_one_segment() {
     the_first_pods_of_a_node_are_closed_where_interfaces_are_named(Topology::Segment).await;
+}
+
+/// The bridge is known by its address, the gateway of the node's pod network.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_pods_of_a_node_are_closed_where_pods_are_bridged() {
+    let _machine = beside_others().await;
+    the_first_pods_of_a_node_are_closed(Town::start(Topology::Bridge, 2, 4).await).await;
 }

@@ -153,7 +153,7 @@ fn observed() -> Observed {
         addresses: ["10.1.0.7".parse().unwrap()].into(),
     };
     let mut observed = Observed::default();
-    observed.facts.places.insert("shop/backend".into(), place);
+    observed.places.insert("shop/backend".into(), place);
     observed
 }
 

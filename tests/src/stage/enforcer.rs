@@ -70,7 +70,7 @@ impl Enforcer {
     /// Starts the process anew, after [`stop`](Self::stop) or [`kill`](Self::kill).
     pub fn restart(&mut self, node: &NodeBed) -> Result<()> {
         let mut command = Command::new(program()?);
-        command.args(&self.arguments).env("RUST_LOG", "info");
+        command.args(&self.arguments);
         self.process = Some(node.spawn(command)?);
         Ok(())
     }

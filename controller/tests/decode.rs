@@ -328,12 +328,29 @@ fn a_subject_that_cannot_be_understood_is_the_whole_namespace() {
 #[test]
 fn a_policy_type_that_is_not_known_isolates_both_directions() {
     let policy = policy(json!({"podSelector": {}, "policyTypes": ["Ingres"], "ingress": [{}]}));
-    assert_eq!(policy.ingress.as_ref().map(Vec::len), Some(1));
+    assert_eq!(policy.ingress, Some(vec![]), "it may be another direction's name");
     assert_eq!(policy.egress, Some(vec![]));
     assert_eq!(
         policy.defects[0].to_string(),
         "spec.policyTypes[0]: \"Ingres\" is no policy type: it should be Ingress or Egress"
     );
+}
+
+#[test]
+fn a_policy_type_that_is_known_keeps_its_rules_beside_one_that_is_not() {
+    let types = ["Ingress", "Egres"];
+    let policy = policy(json!({"podSelector": {}, "policyTypes": types, "ingress": [{}], "egress": [{}]}));
+    assert_eq!(policy.ingress.as_ref().map(Vec::len), Some(1));
+    assert_eq!(policy.egress, Some(vec![]));
+}
+
+#[test]
+fn a_pod_selector_that_cannot_be_read_isolates_every_pod_and_allows_none() {
+    let selector = json!({"matchExpressions": [{"key": "app", "operator": "Resembles"}]});
+    let policy = policy(json!({"podSelector": selector, "ingress": [{}]}));
+    assert!(policy.subject.is_everything());
+    assert_eq!((policy.ingress, policy.egress), (Some(vec![]), None));
+    assert_eq!(policy.defects.len(), 1);
 }
 
 #[test]

@@ -22,13 +22,14 @@ check: ## formatting, lints, documentation, generated files, purity of the core
 	$(CARGO) test --locked --quiet --package palisade-tests --test architecture
 
 test: deps ## every test; needs root for network namespaces
-	$(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) test --locked --workspace --no-fail-fast -- --show-output
 
 demo: deps ## watch real packets obey real policies; needs root
 	$(CARGO) build --locked --package palisade-enforcer --bin palisade-enforcer
 	$(CARGO) run --locked --quiet --package palisade-tests --bin palisade-demo
 
 fuzz: deps ## property tests with new seeds for SECONDS=60; prints the seed that replays a failure
+	@$(CARGO) build --locked --quiet --workspace --bins
 	@end=$$(( $$(date +%s) + $(SECONDS) )); \
 	while [ $$(date +%s) -lt $$end ]; do \
 	  seed=$$(od -An -N8 -tu8 /dev/urandom | tr -d ' '); \

@@ -219,22 +219,22 @@ async fn no_packet_on_a_segment_is_lost_and_none_leaks_through_changes_and_resta
     no_packet_is_lost_and_none_leaks(Topology::Segment).await;
 }
 
-/// Something in each of our tables that the enforcer does not know how to take out: it makes the table again.
+/// Something in each of our tables that is no rule, chain or set of ours.
 const FOREIGN: &str = "add counter inet palisade intruder; add counter netdev palisade intruder";
 
 /// Enough of them that a gap of 50 µs in each is seen.
-const REBUILDS: u64 = 40;
+const REPAIRS: u64 = 40;
 
-async fn no_packet_is_lost_and_none_leaks_through_rebuilds(topology: Topology) {
+async fn no_packet_is_lost_and_none_leaks_through_repairs(topology: Topology) {
     let _machine = alone().await;
     let mut town = Town::shop(topology).await;
     println!("{topology}");
-    stream_through(&mut town, &format!("{REBUILDS} rebuilds"), async |town| {
-        for count in 1..=REBUILDS {
+    stream_through(&mut town, &format!("{REPAIRS} repairs"), async |town| {
+        for count in 1..=REPAIRS {
             town.node(0).nft(FOREIGN).await.unwrap();
-            let rebuilt =
+            let repaired =
                 |status: &Value| status["edits"]["count"] == count && status["applied"]["count"] == count + 1;
-            town.until(0, "of a rebuild", rebuilt).await;
+            town.until(0, "of a repair", repaired).await;
         }
     })
     .await;
@@ -242,13 +242,13 @@ async fn no_packet_is_lost_and_none_leaks_through_rebuilds(topology: Topology) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_routed_packet_is_lost_and_none_leaks_through_rebuilds() {
-    no_packet_is_lost_and_none_leaks_through_rebuilds(Topology::Routed).await;
+async fn no_routed_packet_is_lost_and_none_leaks_through_repairs() {
+    no_packet_is_lost_and_none_leaks_through_repairs(Topology::Routed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_bridged_packet_is_lost_and_none_leaks_through_rebuilds() {
-    no_packet_is_lost_and_none_leaks_through_rebuilds(Topology::Bridge).await;
+async fn no_bridged_packet_is_lost_and_none_leaks_through_repairs() {
+    no_packet_is_lost_and_none_leaks_through_repairs(Topology::Bridge).await;
 }
 
 /// The port that floods go to; the prober does not listen there.

@@ -27,30 +27,29 @@ pub(super) fn in_scope(selector: &Selector, namespace: Option<&Namespace>) -> bo
 }
 
 impl Groups {
-    /// Lets a policy use a group; returns the group's spec if nobody used it before.
-    pub(super) fn hold(&mut self, spec: GroupSpec, policy: &PolicyKey) -> Option<GroupSpec> {
-        let id = spec.id();
+    /// Lets a policy use a group; whether nobody did before.
+    pub(super) fn hold(&mut self, id: &GroupId, spec: &GroupSpec, policy: &PolicyKey) -> bool {
         link(&mut self.users, id.clone(), policy.clone());
-        if self.by_id.contains_key(&id) {
-            return None;
+        if self.by_id.contains_key(id) {
+            return false;
         }
         match &spec.scope {
             Scope::Namespace(name) => self
                 .by_namespace
                 .entry(name.clone())
                 .or_default()
-                .insert(&spec.pods, &id),
-            Scope::Cluster(scope) if spec.pods.is_everything() => self.by_scope.insert(scope, &id),
-            Scope::Cluster(_) => self.by_pods.insert(&spec.pods, &id),
+                .insert(&spec.pods, id),
+            Scope::Cluster(scope) if spec.pods.is_everything() => self.by_scope.insert(scope, id),
+            Scope::Cluster(_) => self.by_pods.insert(&spec.pods, id),
         }
         self.by_id.insert(
-            id,
+            id.clone(),
             Group {
                 spec: spec.clone(),
                 members: BTreeMap::new(),
             },
         );
-        Some(spec)
+        true
     }
 
     /// A policy no longer uses a group; whether nobody does.

@@ -187,12 +187,11 @@ impl Compiler {
             let Some(change) = self.policies.update(&key, self.state.policies().get(&key)) else {
                 continue;
             };
-            for spec in change.groups_added {
-                if let Some(created) = self.groups.hold(spec, &key) {
-                    self.marks
-                        .classes
-                        .extend(self.classes.candidates(&created, self.state.namespaces()));
-                    self.marks.groups.insert(created.id());
+            for (id, spec) in change.groups_added {
+                if self.groups.hold(&id, &spec, &key) {
+                    let candidates = self.classes.candidates(&spec, self.state.namespaces());
+                    self.marks.classes.extend(candidates);
+                    self.marks.groups.insert(id);
                 }
             }
             for id in change.groups_removed {

@@ -42,23 +42,20 @@ pub(super) fn place(
     let class = classes.of_pod(uid)?;
     let owned = |address: &IpAddr| state.owner(*address).is_some_and(|owner| owner.uid == *uid);
     let addresses: BTreeSet<IpAddr> = pod.addresses.iter().copied().filter(owned).collect();
-    let [ingress, egress] =
-        [Direction::Ingress, Direction::Egress].map(|direction| profile(pod, class, policies, direction));
+    let [ingress, egress] = [Direction::Ingress, Direction::Egress]
+        .map(|direction| profile(pod, class, policies, direction).map(|profile| (profile.id(), profile)));
+    let id = |profile: &Option<(ProfileId, Profile)>| profile.as_ref().map(|(id, _)| id.clone());
     let local = LocalPod {
         key: pod.key.clone(),
-        ingress: ingress.as_ref().map(Profile::id),
-        egress: egress.as_ref().map(Profile::id),
+        ingress: id(&ingress),
+        egress: id(&egress),
         addresses,
     };
     let memberships = class
         .groups
         .iter()
         .filter_map(|id| Some((id.clone(), member(pod, &local.addresses, id, groups)?)));
-    let profiles = [ingress, egress]
-        .into_iter()
-        .flatten()
-        .map(|profile| (profile.id(), profile))
-        .collect();
+    let profiles = [ingress, egress].into_iter().flatten().collect();
     let memberships = memberships.collect();
     Some((
         PodRecord {

@@ -33,7 +33,7 @@ pub(super) struct Policies {
 /// What an update of a policy means for others.
 #[derive(Debug)]
 pub(super) struct PolicyChange {
-    pub(super) groups_added: Vec<GroupSpec>,
+    pub(super) groups_added: Vec<(GroupId, GroupSpec)>,
     pub(super) groups_removed: Vec<GroupId>,
     /// The old and the new subject where they differ.
     pub(super) subjects: [Option<Selector>; 2],
@@ -87,7 +87,6 @@ impl Policies {
             groups_added: new_groups
                 .into_iter()
                 .filter(|(id, _)| !old_groups.contains_key(id))
-                .map(|(_, spec)| spec)
                 .collect(),
             subjects: if moved {
                 [old_subject, new_subject]

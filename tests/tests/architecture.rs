@@ -45,8 +45,15 @@ fn dependencies_point_from_the_shell_to_the_core() {
     let layers = [
         ("palisade-policy", vec![]),
         ("palisade-crds", vec!["palisade-policy"]),
-        ("palisade-controller", vec!["palisade-policy", "palisade-crds"]),
-        ("palisade-enforcer", vec!["palisade-policy", "palisade-crds"]),
+        ("palisade-health", vec![]),
+        (
+            "palisade-controller",
+            vec!["palisade-policy", "palisade-crds", "palisade-health"],
+        ),
+        (
+            "palisade-enforcer",
+            vec!["palisade-policy", "palisade-crds", "palisade-health"],
+        ),
         (
             "palisade-tests",
             vec![
@@ -117,7 +124,14 @@ fn the_core_is_pure() {
 
 #[test]
 fn every_member_takes_the_workspace_lints() {
-    for manifest in ["controller", "controller/policy", "crds", "enforcer", "tests"] {
+    for manifest in [
+        "controller",
+        "controller/health",
+        "controller/policy",
+        "crds",
+        "enforcer",
+        "tests",
+    ] {
         let text = std::fs::read_to_string(root().join(manifest).join("Cargo.toml")).unwrap();
         assert!(text.contains("[lints]\nworkspace = true"), "{manifest}");
     }

@@ -109,8 +109,6 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot talk must fail")]
-
     use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;

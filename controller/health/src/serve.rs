@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Readiness;
 
-/// The content type of OpenMetrics 1.0 text.
+/// The content type of `OpenMetrics` 1.0 text.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A bound address that does not answer yet.

@@ -38,6 +38,10 @@ pub const SCOPE_LABEL: &str = "palisade.dev/scope";
 /// The value of [`SCOPE_LABEL`] for groups over several namespaces.
 pub const SCOPE_CLUSTER: &str = "cluster";
 
+/// The annotation that tells when an object was written: RFC 3339, UTC, milliseconds. The lag that a node reports counts
+/// from here.
+pub const PUBLISHED_AT: &str = "palisade.dev/published-at";
+
 /// The definitions of both resources, as `palisade crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![AddressGroup::crd(), NodeRuleSet::crd()]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::{Intake, Taken};
-use crate::metrics::{KindLabel, Metrics};
+use crate::metrics::{KindLabel, Metrics, gauge};
 use crate::publish::Compiled;
 use crate::report::Note;
 use crate::watch::{Change, Input, Kind};
@@ -185,10 +185,10 @@ impl Work {
             (Policy::NAME, state.policies().len()),
             (Node::NAME, state.nodes().len()),
         ] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let count = gauge(count);
             self.metrics.objects.get_or_create(&KindLabel { kind }).set(count);
         }
-        let defective = i64::try_from(self.policies.defective()).unwrap_or(i64::MAX);
+        let defective = gauge(self.policies.defective());
         self.metrics.defective.set(defective);
     }
 }

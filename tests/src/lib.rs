@@ -5,6 +5,7 @@
 
 pub mod bed;
 pub mod cases;
+pub mod cluster;
 pub mod demo;
 pub mod live;
 pub mod probe;

@@ -47,6 +47,8 @@ pub struct FactsSettings {
 pub struct Observed {
     /// Where each pod is attached.
     pub places: BTreeMap<PodUid, plan::Place>,
+    /// The node's own addresses.
+    pub addresses: BTreeSet<IpAddr>,
     /// All bridges of the node.
     pub bridges: BTreeMap<Interface, Bridge>,
     /// Pods that are here, but cannot be enforced, and why.

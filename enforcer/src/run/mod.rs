@@ -10,6 +10,7 @@
 //! ours is enforced as it was. Nothing is taken away at the end either.
 
 mod desired;
+mod judging;
 mod node;
 mod status;
 
@@ -27,9 +28,11 @@ use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
 use crate::facts::{FactsError, FactsSettings, FactsWatch};
+use crate::flows::{self, ConntrackError};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::source::{Files, Source, SourceError};
+use judging::follow_flows;
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -73,6 +76,9 @@ pub enum RunError {
     /// The kernel cannot be asked.
     #[error("the kernel's ruleset cannot be followed")]
     Kernel(#[from] ReadError),
+    /// Established flows cannot be asked for.
+    #[error("the kernel's flows cannot be followed")]
+    Flows(#[from] ConntrackError),
     /// The kernel refuses.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -98,6 +104,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
+    let conntrack = flows::Netlink::open()?;
     let source = Source::Files(Files::new(options.rules.clone(), options.node.clone())?);
     let facts = FactsWatch::new(options.facts.clone())?;
     let [mut terminated, mut interrupted] = signals()?;
@@ -106,9 +113,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_rules(source, inputs.clone()));
     tasks.spawn(follow_facts(facts, inputs.clone()));
-    tasks.spawn(follow_edits(edits, inputs));
+    tasks.spawn(follow_edits(edits, inputs.clone()));
 
-    let node = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
+    let (node, wanted) = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
+    tasks.spawn(follow_flows(conntrack, wanted, inputs));
     let enforcing = pin!(enforce(node, &mut inbox, &options));
     tokio::select! {
         ended = enforcing => return ended,

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 
 use palisade_crds::files::RuleSet;
 use thiserror::Error;
+use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
+use super::judging::{Judging, Swept, Wanted, not_judged};
 use super::status::{Condition, Conditions, IgnoredResults, LastEdit, Origin, Status, Timing, microseconds};
 use crate::facts::{self, Observed};
+use crate::flows::tightens;
 use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
 use crate::plan::{Plan, Settings};
 use crate::source::{Delivery, Incomplete};
@@ -43,6 +46,7 @@ pub(super) enum Input {
         decoded: Instant,
     },
     Edit(Edit),
+    Swept(Swept),
 }
 
 /// The kernel refuses what should be there, and nothing is left to try.
@@ -77,11 +81,14 @@ pub(super) struct Node<K> {
     retry: Option<Instant>,
     conditions: Conditions,
     status: Status,
+    judging: Judging,
 }
 
 impl<K: Kernel> Node<K> {
-    pub(super) fn new(kernel: K, settings: Settings, status: Status) -> Self {
-        Self {
+    /// A node of which nothing is known, and the judgements on established flows that it will ask for.
+    pub(super) fn new(kernel: K, settings: Settings, status: Status) -> (Self, Receiver<Wanted>) {
+        let (judging, wanted) = Judging::new();
+        let node = Self {
             kernel,
             settings,
             rules: None,
@@ -92,7 +99,9 @@ impl<K: Kernel> Node<K> {
             retry: None,
             conditions: Conditions::default(),
             status,
-        }
+            judging,
+        };
+        (node, wanted)
     }
 
     pub(super) fn status(&self) -> &Status {
@@ -111,7 +120,7 @@ impl<K: Kernel> Node<K> {
 
     /// Whether everything that was taken is dealt with, as far as it can be.
     pub(super) fn is_settled(&self) -> bool {
-        self.pending.is_none() || self.rules.is_none()
+        (self.pending.is_none() && self.judging.is_settled()) || self.rules.is_none()
     }
 
     /// Remembers an input.
@@ -143,10 +152,15 @@ impl<K: Kernel> Node<K> {
                 decoded,
             } => {
                 self.report(&observed);
+                self.judging.observe(&observed);
                 self.observed = Some(observed);
                 self.pending.get_or_insert((received, decoded));
             }
             Input::Edit(edit) => self.edited(edit),
+            Input::Swept(swept) => {
+                let condition = self.judging.ended(&swept, &mut self.status.flows);
+                self.say(Origin::Flows, condition);
+            }
         }
     }
 
@@ -264,8 +278,19 @@ impl<K: Kernel> Node<K> {
             };
             debug!(?counts, timing = ?self.status.applied.microseconds, %generation, "applied");
         }
+        self.judge_flows(&plan);
         self.remember(plan, generation);
         Ok(())
+    }
+
+    /// Has established flows judged by what was committed, if it may deny some of them.
+    fn judge_flows(&mut self, plan: &Plan) {
+        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
+            return;
+        };
+        if let Err(error) = self.judging.committed(rules, observed, &plan.ruleset) {
+            self.say(Origin::Flows, Some(not_judged(&error)));
+        }
     }
 
     /// Writes what differs, until it is written or something has to wait. Returns what was changed, and the
@@ -287,6 +312,9 @@ impl<K: Kernel> Node<K> {
                 Remedy::Rebuild => nft::rebuild(&loaded.ruleset, &plan.ruleset),
             };
             let counts = change.counts();
+            if tightens(&change, &plan.ruleset) {
+                self.judging.tighten();
+            }
             match self.commit(change, loaded.generation).await {
                 Ok(generation) => {
                     self.say(Origin::Kernel, None);

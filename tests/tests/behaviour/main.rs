@@ -12,6 +12,7 @@
 mod cost;
 mod drift;
 mod ends;
+mod established_flows;
 mod enforcer_cleanup;
 mod enforcer_killed;
 mod flooding;
@@ -21,6 +22,7 @@ mod new_pod_closed;
 mod refusals;
 mod restart;
 mod spoofing;
+mod talk;
 mod town;
 
 use std::time::Duration;

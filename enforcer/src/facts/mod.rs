@@ -35,7 +35,7 @@ use search::Search;
 
 pub use links::LinkError;
 pub(crate) use links::{can_filter_bridges, filter_bridge};
-pub use search::{SearchScope, Wanted};
+pub use search::{NamedPods, SearchScope};
 
 /// Where the facts come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct FactsSettings {
 pub struct Observed {
     /// Where each pod is attached.
     pub places: BTreeMap<PodUid, plan::Place>,
+    /// The node's own addresses.
+    pub addresses: BTreeSet<IpAddr>,
     /// All bridges of the node.
     pub bridges: BTreeMap<Interface, Bridge>,
     /// Pods that are here, but cannot be enforced, and why.
@@ -160,7 +162,7 @@ impl FactsWatch {
     }
 
     /// Says which pods there should be, so that those of them without a CNI result can be looked for.
-    pub fn want(&mut self, wanted: Wanted) {
+    pub fn want(&mut self, wanted: NamedPods) {
         self.search.want(wanted, Instant::now());
     }
 

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The pods that the API names, and its addresses for them.
-pub type Wanted = BTreeMap<PodUid, BTreeSet<IpAddr>>;
+pub type NamedPods = BTreeMap<PodUid, BTreeSet<IpAddr>>;
 
 /// How far the search for pods without a CNI result goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Search {
     }
 
     /// Replaces who is wanted; who was before keeps his waiting time.
-    pub(super) fn want(&mut self, wanted: Wanted, now: Instant) {
+    pub(super) fn want(&mut self, wanted: NamedPods, now: Instant) {
         if self.scope == SearchScope::None {
             return;
         }
@@ -82,7 +82,7 @@ impl Search {
     }
 
     /// Those who have waited long enough and are not among `known`.
-    pub(super) fn lost(&self, known: &BTreeSet<&PodUid>, now: Instant) -> Wanted {
+    pub(super) fn lost(&self, known: &BTreeSet<&PodUid>, now: Instant) -> NamedPods {
         let lost = self
             .wanted
             .iter()
@@ -132,7 +132,7 @@ impl Hints {
 
 /// Attachments for those of `lost` whose addresses are all at one veth that nobody else has.
 pub(super) fn find<'a>(
-    lost: &Wanted,
+    lost: &NamedPods,
     hints: &Hints,
     links: &Links,
     placed: impl IntoIterator<Item = &'a Place>,
@@ -196,7 +196,7 @@ mod tests {
         Links(links.into_iter().map(link).collect())
     }
 
-    fn wanted(pods: &[(&str, &[&str])]) -> Wanted {
+    fn wanted(pods: &[(&str, &[&str])]) -> NamedPods {
         pods.iter()
             .map(|(uid, addresses)| {
                 let addresses = addresses.iter().map(|text| address(text)).collect();
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    fn found(lost: &Wanted, placed: &[Place]) -> Vec<(String, String)> {
+    fn found(lost: &NamedPods, placed: &[Place]) -> Vec<(String, String)> {
         find(lost, &hints(), &links(), placed)
             .into_iter()
             .map(|attachment| {
@@ -265,7 +265,7 @@ mod tests {
         let start = Instant::now();
         let mut search = Search::new(SearchScope::None);
         search.want(wanted(&[("a", &["10.1.0.5"])]), start);
-        assert_eq!(search.lost(&BTreeSet::new(), start + PATIENCE), Wanted::new());
+        assert_eq!(search.lost(&BTreeSet::new(), start + PATIENCE), NamedPods::new());
         assert_eq!(search.next(&BTreeSet::new(), start), None);
     }
 
@@ -279,7 +279,7 @@ mod tests {
         );
         let b = PodUid::from("b");
         let known = BTreeSet::from([&b]);
-        assert_eq!(search.lost(&known, start), Wanted::new());
+        assert_eq!(search.lost(&known, start), NamedPods::new());
         assert_eq!(search.next(&known, start), Some(start + PATIENCE));
 
         // Saying it again does not start the wait anew, other addresses do.

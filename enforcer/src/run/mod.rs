@@ -10,6 +10,7 @@
 //! ours is enforced as it was. Nothing is taken away at the end either.
 
 mod desired;
+mod judging;
 mod node;
 mod status;
 
@@ -28,10 +29,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
-use crate::facts::{FactsError, FactsSettings, FactsWatch, Wanted};
+use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
+use crate::flows::{self, ConntrackError};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
+use judging::follow_flows;
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -77,6 +80,9 @@ pub enum RunError {
     /// The kernel cannot be asked.
     #[error("the kernel's ruleset cannot be followed")]
     Kernel(#[from] ReadError),
+    /// Established flows cannot be asked for.
+    #[error("the kernel's flows cannot be followed")]
+    Flows(#[from] ConntrackError),
     /// The kernel refuses.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -105,6 +111,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
+    let conntrack = flows::Netlink::open()?;
     let source = match &options.rules {
         Some(directory) => Source::Files(Files::new(directory.clone(), options.node.clone())?),
         None => {
@@ -120,13 +127,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let [mut terminated, mut interrupted] = signals()?;
 
     let (inputs, mut inbox) = mpsc::channel(INBOX);
-    let (want, wanted) = watch::channel(Wanted::new());
+    let (node, asked) = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_rules(source, inputs.clone()));
-    tasks.spawn(follow_facts(facts, wanted, inputs.clone()));
-    tasks.spawn(follow_edits(edits, inputs));
+    tasks.spawn(follow_facts(facts, asked.pods, inputs.clone()));
+    tasks.spawn(follow_edits(edits, inputs.clone()));
+    tasks.spawn(follow_flows(conntrack, asked.flows, inputs));
 
-    let node = Node::new(kernel, options.plan(), want, Status::new(options.node.clone()));
     let enforcing = pin!(enforce(node, &mut inbox, &options));
     tokio::select! {
         ended = enforcing => return ended,
@@ -206,7 +213,7 @@ async fn follow_rules(mut source: Source, inputs: Sender<Input>) -> Result<(), R
 
 async fn follow_facts(
     mut facts: FactsWatch,
-    mut wanted: watch::Receiver<Wanted>,
+    mut named: watch::Receiver<NamedPods>,
     inputs: Sender<Input>,
 ) -> Result<(), RunError> {
     let mut last = None;
@@ -228,7 +235,7 @@ async fn follow_facts(
             tokio::select! {
                 changed = facts.changed() => break changed?,
                 // Nobody is looked for at once; the wait begins anew with what it has to wait for.
-                Ok(()) = wanted.changed() => facts.want(wanted.borrow_and_update().clone()),
+                Ok(()) = named.changed() => facts.want(named.borrow_and_update().clone()),
             }
         }
         received = Instant::now();

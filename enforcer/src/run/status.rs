@@ -49,6 +49,8 @@ pub struct Status {
     pub edits: Edits,
     /// CNI results that are of no use here.
     pub ignored_results: IgnoredResults,
+    /// What became of established flows.
+    pub flows: Flows,
 }
 
 /// Something that is wrong.
@@ -114,6 +116,21 @@ pub struct IgnoredResults {
     pub unusable: usize,
 }
 
+/// Established flows that were judged again because rules had tightened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// How often since this process started.
+    pub sweeps: u64,
+    /// Flows of this node's pods that were judged, over all sweeps.
+    pub judged: u64,
+    /// Flows that were ended, over all sweeps.
+    pub deleted: u64,
+    /// Flows that the last sweep left alone because they could not be read, or are in a zone.
+    pub left_alone: u64,
+    /// How long the last sweep took.
+    pub last_microseconds: u64,
+}
+
 impl Status {
     /// Nothing known, nothing done.
     pub(super) fn new(node: NodeName) -> Self {
@@ -133,6 +150,7 @@ impl Status {
             generation: None,
             edits: Edits::default(),
             ignored_results: IgnoredResults::default(),
+            flows: Flows::default(),
         }
     }
 }
@@ -201,6 +219,7 @@ pub(super) enum Origin {
     Rules,
     Pods,
     CniResults,
+    Flows,
 }
 
 impl Origin {
@@ -210,6 +229,8 @@ impl Origin {
             Self::Kernel | Self::Plan | Self::Bridges => true,
             // The last complete rules stay in force; a pod that is not known stays closed.
             Self::Rules | Self::Pods | Self::CniResults => false,
+            // New connections meet the rules; what goes on is said.
+            Self::Flows => false,
         }
     }
 }

@@ -14,6 +14,7 @@ mod drift;
 mod ends;
 mod enforcer_cleanup;
 mod enforcer_killed;
+mod established_flows;
 mod flooding;
 mod foreign_tables;
 mod gaps;
@@ -22,6 +23,7 @@ mod refusals;
 mod restart;
 mod searched;
 mod spoofing;
+mod talk;
 mod town;
 
 use std::time::Duration;

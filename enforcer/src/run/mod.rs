@@ -23,10 +23,11 @@ use palisade_policy::model::NodeName;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
-use crate::facts::{FactsError, FactsSettings, FactsWatch};
+use crate::facts::{FactsError, FactsSettings, FactsWatch, Wanted};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::source::{Files, Source, SourceError};
@@ -103,12 +104,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let [mut terminated, mut interrupted] = signals()?;
 
     let (inputs, mut inbox) = mpsc::channel(INBOX);
+    let (want, wanted) = watch::channel(Wanted::new());
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_rules(source, inputs.clone()));
-    tasks.spawn(follow_facts(facts, inputs.clone()));
+    tasks.spawn(follow_facts(facts, wanted, inputs.clone()));
     tasks.spawn(follow_edits(edits, inputs));
 
-    let node = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
+    let node = Node::new(kernel, options.plan(), want, Status::new(options.node.clone()));
     let enforcing = pin!(enforce(node, &mut inbox, &options));
     tokio::select! {
         ended = enforcing => return ended,
@@ -186,7 +188,11 @@ async fn follow_rules(mut source: Source, inputs: Sender<Input>) -> Result<(), R
     }
 }
 
-async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<(), RunError> {
+async fn follow_facts(
+    mut facts: FactsWatch,
+    mut wanted: watch::Receiver<Wanted>,
+    inputs: Sender<Input>,
+) -> Result<(), RunError> {
     let mut last = None;
     let mut received = Instant::now();
     loop {
@@ -202,7 +208,13 @@ async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<()
                 return Ok(());
             }
         }
-        facts.changed().await?;
+        loop {
+            tokio::select! {
+                changed = facts.changed() => break changed?,
+                // Nobody is looked for at once; the wait begins anew with what it has to wait for.
+                Ok(()) = wanted.changed() => facts.want(wanted.borrow_and_update().clone()),
+            }
+        }
         received = Instant::now();
     }
 }

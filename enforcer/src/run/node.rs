@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use palisade_crds::files::RuleSet;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
 use super::status::{Condition, Conditions, IgnoredResults, LastEdit, Origin, Status, Timing, microseconds};
-use crate::facts::{self, Observed};
+use crate::facts::{self, Observed, Wanted};
 use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
 use crate::plan::{Plan, Settings};
 use crate::source::{Delivery, Incomplete};
@@ -66,6 +67,8 @@ enum Remedy {
 pub(super) struct Node<K> {
     kernel: K,
     settings: Settings,
+    /// Tells whoever finds the pods which there should be.
+    want: watch::Sender<Wanted>,
     rules: Option<RuleSet>,
     observed: Option<Observed>,
     /// What the kernel has, as far as it is known.
@@ -80,10 +83,11 @@ pub(super) struct Node<K> {
 }
 
 impl<K: Kernel> Node<K> {
-    pub(super) fn new(kernel: K, settings: Settings, status: Status) -> Self {
+    pub(super) fn new(kernel: K, settings: Settings, want: watch::Sender<Wanted>, status: Status) -> Self {
         Self {
             kernel,
             settings,
+            want,
             rules: None,
             observed: None,
             loaded: None,
@@ -125,6 +129,9 @@ impl<K: Kernel> Node<K> {
                 decoded,
             ) => {
                 self.say(Origin::Rules, None);
+                let wanted = wanted(&rules);
+                self.want
+                    .send_if_modified(|before| std::mem::replace(before, wanted.clone()) != wanted);
                 self.rules = Some(rules);
                 self.pending.get_or_insert((received, decoded));
             }
@@ -161,6 +168,7 @@ impl<K: Kernel> Node<K> {
             message: unsupported.join("; "),
         });
         self.say(Origin::Pods, pods);
+        self.status.searched = observed.searched.len();
         let results = (observed.unusable > 0).then(|| Condition {
             reason: "UnusableResults",
             message: format!(
@@ -426,6 +434,13 @@ impl<K: Kernel> Node<K> {
             _ => {}
         }
     }
+}
+
+/// The pods of a rule set with the addresses that the API has for them.
+fn wanted(rules: &RuleSet) -> Wanted {
+    let pods = rules.rules.pods.iter();
+    pods.map(|(uid, pod)| (uid.clone(), pod.addresses.iter().copied().collect()))
+        .collect()
 }
 
 /// Whether one generation is later than another; they wrap.

@@ -27,6 +27,8 @@ pub struct Status {
     pub content: Option<String>,
     /// How many pods are enforced.
     pub pods: usize,
+    /// How many of them were found by their addresses, no CNI result telling where they are.
+    pub searched: usize,
     /// Pods that the rules name and the node does not know yet: closed until it does.
     #[serde(serialize_with = "texts")]
     pub unplaced: Vec<PodKey>,
@@ -114,6 +116,7 @@ impl Status {
             hash: None,
             content: None,
             pods: 0,
+            searched: 0,
             unplaced: Vec::new(),
             degraded: Vec::new(),
             applied: Applied::default(),

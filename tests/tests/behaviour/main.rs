@@ -20,6 +20,7 @@ mod gaps;
 mod new_pod_closed;
 mod refusals;
 mod restart;
+mod searched;
 mod spoofing;
 mod town;
 

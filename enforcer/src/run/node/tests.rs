@@ -6,6 +6,8 @@ use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::compile;
 use palisade_policy::testing::builders::{namespace, node, pod, pods, policy, rule};
 
+use tokio::sync::watch;
+
 use super::*;
 use crate::nft::model::{Interface, TableKey};
 use crate::nft::{Counters, Operation};
@@ -179,7 +181,12 @@ fn new_facts() -> Input {
 
 fn informed<'a>(kernel: &'a Fake, rules: &RuleSet) -> Node<&'a Fake> {
     kernel.expect(rules, &observed());
-    let mut node = Node::new(kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(
+        kernel,
+        Settings::default(),
+        watch::Sender::default(),
+        Status::new("a".into()),
+    );
     node.take(new_rules(rules));
     node.take(new_facts());
     node
@@ -196,7 +203,12 @@ fn reasons<K: Kernel>(node: &Node<K>) -> Vec<&str> {
 #[tokio::test]
 async fn nothing_is_touched_before_there_are_rules_and_facts() {
     let kernel = Fake::default();
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(
+        &kernel,
+        Settings::default(),
+        watch::Sender::default(),
+        Status::new("a".into()),
+    );
     node.flush().await.unwrap();
     node.take(new_facts());
     node.flush().await.unwrap();
@@ -204,7 +216,12 @@ async fn nothing_is_touched_before_there_are_rules_and_facts() {
         (kernel.reads(), kernel.commits().len(), node.status().ready),
         (0, 0, false)
     );
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(
+        &kernel,
+        Settings::default(),
+        watch::Sender::default(),
+        Status::new("a".into()),
+    );
     node.take(new_rules(&rules(1, &[])));
     node.flush().await.unwrap();
     assert_eq!(

@@ -62,7 +62,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(arguments, &mut output).await,
-            Command::Cleanup(_) => cleanup::run(&mut output).await,
+            Command::Cleanup(arguments) => cleanup::run(&arguments, &mut output).await,
             Command::Show(arguments) => show::run(arguments, &mut output).await,
         }
     });

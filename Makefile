@@ -27,7 +27,7 @@ check: ## formatting, lints, documentation, generated files, purity of the core
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	$(CARGO) test --locked --quiet --package palisade-controller --test definitions
-	$(CARGO) test --locked --quiet --package palisade-tests --test architecture
+	$(CARGO) test --locked --quiet --package palisade-tests --test architecture --test manifests
 
 test: deps ## every test; needs root for network namespaces
 	$(CARGO) test --locked --workspace --no-fail-fast -- --show-output

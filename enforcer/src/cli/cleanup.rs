@@ -15,7 +15,7 @@ use crate::nft::{Kernel, Nlink};
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Arguments {
-    /// Wait for a signal to end afterwards, as the container of a DaemonSet has to
+    /// Wait for a signal to end afterwards, for a container that must not end
     #[arg(long)]
     hold: bool,
 }

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// The node side of Palisade: turns a node's rule set into nftables.
@@ -47,6 +47,11 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
         })
     }
+}
+
+/// The arguments that the program knows.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command that the process was started with.

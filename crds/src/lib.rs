@@ -19,6 +19,7 @@ pub mod files;
 mod hash;
 pub mod node_rule_set;
 mod publish;
+mod rule_set;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -27,6 +28,7 @@ use kube::CustomResourceExt;
 pub use address_group::AddressGroup;
 pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
+pub use rule_set::{AcceptedRules, AcceptedSlice, RuleSet};
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
 pub const GROUP_LABEL: &str = "palisade.dev/group";
@@ -37,6 +39,10 @@ pub const SCOPE_LABEL: &str = "palisade.dev/scope";
 
 /// The value of [`SCOPE_LABEL`] for groups over several namespaces.
 pub const SCOPE_CLUSTER: &str = "cluster";
+
+/// The annotation that tells when an object was written: RFC 3339, UTC, milliseconds. The lag that a node reports counts
+/// from here.
+pub const PUBLISHED_AT: &str = "palisade.dev/published-at";
 
 /// The definitions of both resources, as `palisade crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use palisade_crds::files;
+use palisade_crds::{RuleSet, files};
 use palisade_policy::model::NodeName;
 
 use super::Exit;
@@ -14,16 +15,20 @@ use crate::facts::{FactsSettings, FactsWatch, SearchScope};
 use crate::nft::json;
 use crate::nft::model::{Interface, InterfacePattern};
 use crate::run::{Options, desired, run as enforce};
+use crate::source;
+
+/// Where an enforcer of a cluster answers.
+const HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9471);
 
 /// Where a node's rules and the facts of its pods are.
 #[derive(Debug, Args)]
 pub(super) struct Inputs {
     /// The node whose rule set is enforced
-    #[arg(long, value_parser = |name: &str| Ok::<_, String>(NodeName::from(name)))]
+    #[arg(long, env = "NODE_NAME", value_parser = |name: &str| Ok::<_, String>(NodeName::from(name)))]
     pub(super) node: NodeName,
-    /// The directory that `palisade compile` writes
+    /// The directory that `palisade compile` writes; without it, the rules come from the API server
     #[arg(long, value_name = "DIR")]
-    pub(super) rules: PathBuf,
+    pub(super) rules: Option<PathBuf>,
     /// The directory where libcni keeps the results of ADD calls
     #[arg(long, value_name = "DIR", default_value = "/var/lib/cni/results")]
     pub(super) cni_results: PathBuf,
@@ -52,6 +57,9 @@ pub(super) struct Arguments {
     /// A file that always says in JSON what is enforced
     #[arg(long, value_name = "FILE")]
     status: Option<PathBuf>,
+    /// Where to answer for liveness, readiness and metrics [default with the API server: 0.0.0.0:9471]
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
     /// End as soon as the rules that are there now are enforced, or cannot be
     #[arg(long)]
     once: bool,
@@ -94,9 +102,11 @@ impl Arguments {
             search,
             pod_namespaces,
             status,
+            health,
             once,
             dry_run,
         } = self;
+        let health = health.or_else(|| (rules.is_none() && !once).then_some(HEALTH));
         let facts = FactsSettings {
             cni_results,
             pod_interfaces,
@@ -108,6 +118,7 @@ impl Arguments {
             Options {
                 node,
                 rules,
+                health,
                 facts,
                 status,
                 once,
@@ -127,8 +138,16 @@ pub(super) async fn run(arguments: Arguments, output: &mut dyn Write) -> Result<
     Ok(Exit::Success)
 }
 
+/// The rule set as it is now.
+pub(super) async fn read(directory: Option<&Path>, node: &NodeName) -> Result<RuleSet> {
+    match directory {
+        Some(directory) => Ok(files::read(directory, node)?),
+        None => Ok(source::fetch(source::client().await?, node).await?),
+    }
+}
+
 async fn print(options: Options, output: &mut dyn Write) -> Result<()> {
-    let rules = files::read(&options.rules, &options.node)?;
+    let rules = read(options.rules.as_deref(), &options.node).await?;
     let settings = options.plan();
     let observed = FactsWatch::new(options.facts)?.observe().await?;
     let plan = desired(&rules, &observed, &settings)?;

@@ -27,6 +27,7 @@ mod name;
 mod profile;
 mod source;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -97,7 +98,7 @@ type Members<'a> = BTreeMap<&'a GroupId, Vec<&'a Member>>;
 /// Plans the ruleset of a node. `slices` holds every slice that `rules` refers to.
 pub fn plan(
     rules: &NodeRules,
-    slices: &BTreeMap<(GroupId, SliceId), Slice>,
+    slices: &BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
     facts: &Facts,
     settings: &Settings,
 ) -> Result<Plan, InvalidName> {
@@ -148,13 +149,16 @@ fn subjects<'a>(rules: &'a NodeRules, facts: &'a Facts) -> Vec<Subject<'a>> {
         .collect()
 }
 
-fn members<'a>(rules: &'a NodeRules, slices: &'a BTreeMap<(GroupId, SliceId), Slice>) -> Members<'a> {
+fn members<'a>(
+    rules: &'a NodeRules,
+    slices: &'a BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
+) -> Members<'a> {
     rules
         .groups
         .iter()
         .map(|(id, parts)| {
             let slices = parts.iter().filter_map(|part| slices.get(&(id.clone(), *part)));
-            (id, slices.flat_map(|slice| &slice.members).collect())
+            (id, slices.flat_map(|slice| &slice.borrow().members).collect())
         })
         .collect()
 }

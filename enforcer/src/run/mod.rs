@@ -15,6 +15,7 @@ mod status;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ use tracing::{info, warn};
 use crate::facts::{FactsError, FactsSettings, FactsWatch, Wanted};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
-use crate::source::{Files, Source, SourceError};
+use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -48,8 +49,10 @@ const FACTS_ATTEMPTS: usize = 10;
 pub struct Options {
     /// The node.
     pub node: NodeName,
-    /// The directory of the rules.
-    pub rules: PathBuf,
+    /// The directory of the rules; `None`: the API server.
+    pub rules: Option<PathBuf>,
+    /// Where it answers for its health.
+    pub health: Option<SocketAddr>,
     /// Where the facts come from.
     pub facts: FactsSettings,
     /// The file for the status.
@@ -83,6 +86,9 @@ pub enum RunError {
     /// The facts cannot be followed.
     #[error(transparent)]
     Facts(#[from] FactsError),
+    /// It is not known how to reach the API server.
+    #[error("there is no way to the API server")]
+    Client(#[from] ClientError),
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
@@ -99,7 +105,17 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
-    let source = Source::Files(Files::new(options.rules.clone(), options.node.clone())?);
+    let source = match &options.rules {
+        Some(directory) => Source::Files(Files::new(directory.clone(), options.node.clone())?),
+        None => {
+            let client = client().await?;
+            Source::Api(Box::new(Api::new(
+                client,
+                options.node.clone(),
+                Failures::default(),
+            )))
+        }
+    };
     let facts = FactsWatch::new(options.facts.clone())?;
     let [mut terminated, mut interrupted] = signals()?;
 

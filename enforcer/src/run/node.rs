@@ -7,9 +7,9 @@
 //!   stale, or no answer ──► read back, plan again
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -76,6 +76,8 @@ pub(super) struct Node<K> {
     remedy: Remedy,
     /// The first input that is not applied yet: when there was a sign of it, when it was there.
     pending: Option<(Instant, Instant)>,
+    /// When the first rules that are not applied yet were published.
+    published: Option<SystemTime>,
     /// When to try again what went wrong.
     retry: Option<Instant>,
     conditions: Conditions,
@@ -93,6 +95,7 @@ impl<K: Kernel> Node<K> {
             loaded: None,
             remedy: Remedy::default(),
             pending: None,
+            published: None,
             retry: None,
             conditions: Conditions::default(),
             status,
@@ -121,28 +124,20 @@ impl<K: Kernel> Node<K> {
     /// Remembers an input.
     pub(super) fn take(&mut self, input: Input) {
         match input {
-            Input::Rules(
-                Delivery {
-                    received,
-                    rules: Ok(rules),
-                },
-                decoded,
-            ) => {
-                self.say(Origin::Rules, None);
-                let wanted = wanted(&rules);
-                self.want
-                    .send_if_modified(|before| std::mem::replace(before, wanted.clone()) != wanted);
-                self.rules = Some(rules);
-                self.pending.get_or_insert((received, decoded));
-            }
-            Input::Rules(
-                Delivery {
-                    rules: Err(incomplete),
-                    ..
-                },
-                _,
-            ) => {
-                self.say(Origin::Rules, Some(incomplete_rules(&incomplete)));
+            Input::Rules(delivery, decoded) => {
+                self.status.document = delivery.document;
+                match delivery.rules {
+                    Ok(rules) => {
+                        self.say(Origin::Rules, None);
+                        let wanted = wanted(&rules);
+                        self.want
+                            .send_if_modified(|before| std::mem::replace(before, wanted.clone()) != wanted);
+                        self.rules = Some(rules);
+                        self.pending.get_or_insert((delivery.received, decoded));
+                        self.published = self.published.or(delivery.published);
+                    }
+                    Err(incomplete) => self.say(Origin::Rules, Some(incomplete_rules(&incomplete))),
+                }
             }
             Input::Observed {
                 observed,
@@ -261,6 +256,7 @@ impl<K: Kernel> Node<K> {
         };
         let committed = Instant::now();
         self.pending = None;
+        let published = self.published.take();
         if counts != Counts::default() {
             self.status.applied.count += 1;
             self.status.applied.last = counts;
@@ -269,6 +265,7 @@ impl<K: Kernel> Node<K> {
                 plan: microseconds(planned - started),
                 commit: microseconds(committed - planned),
                 total: microseconds(committed - received),
+                published: published.and_then(since),
             };
             debug!(?counts, timing = ?self.status.applied.microseconds, %generation, "applied");
         }
@@ -378,6 +375,8 @@ impl<K: Kernel> Node<K> {
         {
             if self.status.revision != Some(*revision) {
                 info!(revision, hash, pods = rules.pods.len(), "enforcing");
+                let published = self.status.document.and_then(|document| document.published);
+                self.status.lag = published.and_then(since);
             }
             self.status.revision = Some(*revision);
             self.status.hash = Some(hash.clone());
@@ -446,6 +445,11 @@ fn wanted(rules: &RuleSet) -> Wanted {
 /// Whether one generation is later than another; they wrap.
 fn is_newer(generation: Generation, than: Generation) -> bool {
     (1..1 << 31).contains(&generation.0.wrapping_sub(than.0))
+}
+
+/// Microseconds since a moment by another clock. A clock that is ahead gives none.
+fn since(published: SystemTime) -> Option<u64> {
+    published.elapsed().ok().map(microseconds)
 }
 
 fn incomplete_rules(incomplete: &Incomplete) -> Condition {

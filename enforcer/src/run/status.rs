@@ -10,6 +10,7 @@ use palisade_policy::model::{NodeName, PodKey};
 use serde::{Serialize, Serializer};
 
 use crate::nft::{Counts, Generation};
+use crate::source::Document;
 
 /// The state of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +26,11 @@ pub struct Status {
     pub hash: Option<String>,
     /// One hash over the rules and all slices that they refer to: it tells whether a change has reached the kernel.
     pub content: Option<String>,
+    /// Microseconds from the publication of that revision until the kernel had it, where both were seen.
+    pub lag: Option<u64>,
+    /// The object that the rules come from.
+    #[serde(skip)]
+    pub document: Option<Document>,
     /// How many pods are enforced.
     pub pods: usize,
     /// How many of them were found by their addresses, no CNI result telling where they are.
@@ -77,6 +83,8 @@ pub struct Timing {
     pub commit: u64,
     /// From the first sign to the kernel.
     pub total: u64,
+    /// From the publication to the kernel, by the clocks of two machines.
+    pub published: Option<u64>,
 }
 
 /// What others did to our tables, and was undone.
@@ -115,6 +123,8 @@ impl Status {
             revision: None,
             hash: None,
             content: None,
+            lag: None,
+            document: None,
             pods: 0,
             searched: 0,
             unplaced: Vec::new(),

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use rustix::process::Signal;
 use serde::Deserialize;
 

@@ -164,6 +164,8 @@ fn new_rules(rules: &RuleSet) -> Input {
     Input::Rules(
         Delivery {
             received,
+            published: None,
+            document: None,
             rules: Ok(rules.clone()),
         },
         received,
@@ -396,6 +398,8 @@ async fn rules_that_cannot_be_read_leave_the_last_ones_in_force() {
     node.take(Input::Rules(
         Delivery {
             received,
+            published: None,
+            document: None,
             rules: Err(missing.into()),
         },
         received,

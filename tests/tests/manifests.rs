@@ -146,7 +146,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
             {
                 "apiGroups": ["palisade.dev"],
                 "resources": ["noderulesets", "addressgroups"],
-                "verbs": ["get", "list", "watch", "create", "patch", "delete"],
+                "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
             },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },
         ])
@@ -160,7 +160,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
                 "apiGroups": ["coordination.k8s.io"],
                 "resources": ["leases"],
                 "resourceNames": ["palisade-controller"],
-                "verbs": ["get", "patch"],
+                "verbs": ["get", "update"],
             },
         ])
     );

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod facts;
 pub mod nft;
 pub mod plan;
+mod report;
 pub mod run;
 pub mod show;
 pub mod source;

@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
-use super::status::{Condition, Conditions, IgnoredResults, LastEdit, Origin, Status, Timing, microseconds};
+use super::status::{
+    Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
+};
 use crate::facts::{self, Observed};
 use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
 use crate::plan::{Plan, Settings};
@@ -125,7 +127,10 @@ impl<K: Kernel> Node<K> {
                 match delivery.rules {
                     Ok(rules) => {
                         self.say(Origin::Rules, None);
-                        self.rules = Some(rules);
+                        if self.rules.replace(rules).is_none() {
+                            // Facts that waited for the first rules tell nothing about how long these took.
+                            self.pending = None;
+                        }
                         self.pending.get_or_insert((delivery.received, decoded));
                         self.published = self.published.or(delivery.published);
                     }
@@ -213,6 +218,11 @@ impl<K: Kernel> Node<K> {
     pub(super) async fn flush(&mut self) -> Result<(), Refused> {
         let outcome = self.apply().await;
         self.status.degraded = self.conditions.list();
+        self.status.hindrance = self.conditions.hindrance().cloned();
+        self.status.informed = Informed {
+            rules: self.rules.is_some(),
+            facts: self.observed.is_some(),
+        };
         let ready = self.conditions.allow_readiness() && self.status.revision.is_some();
         if ready != self.status.ready {
             info!(ready, revision = self.status.revision, "readiness changed");
@@ -351,6 +361,7 @@ impl<K: Kernel> Node<K> {
 
     fn remember(&mut self, plan: Plan, generation: Generation) {
         let Plan { ruleset, unplaced } = plan;
+        self.status.sizes = Sizes::of(&ruleset);
         self.loaded = Some(Loaded {
             generation,
             ruleset,

@@ -144,3 +144,120 @@ fn cut(mut message: String) -> String {
     }
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::run::status;
+    use crate::source::Document;
+
+    fn enforced(revision: u64) -> Status {
+        let mut status = Status::new("a".into());
+        status.document = Some(Document {
+            revision: Some(revision),
+            generation: Some(7),
+            published: None,
+        });
+        status.revision = Some(revision);
+        status.hash = Some("h".to_owned());
+        status.ready = true;
+        status
+    }
+
+    fn wrong(reason: &'static str) -> status::Condition {
+        status::Condition {
+            reason,
+            message: "something".to_owned(),
+        }
+    }
+
+    fn written(status: &Status, transitions: &mut Transitions, seconds: u64) -> Vec<(String, String, i64)> {
+        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(seconds);
+        let status = Claim::of(status).unwrap().status(transitions, now);
+        let condition = |condition: Condition| {
+            assert_eq!(condition.observed_generation, Some(7));
+            let since = condition.last_transition_time.0.as_second();
+            (condition.status, condition.reason, since)
+        };
+        status.conditions.into_iter().map(condition).collect()
+    }
+
+    fn stated(status: &str, reason: &str, since: i64) -> (String, String, i64) {
+        (status.to_owned(), reason.to_owned(), since)
+    }
+
+    #[test]
+    fn without_an_object_there_is_nothing_to_claim() {
+        assert_eq!(Claim::of(&Status::new("a".into())), None);
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_turns() {
+        let mut transitions = Transitions::default();
+        let mut status = enforced(1);
+        let fine = |since, degraded| {
+            [
+                stated("True", "Enforced", since),
+                stated("False", "AsExpected", degraded),
+            ]
+        };
+        assert_eq!(written(&status, &mut transitions, 10), fine(10, 10));
+        assert_eq!(written(&enforced(2), &mut transitions, 20), fine(10, 10));
+        status.degraded = vec![wrong("MissingSlice")];
+        status.hindrance = Some(wrong("MissingSlice"));
+        assert_eq!(
+            written(&status, &mut transitions, 30),
+            [
+                stated("False", "MissingSlice", 30),
+                stated("True", "MissingSlice", 30)
+            ]
+        );
+        status.degraded = vec![wrong("UnusableResults")];
+        status.hindrance = None;
+        assert_eq!(
+            written(&status, &mut transitions, 40),
+            [
+                stated("True", "Enforced", 40),
+                stated("True", "UnusableResults", 30)
+            ]
+        );
+        let again = Claim::of(&status).unwrap();
+        let before = again.status(&mut transitions, Timestamp::UNIX_EPOCH);
+        let mut of_another_process = Transitions::read(Some(before));
+        assert_eq!(written(&status, &mut of_another_process, 50)[0].2, 40);
+    }
+
+    #[test]
+    fn a_revision_that_is_not_enforced_yet_is_observed_and_not_programmed() {
+        let mut status = enforced(1);
+        status.document = Some(Document {
+            revision: Some(2),
+            generation: Some(7),
+            published: None,
+        });
+        let claim = Claim::of(&status).unwrap();
+        assert_eq!(
+            (claim.observed_revision, claim.hash.as_deref()),
+            (Some(2), Some("h"))
+        );
+        assert_eq!(
+            written(&status, &mut Transitions::default(), 1)[0],
+            stated("Unknown", "Pending", 1)
+        );
+        status.hindrance = Some(wrong("Refused"));
+        let claim = Claim::of(&status).unwrap();
+        assert!(claim.conditions[0].message.ends_with("revision 1 stays in force"));
+    }
+
+    #[test]
+    fn what_slices_say_is_no_part_of_a_claim() {
+        let before = enforced(1);
+        let mut after = before.clone();
+        after.content = Some("another".to_owned());
+        after.applied.count += 1;
+        assert_ne!(before, after);
+        assert_eq!(Claim::of(&before), Claim::of(&after));
+    }
+}

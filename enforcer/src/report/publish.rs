@@ -75,13 +75,12 @@ async fn write(
     transitions: &mut Option<Transitions>,
 ) -> kube::Result<()> {
     let name = node.as_str();
-    let transitions = match transitions {
-        Some(transitions) => transitions,
-        None => {
-            let rule_sets: Api<NodeRuleSet> = Api::all(client.clone());
-            let status = rule_sets.get_opt(name).await?.and_then(|found| found.status);
-            transitions.insert(Transitions::read(status))
-        }
+    let transitions = if let Some(known) = transitions {
+        known
+    } else {
+        let rule_sets: Api<NodeRuleSet> = Api::all(client.clone());
+        let status = rule_sets.get_opt(name).await?.and_then(|found| found.status);
+        transitions.insert(Transitions::read(status))
     };
     let status: NodeRuleSetStatus = claim.status(transitions, Timestamp::now());
     let patch = json!({

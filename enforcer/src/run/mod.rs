@@ -112,16 +112,13 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
     let failures = Failures::default();
-    let (source, client) = match &options.rules {
-        Some(directory) => {
-            let files = Files::new(directory.clone(), options.node.clone())?;
-            (Source::Files(files), None)
-        }
-        None => {
-            let client = client().await?;
-            let api = Api::new(client.clone(), options.node.clone(), failures.clone());
-            (Source::Api(Box::new(api)), Some(client))
-        }
+    let (source, client) = if let Some(directory) = &options.rules {
+        let files = Files::new(directory.clone(), options.node.clone())?;
+        (Source::Files(Box::new(files)), None)
+    } else {
+        let client = client().await?;
+        let api = Api::new(client.clone(), options.node.clone(), failures.clone());
+        (Source::Api(Box::new(api)), Some(client))
     };
     let facts = FactsWatch::new(options.facts.clone())?;
     let [mut terminated, mut interrupted] = signals()?;
@@ -135,7 +132,10 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let (report, claims) = Report::new(options.status.clone(), &readiness, &mut registry, &failures);
     if let Some(client) = client {
         let publishing = publish(client, options.node.clone(), claims);
-        tasks.spawn(async { Ok(publishing.await) });
+        tasks.spawn(async {
+            publishing.await;
+            Ok(())
+        });
     }
     let end = CancellationToken::new();
     if let Some(address) = options.health {

@@ -160,7 +160,7 @@ pub struct IgnoredResults {
 
 impl Status {
     /// Nothing known, nothing done.
-    pub(super) fn new(node: NodeName) -> Self {
+    pub(crate) fn new(node: NodeName) -> Self {
         Self {
             node,
             ready: false,

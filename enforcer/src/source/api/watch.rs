@@ -25,7 +25,7 @@ use super::backoff::{Backoff, spread};
 const ANSWER: Duration = Duration::from_secs(15);
 
 /// How long the API server keeps one watch request open: at least this, and up to as much longer as [`SPREAD`].
-const OPEN: Duration = Duration::from_secs(240);
+const OPEN: Duration = Duration::from_mins(4);
 
 /// Spreads the requests of many nodes.
 const SPREAD: Duration = Duration::from_secs(50);

@@ -1,11 +1,23 @@
 //! The cluster side of Palisade.
 //!
 //! ```text
-//!   files ──manifest──► Kubernetes objects ──decode──► palisade_policy ──compile──► palisade_crds
+//!   files ─────manifest─┐
+//!                       ├─► Kubernetes objects ──decode──► palisade_policy ──compile──► palisade_crds
+//!   API server ───watch─┘                                                                    │
+//!       ▲                                                                                    │
+//!       └──────────────────────────────── publish, while this replica leads ─────────────────┘
 //! ```
 //!
 //! The binary `palisade` is [`cli::run`] and nothing more.
 
+mod backoff;
 pub mod cli;
 pub mod decode;
+mod error;
+mod lead;
 pub mod manifest;
+mod metrics;
+mod publish;
+mod report;
+pub mod run;
+mod watch;

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod facts;
+pub mod flows;
 pub mod nft;
 pub mod plan;
 mod report;

@@ -3,6 +3,7 @@
 //! Exit codes: 0, and 2 for a failure of any sort. (1 is for commands whose answer can be "no".)
 
 mod compile;
+mod controller;
 mod crds;
 
 use std::error::Error;
@@ -25,6 +26,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compile(compile::Options),
+    Controller(controller::Options),
     Crds(crds::Options),
 }
 
@@ -64,6 +66,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
         Ok(Arguments {
             command: Command::Compile(options),
         }) => compile::run(&options, streams),
+        Ok(Arguments {
+            command: Command::Controller(options),
+        }) => controller::run(options, streams),
         Ok(Arguments {
             command: Command::Crds(options),
         }) => crds::run(&options, streams),

@@ -10,6 +10,7 @@
 
 mod address;
 mod broken;
+mod document;
 mod field;
 mod name;
 mod object;
@@ -17,6 +18,7 @@ mod peer;
 mod policy;
 mod port;
 mod selector;
+mod unknown;
 
 use std::fmt;
 
@@ -24,6 +26,8 @@ use palisade_policy::model::{Defect, Policy};
 use thiserror::Error;
 
 pub use broken::broken_policy;
+pub use document::policy_document;
+pub(crate) use document::typed;
 pub(crate) use field::shortened;
 pub use name::{is_label, is_subdomain};
 pub use object::{namespace, node, pod};

@@ -11,7 +11,6 @@
 mod document;
 mod object;
 mod source;
-mod unknown;
 
 use std::collections::BTreeMap;
 use std::fmt;

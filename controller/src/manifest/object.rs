@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_policy::cluster::Event;
 use palisade_policy::model::{Defect, NamespaceName, PodUid, Policy};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::document::Document;
-use super::unknown::unknown_field;
 use super::{Manifests, Origin, Problem, Strictness};
-use crate::decode::{self, Decoded, shortened};
+use crate::decode::{self, Decoded, shortened, typed};
 
 /// The objects of all documents. What is wrong goes to `problems`, and the outcome is of use only if nothing is.
 pub(super) fn collect(
@@ -180,10 +178,7 @@ impl Collector<'_> {
     }
 
     fn policy(&mut self, object: &Object) -> Option<Policy> {
-        let policy = match policy_document(&object.value) {
-            Ok(policy) => decode::policy(&policy),
-            Err(defect) => decode::broken_policy(&object.value, defect),
-        };
+        let policy = decode::policy_document(&object.value);
         let found = policy.defects.iter().map(|defect| object.defect(defect.clone()));
         match self.strictness {
             Strictness::KeepGoing => {
@@ -263,36 +258,6 @@ fn title(kind: Kind, value: &Value) -> Result<String, Defect> {
         }
     };
     Ok(format!("{kind:?} {namespace}/{name}"))
-}
-
-/// The object in its type. An error names the field whose type is wrong.
-fn typed<K: DeserializeOwned>(value: &Value) -> Result<K, Defect> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        Defect {
-            field: shortened(field),
-            message: shortened(error.into_inner().to_string()),
-        }
-    })
-}
-
-/// The policy, if it has no field but the API's.
-fn policy_document(value: &Value) -> Result<NetworkPolicy, Defect> {
-    let policy: NetworkPolicy = typed(value)?;
-    let understood = json!({ "spec": policy.spec });
-    let mut given = value.clone();
-    // Not compared: what every object has, and the `status` that older clusters gave to policies.
-    if let Some(object) = given.as_object_mut() {
-        object.retain(|field, _| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-    }
-    match unknown_field(&given, &understood) {
-        None => Ok(policy),
-        Some(field) => Err(Defect {
-            field: shortened(field),
-            message: "there is no such field".to_owned(),
-        }),
-    }
 }
 
 fn described_namespace(event: &Event) -> Option<&NamespaceName> {

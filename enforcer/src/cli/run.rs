@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use palisade_crds::{RuleSet, files};
 use palisade_policy::model::NodeName;
 
 use super::Exit;
-use crate::facts::{FactsSettings, FactsWatch};
+use crate::facts::{FactsSettings, FactsWatch, SearchScope};
 use crate::nft::json;
 use crate::nft::model::{Interface, InterfacePattern};
 use crate::run::{Options, desired, run as enforce};
@@ -48,6 +48,12 @@ pub(super) struct Arguments {
     /// A veth that is a bridge port and leads to other nodes, not to a pod
     #[arg(long = "uplink", value_name = "INTERFACE", value_parser = |name: &str| Interface::new(name))]
     uplinks: Vec<Interface>,
+    /// How pods without a CNI result are looked for by the addresses that the API has for them
+    #[arg(long, value_enum, default_value_t = Scope::Any)]
+    search: Scope,
+    /// The directory where the runtime keeps the pods' network namespaces (`/run/netns`), to look into as well
+    #[arg(long, value_name = "DIR")]
+    pod_namespaces: Option<PathBuf>,
     /// A file that always says in JSON what is enforced
     #[arg(long, value_name = "FILE")]
     status: Option<PathBuf>,
@@ -62,6 +68,26 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Scope {
+    /// Not at all: they stay closed
+    None,
+    /// By what the node alone decides: host routes, network namespaces
+    Routes,
+    /// By what bridges have learned from packets as well
+    Any,
+}
+
+impl From<Scope> for SearchScope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::None => Self::None,
+            Scope::Routes => Self::Routes,
+            Scope::Any => Self::Any,
+        }
+    }
+}
+
 impl Arguments {
     fn options(self) -> (Options, bool) {
         let Self {
@@ -73,6 +99,8 @@ impl Arguments {
                 },
             pod_interfaces,
             uplinks,
+            search,
+            pod_namespaces,
             status,
             health,
             once,
@@ -83,6 +111,8 @@ impl Arguments {
             cni_results,
             pod_interfaces,
             uplinks: BTreeSet::from_iter(uplinks),
+            search: search.into(),
+            pod_namespaces,
         };
         (
             Options {

@@ -10,6 +10,7 @@
 //! ours is enforced as it was. Nothing is taken away at the end either.
 
 mod desired;
+mod judging;
 mod node;
 pub(crate) mod status;
 
@@ -26,15 +27,19 @@ use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::facts::{FactsError, FactsSettings, FactsWatch};
+use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
+use crate::flows::{self, ConntrackError};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::report::{Report, publish};
 use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
+use judging::follow_flows;
+pub(crate) use node::with_sources;
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -80,6 +85,9 @@ pub enum RunError {
     /// The kernel cannot be asked.
     #[error("the kernel's ruleset cannot be followed")]
     Kernel(#[from] ReadError),
+    /// Established flows cannot be asked for.
+    #[error("the kernel's flows cannot be followed")]
+    Flows(#[from] ConntrackError),
     /// The kernel refuses.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -111,6 +119,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
+    let conntrack = flows::Netlink::open()?;
     let failures = Failures::default();
     let (source, client) = if let Some(directory) = &options.rules {
         let files = Files::new(directory.clone(), options.node.clone())?;
@@ -124,10 +133,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let [mut terminated, mut interrupted] = signals()?;
 
     let (inputs, mut inbox) = mpsc::channel(INBOX);
+    let (node, asked) = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_rules(source, inputs.clone()));
-    tasks.spawn(follow_facts(facts, inputs.clone()));
-    tasks.spawn(follow_edits(edits, inputs));
+    tasks.spawn(follow_facts(facts, asked.pods, inputs.clone()));
+    tasks.spawn(follow_edits(edits, inputs.clone()));
+    tasks.spawn(follow_flows(conntrack, asked.flows, inputs));
     let (readiness, mut registry) = (Readiness::default(), Registry::default());
     let (report, claims) = Report::new(options.status.clone(), &readiness, &mut registry, &failures);
     if let Some(client) = client {
@@ -144,7 +155,6 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         tasks.spawn(async { Ok(serving.await?) });
     }
 
-    let node = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
     let enforcing = pin!(enforce(node, &mut inbox, report, options.once));
     tokio::select! {
         ended = enforcing => return ended,
@@ -219,7 +229,11 @@ async fn follow_rules(mut source: Source, inputs: Sender<Input>) -> Result<(), R
     }
 }
 
-async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<(), RunError> {
+async fn follow_facts(
+    mut facts: FactsWatch,
+    mut named: watch::Receiver<NamedPods>,
+    inputs: Sender<Input>,
+) -> Result<(), RunError> {
     let mut last = None;
     let mut received = Instant::now();
     loop {
@@ -235,7 +249,13 @@ async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<()
                 return Ok(());
             }
         }
-        facts.changed().await?;
+        loop {
+            tokio::select! {
+                changed = facts.changed() => break changed?,
+                // Nobody is looked for at once; the wait begins anew with what it has to wait for.
+                Ok(()) = named.changed() => facts.want(named.borrow_and_update().clone()),
+            }
+        }
         received = Instant::now();
     }
 }

@@ -34,6 +34,8 @@ pub struct Status {
     pub document: Option<Document>,
     /// How many pods are enforced.
     pub pods: usize,
+    /// How many of them were found by their addresses, no CNI result telling where they are.
+    pub searched: usize,
     /// Pods that the rules name and the node does not know yet: closed until it does.
     #[serde(serialize_with = "texts")]
     pub unplaced: Vec<PodKey>,
@@ -56,6 +58,8 @@ pub struct Status {
     pub edits: Edits,
     /// CNI results that are of no use here.
     pub ignored_results: IgnoredResults,
+    /// What became of established flows.
+    pub flows: Flows,
 }
 
 /// What the node was told of.
@@ -158,6 +162,21 @@ pub struct IgnoredResults {
     pub unusable: usize,
 }
 
+/// Established flows that were judged again because rules had tightened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// How often since this process started.
+    pub sweeps: u64,
+    /// Flows of this node's pods that were judged, over all sweeps.
+    pub judged: u64,
+    /// Flows that were ended, over all sweeps.
+    pub deleted: u64,
+    /// Flows that the last sweep left alone because they could not be read, or are in a zone.
+    pub left_alone: u64,
+    /// How long the last sweep took.
+    pub last_microseconds: u64,
+}
+
 impl Status {
     /// Nothing known, nothing done.
     pub(crate) fn new(node: NodeName) -> Self {
@@ -170,6 +189,7 @@ impl Status {
             lag: None,
             document: None,
             pods: 0,
+            searched: 0,
             unplaced: Vec::new(),
             degraded: Vec::new(),
             hindrance: None,
@@ -179,6 +199,7 @@ impl Status {
             generation: None,
             edits: Edits::default(),
             ignored_results: IgnoredResults::default(),
+            flows: Flows::default(),
         }
     }
 }
@@ -247,6 +268,7 @@ pub(super) enum Origin {
     Rules,
     Pods,
     CniResults,
+    Flows,
 }
 
 impl Origin {
@@ -256,6 +278,8 @@ impl Origin {
             Self::Kernel | Self::Plan | Self::Bridges => true,
             // The last complete rules stay in force; a pod that is not known stays closed.
             Self::Rules | Self::Pods | Self::CniResults => false,
+            // New connections meet the rules; what goes on is said.
+            Self::Flows => false,
         }
     }
 }

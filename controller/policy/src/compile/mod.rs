@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use crate::cluster::{ClusterState, Event};
 use crate::model::{NamespaceName, NodeName, Pod, PodUid, PolicyKey};
-use crate::rules::{Group, GroupId, NodeRules, PolicyRules, ProfileId, Slice, SliceId};
+use crate::rules::{Group, GroupId, NodeRules, PolicyRules, ProfileId, Scope, Slice, SliceId};
 
 use class::{ClassKey, Classes};
 use group::Groups;
@@ -155,6 +155,11 @@ impl Compiler {
             .cloned();
         self.marks.pods.extend(rivals);
         self.marks.pods.insert(uid.clone());
+    }
+
+    /// Where the pods of a group are; `None` where no policy uses the group.
+    pub fn scope(&self, group: &GroupId) -> Option<&Scope> {
+        self.groups.get(group).map(|group| &group.spec.scope)
     }
 
     /// Brings everything up to date and returns what changed.

@@ -181,7 +181,7 @@ fn new_facts() -> Input {
 
 fn informed<'a>(kernel: &'a Fake, rules: &RuleSet) -> Node<&'a Fake> {
     kernel.expect(rules, &observed());
-    let mut node = Node::new(kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(kernel, Settings::default(), Status::new("a".into())).0;
     node.take(new_rules(rules));
     node.take(new_facts());
     node
@@ -198,7 +198,7 @@ fn reasons<K: Kernel>(node: &Node<K>) -> Vec<&str> {
 #[tokio::test]
 async fn nothing_is_touched_before_there_are_rules_and_facts() {
     let kernel = Fake::default();
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into())).0;
     node.flush().await.unwrap();
     node.take(new_facts());
     node.flush().await.unwrap();
@@ -206,7 +206,7 @@ async fn nothing_is_touched_before_there_are_rules_and_facts() {
         (kernel.reads(), kernel.commits().len(), node.status().ready),
         (0, 0, false)
     );
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into())).0;
     node.take(new_rules(&rules(1, &[])));
     node.flush().await.unwrap();
     assert_eq!(

@@ -1,0 +1,321 @@
+//! Makes the API server have what was compiled.
+//!
+//! One task owns the [`ledger`]: it tells it what the compiler wants and what the API server has (a watch of our own
+//! objects, so that somebody else's edit or deletion is put right), and does the writes that the ledger allows, some of
+//! them at a time. It writes only while [leadership](crate::lead) is sure to last longer than the write.
+
+mod ledger;
+mod stored;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use kube::Client;
+use kube_runtime::watcher::Event;
+use palisade_crds::address_group::AddressGroupSpec;
+use palisade_crds::node_rule_set::NodeRuleSetSpec;
+use palisade_crds::{AddressGroup, NodeRuleSet, SCOPE_CLUSTER};
+use palisade_policy::model::NodeName;
+use palisade_policy::rules::{GroupId, NodeRules, Scope, Slice, SliceId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::chain;
+use crate::lead::Leadership;
+use crate::metrics::{FailureLabel, KindLabel, Metrics};
+use crate::report::Note;
+use crate::watch::{Reduced, events};
+use ledger::{Key, Kind, Ledger, Wanted, Write};
+use stored::{Copy, references, slice_mark};
+use write::{Content, Done, WriteError, write};
+
+/// Writes under way at a time.
+const CONCURRENCY: usize = 16;
+
+/// The longest that one write may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// With less time than this left to lead, nothing new is begun.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// How long writes that are under way may go on at the end.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a compilation changed.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    /// The slices, with the scope of their groups.
+    pub(crate) slices: BTreeMap<(GroupId, SliceId), Option<(Slice, Scope)>>,
+    /// The nodes' rules.
+    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<NodeRules>>>,
+    /// When the oldest event of it came.
+    pub(crate) received: Instant,
+    /// When it was done.
+    pub(crate) at: Instant,
+}
+
+/// Content, and how old the news is.
+#[derive(Clone, Debug)]
+pub(crate) struct Dated {
+    content: Content,
+    received: Instant,
+    compiled: Instant,
+}
+
+/// A write that has come to an end: which, when it was asked for, and what it came to.
+type Finished = (Key, Option<(Instant, Instant)>, Result<Done, WriteError>);
+
+/// The task's state.
+struct Publisher {
+    client: Client,
+    ledger: Ledger<Dated>,
+    leadership: watch::Receiver<Leadership>,
+    writes: JoinSet<Finished>,
+    /// Names of slices, each once.
+    names: BTreeMap<(GroupId, SliceId), Arc<str>>,
+    /// What the API server rejects for what it says.
+    rejected: BTreeSet<Key>,
+    /// Whether a first compilation has come; before, nothing is wanted and everything would be deleted.
+    compiled: bool,
+    listed: BTreeSet<Kind>,
+    metrics: Metrics,
+    notes: mpsc::Sender<Note>,
+}
+
+/// Publishes what comes until `end`, then lets the writes that are under way finish.
+pub(crate) async fn publish(
+    client: Client,
+    mut compiled: mpsc::Receiver<Compiled>,
+    leadership: watch::Receiver<Leadership>,
+    notes: mpsc::Sender<Note>,
+    metrics: Metrics,
+    end: CancellationToken,
+) {
+    let mut slices = std::pin::pin!(events::<Copy<AddressGroup>>(client.clone()));
+    let mut rule_sets = std::pin::pin!(events::<Copy<NodeRuleSet>>(client.clone()));
+    let mut publisher = Publisher {
+        client,
+        ledger: Ledger::default(),
+        leadership,
+        writes: JoinSet::new(),
+        names: BTreeMap::new(),
+        rejected: BTreeSet::new(),
+        compiled: false,
+        listed: BTreeSet::new(),
+        metrics,
+        notes,
+    };
+    loop {
+        let again = publisher.time_to_write().and_then(|_| publisher.ledger.wake_at());
+        tokio::select! {
+            biased;
+            () = end.cancelled() => break,
+            Some(done) = publisher.writes.join_next() => match done {
+                Ok(done) => publisher.done(done),
+                // Nobody aborts a write, so it has panicked: the ledger no longer knows what is going on.
+                Err(error) => {
+                    tracing::error!(%error, "a write has ended in disorder");
+                    break;
+                }
+            },
+            next = compiled.recv() => match next {
+                Some(compiled) => publisher.take(compiled),
+                None => break,
+            },
+            Some(event) = slices.next() => publisher.observe(event),
+            Some(event) = rule_sets.next() => publisher.observe(event),
+            changed = publisher.leadership.changed() => if changed.is_err() { break },
+            () = sleep_until(again) => {}
+        }
+        publisher.begin();
+    }
+    publisher.drain().await;
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Publisher {
+    /// Takes in what a compilation changed: slices first, so that the rule sets that refer to them come after.
+    fn take(&mut self, compiled: Compiled) {
+        let Compiled {
+            slices,
+            nodes,
+            received,
+            at,
+        } = compiled;
+        self.compiled = true;
+        let dated = |content| Dated {
+            content,
+            received,
+            compiled: at,
+        };
+        for (id, slice) in slices {
+            let name = self.name(&id);
+            let key = Key::slice(&name);
+            let Some(slice) = slice else {
+                self.names.remove(&id);
+                self.ledger.unwant(&key);
+                continue;
+            };
+            let scope = match &slice.1 {
+                Scope::Namespace(namespace) => namespace.as_str(),
+                Scope::Cluster(_) => SCOPE_CLUSTER,
+            };
+            let wanted = Wanted {
+                mark: slice_mark(&AddressGroupSpec::from(&slice.0), scope),
+                references: Arc::default(),
+                content: dated(Content::Slice(Arc::new(slice))),
+            };
+            self.ledger.want(&key, wanted);
+        }
+        for (node, rules) in nodes {
+            let key = Key::rule_set(&node.as_str().into());
+            let Some(rules) = rules else {
+                self.ledger.unwant(&key);
+                continue;
+            };
+            let spec = NodeRuleSetSpec::from(rules.as_ref());
+            let wanted = Wanted {
+                references: references(&spec),
+                mark: spec.hash,
+                content: dated(Content::Rules(rules)),
+            };
+            self.ledger.want(&key, wanted);
+        }
+    }
+
+    fn name(&mut self, id: &(GroupId, SliceId)) -> Arc<str> {
+        let name = self
+            .names
+            .entry(id.clone())
+            .or_insert_with(|| AddressGroup::name_of(&id.0, id.1).into());
+        name.clone()
+    }
+
+    /// Takes in what the API server has.
+    fn observe<D: stored::Document + std::fmt::Debug>(&mut self, event: Event<Reduced<Copy<D>>>) {
+        match event {
+            Event::Init => self.ledger.listing_started(D::KIND),
+            Event::InitApply(copy) | Event::Apply(copy) => {
+                let Copy { key, stored, .. } = copy.kept;
+                self.ledger.found(&key, stored);
+            }
+            Event::InitDone => {
+                self.ledger.listing_done(D::KIND);
+                self.listed.insert(D::KIND);
+            }
+            Event::Delete(copy) => self.ledger.gone(&copy.kept.key, copy.kept.stored.version),
+        }
+    }
+
+    /// How long a write may take that begins now, if any may begin at all.
+    fn time_to_write(&self) -> Option<Duration> {
+        let informed = self.compiled && self.listed.len() == 2;
+        let left = self.leadership.borrow().left(Instant::now());
+        left.filter(|left| informed && *left > SHORTEST)
+    }
+
+    /// Begins what may begin.
+    fn begin(&mut self) {
+        self.metrics
+            .queue
+            .set(i64::try_from(self.ledger.waiting()).unwrap_or(i64::MAX));
+        let Some(left) = self.time_to_write() else { return };
+        for action in self.ledger.next(Instant::now(), CONCURRENCY) {
+            let client = self.client.clone();
+            let limit = left.min(WRITE_LIMIT);
+            let key = action.key.clone();
+            let times = match &action.write {
+                Write::Put { wanted, .. } => Some((wanted.content.received, wanted.content.compiled)),
+                Write::Delete { .. } => None,
+            };
+            tracing::debug!(object = %key, delete = times.is_none(), "writing");
+            self.writes.spawn(async move {
+                let outcome = write(client, action, limit).await;
+                (key, times, outcome)
+            });
+        }
+    }
+
+    fn done(&mut self, (key, times, outcome): Finished) {
+        let now = Instant::now();
+        let kind = KindLabel {
+            kind: key.kind.resource(),
+        };
+        match outcome {
+            Ok(Done::Written(stored)) => {
+                self.metrics.written.get_or_create(&kind).inc();
+                if let Some((received, compiled)) = times {
+                    let seconds = |since: Instant| now.duration_since(since).as_secs_f64();
+                    self.metrics
+                        .stored
+                        .get_or_create(&kind)
+                        .observe(seconds(compiled));
+                    self.metrics.total.get_or_create(&kind).observe(seconds(received));
+                }
+                self.accepted(&key);
+                self.ledger.written(&key, stored, now);
+            }
+            Ok(Done::Deleted) => {
+                self.metrics.deleted.get_or_create(&kind).inc();
+                self.accepted(&key);
+                self.ledger.deleted(&key);
+            }
+            Err(error) => {
+                let reason = error.reason();
+                let label = FailureLabel {
+                    kind: kind.kind,
+                    reason,
+                };
+                self.metrics.failures.get_or_create(&label).inc();
+                tracing::warn!(object = %key, reason, error = %chain(&error), "cannot write");
+                if error.is_rejected() && self.rejected.insert(key.clone()) {
+                    self.metrics
+                        .rejected
+                        .set(self.rejected.len().try_into().unwrap_or(i64::MAX));
+                    self.note(&key, &error);
+                }
+                self.ledger.failed(&key, now, error.is_unsure());
+            }
+        }
+    }
+}
+
+impl Publisher {
+    /// The API server takes an object again.
+    fn accepted(&mut self, key: &Key) {
+        if self.rejected.remove(key) {
+            self.metrics
+                .rejected
+                .set(self.rejected.len().try_into().unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Says on the Node that its rules cannot be published. A slice is nobody's alone: the log and the metric tell.
+    fn note(&self, key: &Key, error: &WriteError) {
+        if key.kind != Kind::RuleSet {
+            return;
+        }
+        let note = Note::rejected(&key.name, &chain(error));
+        if self.notes.try_send(note).is_err() {
+            tracing::warn!(object = %key, "too many notes at once, this one goes untold");
+        }
+    }
+
+    /// Lets writes that are under way finish; none is begun.
+    async fn drain(mut self) {
+        let rest = async { while self.writes.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, rest).await.is_err() {
+            tracing::warn!("some writes did not finish in time");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Calls to the API server that write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt};
+use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT};
+use palisade_policy::rules::{NodeRules, Scope, Slice};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::Dated;
+use super::ledger::{Action, Key, Kind, Stored, Write};
+use super::stored::{Copy, Document};
+use crate::watch::Reduced;
+
+/// Who we are to server-side apply.
+const FIELD_MANAGER: &str = "palisade-controller";
+
+/// What is published.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// A slice of a group with this scope.
+    Slice(Arc<(Slice, Scope)>),
+    /// The rules of a node.
+    Rules(Arc<NodeRules>),
+}
+
+/// What a write came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// This is stored now.
+    Written(Stored),
+    /// Nothing is.
+    Deleted,
+}
+
+/// Why a write failed.
+#[derive(Debug, Error)]
+pub(crate) enum WriteError {
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the API server refused")]
+    Refused(#[source] kube::Error),
+    #[error("the connection failed")]
+    Connection(#[source] kube::Error),
+}
+
+impl WriteError {
+    /// A stable label.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "Timeout",
+            Self::Connection(_) => "Connection",
+            Self::Refused(kube::Error::Api(status)) => match status.code {
+                401 | 403 => "Forbidden",
+                404 => "NotFound",
+                409 => "Conflict",
+                413 => "TooLarge",
+                422 | 400 => "Invalid",
+                429 => "TooManyRequests",
+                500..=599 => "ServerError",
+                _ => "Refused",
+            },
+            Self::Refused(_) => "Refused",
+        }
+    }
+
+    /// Whether the write may have been done all the same.
+    pub(crate) fn is_unsure(&self) -> bool {
+        match self {
+            Self::Timeout(_) | Self::Connection(_) => true,
+            Self::Refused(kube::Error::Api(status)) => status.code >= 500,
+            Self::Refused(_) => false,
+        }
+    }
+
+    /// Whether the object itself is the reason: another attempt with the same content will fail too.
+    pub(crate) fn is_rejected(&self) -> bool {
+        matches!(self.reason(), "Invalid" | "TooLarge")
+    }
+}
+
+impl From<kube::Error> for WriteError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(_) | kube::Error::BuildRequest(_) => Self::Refused(error),
+            _ => Self::Connection(error),
+        }
+    }
+}
+
+/// Does what an action says, within `limit`.
+pub(crate) async fn write(
+    client: Client,
+    action: Action<Dated>,
+    limit: Duration,
+) -> Result<Done, WriteError> {
+    let Action { key, write } = action;
+    let call = async {
+        match write {
+            Write::Delete { version } => match key.kind {
+                Kind::Slice => delete::<AddressGroup>(client, &key, version).await,
+                // Its status changes all the time, and nothing refers to it: whatever its version is.
+                Kind::RuleSet => delete::<NodeRuleSet>(client, &key, None).await,
+            },
+            Write::Put {
+                wanted,
+                revision,
+                replace,
+            } => match wanted.content.content {
+                Content::Slice(slice) => {
+                    let (slice, scope) = slice.as_ref();
+                    put(client, AddressGroup::publish(slice, scope), replace).await
+                }
+                Content::Rules(rules) => put(client, NodeRuleSet::publish(&rules, revision), replace).await,
+            },
+        }
+    };
+    timeout(limit, call)
+        .await
+        .map_err(|_| WriteError::Timeout(limit))?
+}
+
+/// Applies a document by force: the whole of it is ours. With `replace`, puts it in place of that version.
+async fn put<D>(client: Client, mut document: D, replace: Option<u64>) -> Result<Done, WriteError>
+where
+    D: Document + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    let now = format!("{:.3}", Timestamp::now());
+    document.annotations_mut().insert(PUBLISHED_AT.to_owned(), now);
+    let name = document.name_any();
+    if let Some(version) = replace {
+        document.meta_mut().resource_version = Some(version.to_string());
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let api = Api::<D>::all(client);
+        api.replace(&name, &parameters, &document).await?;
+        // What counts is what an apply leaves; it also brings the fields back under our name.
+        document.meta_mut().resource_version = None;
+        return apply(&api.into_client(), &name, &document).await;
+    }
+    apply(&client, &name, &document).await
+}
+
+async fn apply<D>(client: &Client, name: &str, document: &D) -> Result<Done, WriteError>
+where
+    D: Document + Serialize + std::fmt::Debug,
+{
+    let api = Api::<Reduced<Copy<D>>>::all(client.clone());
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let stored = api.patch(name, &parameters, &Patch::Apply(document)).await?;
+    Ok(Done::Written(stored.kept.stored))
+}
+
+/// Deletes an object, if it is still of this version. One that is gone already is as good.
+async fn delete<D: Document + std::fmt::Debug>(
+    client: Client,
+    key: &Key,
+    version: Option<u64>,
+) -> Result<Done, WriteError> {
+    let api = Api::<Reduced<Copy<D>>>::all(client);
+    let parameters = DeleteParams {
+        preconditions: version.map(|version| Preconditions {
+            resource_version: Some(version.to_string()),
+            uid: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&key.name, &parameters).await {
+        Ok(_) => Ok(Done::Deleted),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Done::Deleted),
+        Err(error) => Err(error.into()),
+    }
+}

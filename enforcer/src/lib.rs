@@ -5,6 +5,7 @@ pub mod facts;
 pub mod flows;
 pub mod nft;
 pub mod plan;
+mod report;
 pub mod run;
 pub mod show;
 pub mod source;

@@ -12,7 +12,7 @@
 mod desired;
 mod judging;
 mod node;
-mod status;
+pub(crate) mod status;
 
 use std::future::Future;
 use std::io;
@@ -21,20 +21,25 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use palisade_health::{Endpoint, Readiness, ServeError};
 use palisade_policy::model::NodeName;
+use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
 use crate::flows::{self, ConntrackError};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
+use crate::report::{Report, publish};
 use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
 use judging::follow_flows;
+pub(crate) use node::with_sources;
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -95,6 +100,9 @@ pub enum RunError {
     /// It is not known how to reach the API server.
     #[error("there is no way to the API server")]
     Client(#[from] ClientError),
+    /// Nobody can ask for its health.
+    #[error(transparent)]
+    Health(#[from] ServeError),
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
@@ -112,16 +120,14 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
     let conntrack = flows::Netlink::open()?;
-    let source = match &options.rules {
-        Some(directory) => Source::Files(Files::new(directory.clone(), options.node.clone())?),
-        None => {
-            let client = client().await?;
-            Source::Api(Box::new(Api::new(
-                client,
-                options.node.clone(),
-                Failures::default(),
-            )))
-        }
+    let failures = Failures::default();
+    let (source, client) = if let Some(directory) = &options.rules {
+        let files = Files::new(directory.clone(), options.node.clone())?;
+        (Source::Files(Box::new(files)), None)
+    } else {
+        let client = client().await?;
+        let api = Api::new(client.clone(), options.node.clone(), failures.clone());
+        (Source::Api(Box::new(api)), Some(client))
     };
     let facts = FactsWatch::new(options.facts.clone())?;
     let [mut terminated, mut interrupted] = signals()?;
@@ -133,8 +139,23 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     tasks.spawn(follow_facts(facts, asked.pods, inputs.clone()));
     tasks.spawn(follow_edits(edits, inputs.clone()));
     tasks.spawn(follow_flows(conntrack, asked.flows, inputs));
+    let (readiness, mut registry) = (Readiness::default(), Registry::default());
+    let (report, claims) = Report::new(options.status.clone(), &readiness, &mut registry, &failures);
+    if let Some(client) = client {
+        let publishing = publish(client, options.node.clone(), claims);
+        tasks.spawn(async {
+            publishing.await;
+            Ok(())
+        });
+    }
+    let end = CancellationToken::new();
+    if let Some(address) = options.health {
+        let endpoint = Endpoint::bind(address).await?;
+        let serving = endpoint.serve(readiness, registry, end.clone());
+        tasks.spawn(async { Ok(serving.await?) });
+    }
 
-    let enforcing = pin!(enforce(node, &mut inbox, &options));
+    let enforcing = pin!(enforce(node, &mut inbox, report, options.once));
     tokio::select! {
         ended = enforcing => return ended,
         _ = terminated.recv() => {}
@@ -148,18 +169,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 async fn enforce(
     mut node: Node<Nlink>,
     inbox: &mut Receiver<Input>,
-    options: &Options,
+    mut report: Report,
+    once: bool,
 ) -> Result<(), RunError> {
-    let mut report = Report {
-        path: options.status.clone(),
-        written: None,
-    };
     loop {
         let outcome = node.flush().await;
-        report.publish(node.status());
+        report.tell(node.status());
         outcome?;
-        if options.once && node.is_informed() && node.is_settled() {
-            return once(node.status());
+        if once && node.is_informed() && node.is_settled() {
+            return enforced(node.status());
         }
         tokio::select! {
             input = inbox.recv() => match input {
@@ -175,7 +193,7 @@ async fn enforce(
     }
 }
 
-fn once(status: &Status) -> Result<(), RunError> {
+fn enforced(status: &Status) -> Result<(), RunError> {
     if status.ready {
         return Ok(());
     }
@@ -263,26 +281,6 @@ async fn follow_edits(mut edits: Edits, inputs: Sender<Input>) -> Result<(), Run
         let edit = edits.next().await?;
         if inputs.send(Input::Edit(edit)).await.is_err() {
             return Ok(());
-        }
-    }
-}
-
-/// Where the status goes.
-struct Report {
-    path: Option<PathBuf>,
-    written: Option<Status>,
-}
-
-impl Report {
-    /// Publishes what is new. A file that cannot be written does not stop the enforcement.
-    fn publish(&mut self, status: &Status) {
-        let Some(path) = &self.path else { return };
-        if self.written.as_ref() == Some(status) {
-            return;
-        }
-        match status::write(path, status) {
-            Ok(()) => self.written = Some(status.clone()),
-            Err(error) => warn!(file = %path.display(), %error, "cannot write the status"),
         }
     }
 }

@@ -17,7 +17,9 @@ use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
 use super::judging::{Judging, Swept, Wanted, not_judged};
-use super::status::{Condition, Conditions, IgnoredResults, LastEdit, Origin, Status, Timing, microseconds};
+use super::status::{
+    Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
+};
 use crate::facts::{self, NamedPods, Observed};
 use crate::flows::tightens;
 use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
@@ -149,7 +151,10 @@ impl<K: Kernel> Node<K> {
                         let named = named(&rules);
                         self.named
                             .send_if_modified(|before| std::mem::replace(before, named.clone()) != named);
-                        self.rules = Some(rules);
+                        if self.rules.replace(rules).is_none() {
+                            // Facts that waited for the first rules tell nothing about how long these took.
+                            self.pending = None;
+                        }
                         self.pending.get_or_insert((delivery.received, decoded));
                         self.published = self.published.or(delivery.published);
                     }
@@ -243,6 +248,11 @@ impl<K: Kernel> Node<K> {
     pub(super) async fn flush(&mut self) -> Result<(), Refused> {
         let outcome = self.apply().await;
         self.status.degraded = self.conditions.list();
+        self.status.hindrance = self.conditions.hindrance().cloned();
+        self.status.informed = Informed {
+            rules: self.rules.is_some(),
+            facts: self.observed.is_some(),
+        };
         let ready = self.conditions.allow_readiness() && self.status.revision.is_some();
         if ready != self.status.ready {
             info!(ready, revision = self.status.revision, "readiness changed");
@@ -395,6 +405,7 @@ impl<K: Kernel> Node<K> {
 
     fn remember(&mut self, plan: Plan, generation: Generation) {
         let Plan { ruleset, unplaced } = plan;
+        self.status.sizes = Sizes::of(&ruleset);
         self.loaded = Some(Loaded {
             generation,
             ruleset,
@@ -503,7 +514,7 @@ fn unplannable(error: &Unplannable) -> Condition {
 }
 
 /// An error with all that led to it.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

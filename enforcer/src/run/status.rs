@@ -9,6 +9,7 @@ use std::{fs, io};
 use palisade_policy::model::{NodeName, PodKey};
 use serde::{Serialize, Serializer};
 
+use crate::nft::model::Ruleset;
 use crate::nft::{Counts, Generation};
 use crate::source::Document;
 
@@ -40,6 +41,14 @@ pub struct Status {
     pub unplaced: Vec<PodKey>,
     /// What is wrong.
     pub degraded: Vec<Condition>,
+    /// What of it keeps the newest rules from being enforced.
+    #[serde(skip)]
+    pub hindrance: Option<Condition>,
+    /// What is known.
+    #[serde(skip)]
+    pub informed: Informed,
+    /// How much the kernel holds.
+    pub sizes: Sizes,
     /// What this process has written to the kernel.
     pub applied: Applied,
     /// The generation of the kernel's ruleset when it was last read or written.
@@ -51,6 +60,43 @@ pub struct Status {
     pub ignored_results: IgnoredResults,
     /// What became of established flows.
     pub flows: Flows,
+}
+
+/// What the node was told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Informed {
+    /// A complete rule set.
+    pub rules: bool,
+    /// Where its pods are.
+    pub facts: bool,
+}
+
+/// How much there is in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// Rules of all chains.
+    pub rules: usize,
+    /// Sets and verdict maps.
+    pub sets: usize,
+    /// What is in them.
+    pub elements: usize,
+}
+
+impl Sizes {
+    pub(super) fn of(ruleset: &Ruleset) -> Self {
+        let mut sizes = Self::default();
+        for table in ruleset.tables.values() {
+            sizes.rules += table
+                .chains
+                .values()
+                .map(|chain| chain.rules.len())
+                .sum::<usize>();
+            sizes.sets += table.sets.len() + table.maps.len();
+            sizes.elements += table.sets.values().map(|set| set.elements.len()).sum::<usize>();
+            sizes.elements += table.maps.values().map(|map| map.elements.len()).sum::<usize>();
+        }
+        sizes
+    }
 }
 
 /// Something that is wrong.
@@ -133,7 +179,7 @@ pub struct Flows {
 
 impl Status {
     /// Nothing known, nothing done.
-    pub(super) fn new(node: NodeName) -> Self {
+    pub(crate) fn new(node: NodeName) -> Self {
         Self {
             node,
             ready: false,
@@ -146,6 +192,9 @@ impl Status {
             searched: 0,
             unplaced: Vec::new(),
             degraded: Vec::new(),
+            hindrance: None,
+            informed: Informed::default(),
+            sizes: Sizes::default(),
             applied: Applied::default(),
             generation: None,
             edits: Edits::default(),
@@ -196,7 +245,7 @@ pub(super) fn microseconds(duration: Duration) -> u64 {
 }
 
 /// Puts the status into a file, so that a reader sees one state whole.
-pub(super) fn write(path: &Path, status: &Status) -> io::Result<()> {
+pub(crate) fn write(path: &Path, status: &Status) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -251,6 +300,14 @@ impl Conditions {
 
     pub(super) fn allow_readiness(&self) -> bool {
         !self.0.keys().any(|origin| origin.is_fatal_to_readiness())
+    }
+
+    /// What keeps the newest rules from being enforced.
+    pub(super) fn hindrance(&self) -> Option<&Condition> {
+        let hinders = |origin: &Origin| origin.is_fatal_to_readiness() || *origin == Origin::Rules;
+        let mut all = self.0.iter();
+        all.find(|(origin, _)| hinders(origin))
+            .map(|(_, condition)| condition)
     }
 
     pub(super) fn list(&self) -> Vec<Condition> {

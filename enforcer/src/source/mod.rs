@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::watch::WatchError;
 
 pub use api::{Api, ApiError, Failures, fetch};
+pub(crate) use api::{Backoff, spread};
 pub use client::{ClientError, client};
 pub use files::Files;
 
@@ -21,7 +22,7 @@ pub enum Source {
     /// The API server.
     Api(Box<Api>),
     /// A directory of the documents that the API would hold.
-    Files(Files),
+    Files(Box<Files>),
 }
 
 /// What a source says: the newest rule set whole, or why there is none.

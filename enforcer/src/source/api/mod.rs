@@ -38,6 +38,7 @@ use mirror::{Mirror, News};
 use subscriptions::{Step, SubscriptionId};
 use watch::{Heard, Selector, Unheard};
 
+pub(crate) use backoff::{Backoff, spread};
 pub use fetch::fetch;
 
 /// The first change after a while is delivered at once. Changes that follow a delivery this closely are collected until

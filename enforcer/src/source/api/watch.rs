@@ -20,12 +20,13 @@ use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use super::backoff::{Backoff, spread};
+use crate::run::with_sources;
 
 /// The answer to one request takes no longer.
 const ANSWER: Duration = Duration::from_secs(15);
 
 /// How long the API server keeps one watch request open: at least this, and up to as much longer as [`SPREAD`].
-const OPEN: Duration = Duration::from_secs(240);
+const OPEN: Duration = Duration::from_mins(4);
 
 /// Spreads the requests of many nodes.
 const SPREAD: Duration = Duration::from_secs(50);
@@ -208,14 +209,14 @@ where
         let problem = match timeout(ANSWER, api.watch(&parameters, &version)).await {
             Err(late) => Some(late.to_string()),
             Ok(Err(kube::Error::Api(status))) if status.code == GONE => return Ok(()),
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(with_sources(&error)),
             Ok(Ok(stream)) => {
                 tell(Instant::now(), Heard::Following).await?;
                 pin_mut!(stream);
                 loop {
                     let event = match timeout(open + GRACE, stream.try_next()).await {
                         Err(_) => break Some("nothing was heard, not even the end".to_owned()),
-                        Ok(Err(error)) => break Some(error.to_string()),
+                        Ok(Err(error)) => break Some(with_sources(&error)),
                         Ok(Ok(None)) => break None,
                         Ok(Ok(Some(event))) => event,
                     };
@@ -258,7 +259,7 @@ async fn answer<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, 
     match timeout(ANSWER, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => Err(said(&status)),
-        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Err(error)) => Err(with_sources(&error)),
         Err(late) => Err(late.to_string()),
     }
 }

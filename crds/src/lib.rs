@@ -19,6 +19,7 @@ pub mod files;
 mod hash;
 pub mod node_rule_set;
 mod publish;
+mod rule_set;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -27,6 +28,7 @@ use kube::CustomResourceExt;
 pub use address_group::AddressGroup;
 pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
+pub use rule_set::{AcceptedRules, AcceptedSlice, RuleSet};
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
 pub const GROUP_LABEL: &str = "palisade.dev/group";

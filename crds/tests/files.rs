@@ -58,7 +58,7 @@ fn what_is_written_reads_back_whole() {
     let done = write(directory.path(), [&node], &groups).unwrap();
     assert!(done.written > 3, "{done:?}");
     let set = read(directory.path(), &node_name()).unwrap();
-    assert_eq!(set.rules, node);
+    assert_eq!(*set.rules, node);
     assert_eq!(set.revision, 1);
     assert_eq!(
         set.slices
@@ -162,7 +162,7 @@ fn a_damaged_file_is_replaced() {
         "HashMismatch"
     );
     write(directory.path(), [&node], &groups).unwrap();
-    assert_eq!(read(directory.path(), &node_name()).unwrap().rules, node);
+    assert_eq!(*read(directory.path(), &node_name()).unwrap().rules, node);
 }
 
 #[test]

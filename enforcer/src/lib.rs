@@ -2,8 +2,10 @@
 
 pub mod cli;
 pub mod facts;
+pub mod flows;
 pub mod nft;
 pub mod plan;
+mod report;
 pub mod run;
 pub mod show;
 pub mod source;

@@ -19,7 +19,7 @@ use palisade_policy::rules::{GroupId, SliceId};
 
 use crate::AddressGroup;
 
-pub use read::{ReadError, RuleSet, read};
+pub use read::{ReadError, read};
 pub use write::{WriteError, Written, write};
 
 /// The folder of the slices.

@@ -1,32 +1,16 @@
 //! Reads what one node has to enforce: all of it, or an error that says what is missing.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use palisade_policy::model::NodeName;
-use palisade_policy::rules::{GroupId, NodeRules, Slice, SliceId};
+use palisade_policy::rules::{GroupId, SliceId};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::{rule_set_path, slice_path};
-use crate::hash::digest;
-use crate::{AddressGroup, DocumentError, NodeRuleSet, Problem};
-
-/// A node's rules with every slice that they refer to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleSet {
-    /// The rules.
-    pub rules: NodeRules,
-    /// The revision of the document.
-    pub revision: u64,
-    /// The hash of the document; the slices have their own.
-    pub hash: String,
-    /// One hash over the document and all of its slices: it tells whether anything at all has changed.
-    pub content: String,
-    /// The slices that [`NodeRules::groups`] names, no more and no fewer.
-    pub slices: BTreeMap<(GroupId, SliceId), Slice>,
-}
+use crate::rule_set::{AcceptedRules, AcceptedSlice};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, Problem, RuleSet};
 
 /// Why there is no rule set to enforce. What is enforced already should stay.
 #[derive(Debug, Error)]
@@ -93,32 +77,15 @@ pub fn read(directory: &Path, node: &NodeName) -> Result<RuleSet, ReadError> {
     let Some(document) = document::<NodeRuleSet>(&path)? else {
         return Err(ReadError::NoRuleSet { path });
     };
-    let rules = NodeRules::try_from(&document).and_then(|rules| {
-        expect_name(rules.node.as_str(), node.as_str())?;
-        Ok(rules)
+    let rules = AcceptedRules::try_from(&document).and_then(|accepted| {
+        expect_name(accepted.rules.node.as_str(), node.as_str())?;
+        Ok(accepted)
     });
     let rules = rules.map_err(|source| ReadError::Document { path, source })?;
-
-    let mut slices = BTreeMap::new();
-    let mut hashes = vec![document.spec.hash.clone()];
-    for (group, ids) in &rules.groups {
-        for &id in ids {
-            let (hash, slice) = slice(directory, group, id)?;
-            hashes.push(hash);
-            slices.insert((group.clone(), id), slice);
-        }
-    }
-    Ok(RuleSet {
-        content: digest(&hashes),
-        rules,
-        revision: document.spec.revision,
-        hash: document.spec.hash,
-        slices,
-    })
+    RuleSet::assemble(rules, |group, id| slice(directory, group, id))
 }
 
-/// A slice and its hash.
-fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<(String, Slice), ReadError> {
+fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<AcceptedSlice, ReadError> {
     let path = slice_path(directory, group, id);
     let Some(document) = document::<AddressGroup>(&path)? else {
         return Err(ReadError::MissingSlice {
@@ -127,12 +94,12 @@ fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<(String, Slic
             path,
         });
     };
-    let slice = Slice::try_from(&document).and_then(|slice| {
+    let slice = AcceptedSlice::try_from(&document).and_then(|accepted| {
         expect_name(
-            &AddressGroup::name_of(&slice.group, slice.id),
+            &AddressGroup::name_of(&accepted.slice.group, accepted.slice.id),
             &AddressGroup::name_of(group, id),
         )?;
-        Ok((document.spec.hash.clone(), slice))
+        Ok(accepted)
     });
     slice.map_err(|source| ReadError::Document { path, source })
 }

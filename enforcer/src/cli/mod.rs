@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 /// The node side of Palisade: turns a node's rule set into nftables.
@@ -49,6 +49,11 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The arguments that the program knows.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command that the process was started with.
 ///
 /// An error means that the command could not be started, or that the terminal could not be written to.
@@ -62,7 +67,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Run(arguments) => run::run(arguments, &mut output).await,
-            Command::Cleanup(_) => cleanup::run(&mut output).await,
+            Command::Cleanup(arguments) => cleanup::run(&arguments, &mut output).await,
             Command::Show(arguments) => show::run(arguments, &mut output).await,
         }
     });

@@ -4,11 +4,10 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use clap::Args;
-use palisade_crds::files;
 use palisade_policy::model::PodKey;
 
 use super::Exit;
-use super::run::Inputs;
+use super::run::{self, Inputs};
 use crate::facts::{FactsSettings, FactsWatch};
 use crate::nft::{Kernel, Nlink};
 use crate::show::Show;
@@ -43,7 +42,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut dyn Write) -> Result<
         elements,
         inputs,
     } = arguments;
-    let rules = files::read(&inputs.rules, &inputs.node)?;
+    let rules = run::read(inputs.rules.as_deref(), &inputs.node).await?;
     let facts = FactsSettings {
         cni_results: inputs.cni_results,
         ..FactsSettings::default()

@@ -33,7 +33,7 @@ pub struct LinkError {
 }
 
 impl LinkError {
-    fn new(attempt: impl Into<String>, error: impl std::fmt::Display) -> Self {
+    pub(super) fn new(attempt: impl Into<String>, error: impl std::fmt::Display) -> Self {
         Self {
             attempt: attempt.into(),
             message: error.to_string(),

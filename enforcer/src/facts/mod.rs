@@ -3,20 +3,24 @@
 //! ```text
 //!   CNI results ── inotify ──► Attachment ─┐
 //!                                          ├─ join ──► Observed ──► plan::Facts
-//!   links ─────── netlink ───► Links ──────┘
+//!   links ─────── netlink ───► Links ──────┤
+//!   routes, … ─── netlink ───► Hints ──────┘  only for pods that have no result
 //! ```
 //! The API learns a pod's address from the node, seconds late; the CNI writes it down before the pod's first
 //! container starts. That its veth exists, and which bridge that is a port of, the kernel alone knows.
 
 mod cni;
+mod hints;
 mod links;
 mod place;
 mod results;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use ipnet::IpNet;
 use palisade_policy::model::PodUid;
@@ -27,9 +31,11 @@ use crate::plan;
 use crate::watch::{Changed, Watch, WatchError};
 use links::LinkWatch;
 use results::Results;
+use search::Search;
 
 pub use links::LinkError;
 pub(crate) use links::{can_filter_bridges, filter_bridge};
+pub use search::{NamedPods, SearchScope};
 
 /// Where the facts come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +46,10 @@ pub struct FactsSettings {
     pub pod_interfaces: Vec<InterfacePattern>,
     /// Bridge ports that lead elsewhere than to a pod, although they are veths.
     pub uplinks: BTreeSet<Interface>,
+    /// Where pods without a CNI result are looked for.
+    pub search: SearchScope,
+    /// A directory of the pods' network namespaces, to be looked into as well.
+    pub pod_namespaces: Option<PathBuf>,
 }
 
 /// What was found at one moment.
@@ -47,10 +57,14 @@ pub struct FactsSettings {
 pub struct Observed {
     /// Where each pod is attached.
     pub places: BTreeMap<PodUid, plan::Place>,
+    /// The node's own addresses.
+    pub addresses: BTreeSet<IpAddr>,
     /// All bridges of the node.
     pub bridges: BTreeMap<Interface, Bridge>,
     /// Pods that are here, but cannot be enforced, and why.
     pub unsupported: BTreeMap<PodUid, String>,
+    /// Those of the places that no CNI result tells: found by the pod's addresses.
+    pub searched: BTreeSet<PodUid>,
     /// CNI results whose interface is not here: another node's, or left over.
     pub elsewhere: usize,
     /// CNI results that cannot be used.
@@ -124,6 +138,7 @@ pub enum FactsError {
 pub struct FactsWatch {
     settings: FactsSettings,
     results: Results,
+    search: Search,
     directory: Watch,
     links: LinkWatch,
 }
@@ -134,9 +149,11 @@ impl FactsWatch {
         let directory = Watch::new(vec![settings.cni_results.clone()])?;
         let links = LinkWatch::open()?;
         let results = Results::new(settings.cni_results.clone());
+        let search = Search::new(settings.search);
         let mut watch = Self {
             settings,
             results,
+            search,
             directory,
             links,
         };
@@ -144,9 +161,16 @@ impl FactsWatch {
         Ok(watch)
     }
 
+    /// Says which pods there should be, so that those of them without a CNI result can be looked for.
+    pub fn want(&mut self, wanted: NamedPods) {
+        self.search.want(wanted, Instant::now());
+    }
+
     /// Waits until something may have changed. Dropping the wait loses nothing.
     pub async fn changed(&mut self) -> Result<(), FactsError> {
+        let search = self.search.next(&self.results.pods(), Instant::now());
         tokio::select! {
+            () = at(search) => Ok(()),
             changed = self.directory.changed() => {
                 let changed = changed?;
                 self.update(&changed)
@@ -158,7 +182,15 @@ impl FactsWatch {
     /// The facts as they are now.
     pub async fn observe(&self) -> Result<Observed, FactsError> {
         let links = self.links.list().await?;
-        let mut observed = place::join(self.results.attachments(), &links, &self.settings);
+        let attachments = self.results.attachments();
+        let mut observed = place::join(attachments.iter().copied(), &links, &self.settings);
+        let lost = self.search.lost(&self.results.pods(), Instant::now());
+        if !lost.is_empty() {
+            let hints = hints::read(self.settings.search, self.settings.pod_namespaces.as_deref()).await?;
+            let found = search::find(&lost, &hints, &links, observed.places.values());
+            observed = place::join(attachments.into_iter().chain(&found), &links, &self.settings);
+            observed.searched = found.into_iter().map(|attachment| attachment.uid).collect();
+        }
         observed.unusable = self.results.unusable();
         Ok(observed)
     }
@@ -169,5 +201,13 @@ impl FactsWatch {
             directory: self.settings.cni_results.clone(),
             source,
         })
+    }
+}
+
+/// Waits for a moment; forever where there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -33,6 +33,8 @@ pub(super) fn join<'a>(
     }
     let placed: BTreeSet<&PodUid> = observed.places.keys().collect();
     observed.unsupported.retain(|uid, _| !placed.contains(uid));
+    let addresses = links.0.values().flat_map(|link| &link.addresses);
+    observed.addresses = addresses.copied().collect();
     observed.bridges = bridges(&observed.places, links, settings);
     observed
 }

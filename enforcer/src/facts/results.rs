@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 use std::{fs, io};
 
+use palisade_policy::model::PodUid;
 use tracing::warn;
 
 use super::cni::{Attachment, Unusable};
@@ -112,6 +113,14 @@ impl Results {
         attachments
             .into_iter()
             .map(|(.., attachment)| attachment)
+            .collect()
+    }
+
+    /// The pods that have a result, whether or not its interface is here.
+    pub(super) fn pods(&self) -> BTreeSet<&PodUid> {
+        self.attachments()
+            .into_iter()
+            .map(|attachment| &attachment.uid)
             .collect()
     }
 

@@ -4,7 +4,7 @@ use palisade_policy::model::Direction;
 use palisade_policy::rules::NodeRules;
 
 use super::family::{Family, neighbour_discovery};
-use super::{Facts, Settings, Subject, name, networks};
+use super::{Facts, Settings, Subject, dispatch_key, name, networks};
 use crate::nft::model::{
     Chain, Comment, Element, Field, Hook, Interface, InvalidName, KeyType, MapEntry, Match, Name, PacketType,
     Part, Rule, Ruleset, Set, Table, TableKey, Verdict, VerdictMap,
@@ -174,10 +174,7 @@ impl Chains {
                 itself
                     .elements
                     .insert(Element::new(&[Part::address(address), Part::address(address)]));
-                let key = Element::new(&[
-                    Part::interface(subject.place.forwarding_interface()),
-                    Part::address(address),
-                ]);
+                let key = dispatch_key(subject.place.forwarding_interface(), address);
                 let verdict = judged_by(rules, subject, Direction::Egress, Verdict::Goto(to_pods()?))?;
                 egress.elements.insert(
                     key.clone(),

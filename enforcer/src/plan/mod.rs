@@ -27,6 +27,7 @@ mod name;
 mod profile;
 mod source;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -34,7 +35,7 @@ use ipnet::IpNet;
 use palisade_policy::model::{PodKey, PodUid};
 use palisade_policy::rules::{GroupId, LocalPod, Member, NodeRules, Slice, SliceId};
 
-use crate::nft::model::{Interface, InterfacePattern, InvalidName, Ruleset};
+use crate::nft::model::{Element, Interface, InterfacePattern, InvalidName, Part, Ruleset};
 
 /// What the node knows of its own network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub struct Place {
 
 impl Place {
     /// The interface that the forward hook sees the pod's packets come from and go to.
-    fn forwarding_interface(&self) -> &Interface {
+    pub(crate) fn forwarding_interface(&self) -> &Interface {
         self.bridge.as_ref().unwrap_or(&self.interface)
     }
 }
@@ -94,10 +95,15 @@ struct Subject<'a> {
 /// A group's members, slices joined.
 type Members<'a> = BTreeMap<&'a GroupId, Vec<&'a Member>>;
 
+/// What the maps of the forward hook have for a pod's address.
+pub(crate) fn dispatch_key(interface: &Interface, address: IpAddr) -> Element {
+    Element::new(&[Part::interface(interface), Part::address(address)])
+}
+
 /// Plans the ruleset of a node. `slices` holds every slice that `rules` refers to.
 pub fn plan(
     rules: &NodeRules,
-    slices: &BTreeMap<(GroupId, SliceId), Slice>,
+    slices: &BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
     facts: &Facts,
     settings: &Settings,
 ) -> Result<Plan, InvalidName> {
@@ -148,13 +154,16 @@ fn subjects<'a>(rules: &'a NodeRules, facts: &'a Facts) -> Vec<Subject<'a>> {
         .collect()
 }
 
-fn members<'a>(rules: &'a NodeRules, slices: &'a BTreeMap<(GroupId, SliceId), Slice>) -> Members<'a> {
+fn members<'a>(
+    rules: &'a NodeRules,
+    slices: &'a BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
+) -> Members<'a> {
     rules
         .groups
         .iter()
         .map(|(id, parts)| {
             let slices = parts.iter().filter_map(|part| slices.get(&(id.clone(), *part)));
-            (id, slices.flat_map(|slice| &slice.members).collect())
+            (id, slices.flat_map(|slice| &slice.borrow().members).collect())
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The ruleset that the kernel should have now.
 
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use thiserror::Error;
 
 use crate::facts::Observed;

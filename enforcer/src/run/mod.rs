@@ -10,26 +10,36 @@
 //! ours is enforced as it was. Nothing is taken away at the end either.
 
 mod desired;
+mod judging;
 mod node;
-mod status;
+pub(crate) mod status;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use palisade_health::{Endpoint, Readiness, ServeError};
 use palisade_policy::model::NodeName;
+use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::facts::{FactsError, FactsSettings, FactsWatch};
+use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
+use crate::flows::{self, ConntrackError};
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
-use crate::source::{Files, Source, SourceError};
+use crate::report::{Report, publish};
+use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
+use judging::follow_flows;
+pub(crate) use node::with_sources;
 use node::{Input, Node};
 
 pub use desired::{Unplannable, desired};
@@ -47,8 +57,10 @@ const FACTS_ATTEMPTS: usize = 10;
 pub struct Options {
     /// The node.
     pub node: NodeName,
-    /// The directory of the rules.
-    pub rules: PathBuf,
+    /// The directory of the rules; `None`: the API server.
+    pub rules: Option<PathBuf>,
+    /// Where it answers for its health.
+    pub health: Option<SocketAddr>,
     /// Where the facts come from.
     pub facts: FactsSettings,
     /// The file for the status.
@@ -73,6 +85,9 @@ pub enum RunError {
     /// The kernel cannot be asked.
     #[error("the kernel's ruleset cannot be followed")]
     Kernel(#[from] ReadError),
+    /// Established flows cannot be asked for.
+    #[error("the kernel's flows cannot be followed")]
+    Flows(#[from] ConntrackError),
     /// The kernel refuses.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -82,6 +97,12 @@ pub enum RunError {
     /// The facts cannot be followed.
     #[error(transparent)]
     Facts(#[from] FactsError),
+    /// It is not known how to reach the API server.
+    #[error("there is no way to the API server")]
+    Client(#[from] ClientError),
+    /// Nobody can ask for its health.
+    #[error(transparent)]
+    Health(#[from] ServeError),
     /// Signals cannot be received.
     #[error("signals cannot be received")]
     Signals(#[source] io::Error),
@@ -98,18 +119,43 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
-    let source = Source::Files(Files::new(options.rules.clone(), options.node.clone())?);
+    let conntrack = flows::Netlink::open()?;
+    let failures = Failures::default();
+    let (source, client) = if let Some(directory) = &options.rules {
+        let files = Files::new(directory.clone(), options.node.clone())?;
+        (Source::Files(Box::new(files)), None)
+    } else {
+        let client = client().await?;
+        let api = Api::new(client.clone(), options.node.clone(), failures.clone());
+        (Source::Api(Box::new(api)), Some(client))
+    };
     let facts = FactsWatch::new(options.facts.clone())?;
     let [mut terminated, mut interrupted] = signals()?;
 
     let (inputs, mut inbox) = mpsc::channel(INBOX);
+    let (node, asked) = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_rules(source, inputs.clone()));
-    tasks.spawn(follow_facts(facts, inputs.clone()));
-    tasks.spawn(follow_edits(edits, inputs));
+    tasks.spawn(follow_facts(facts, asked.pods, inputs.clone()));
+    tasks.spawn(follow_edits(edits, inputs.clone()));
+    tasks.spawn(follow_flows(conntrack, asked.flows, inputs));
+    let (readiness, mut registry) = (Readiness::default(), Registry::default());
+    let (report, claims) = Report::new(options.status.clone(), &readiness, &mut registry, &failures);
+    if let Some(client) = client {
+        let publishing = publish(client, options.node.clone(), claims);
+        tasks.spawn(async {
+            publishing.await;
+            Ok(())
+        });
+    }
+    let end = CancellationToken::new();
+    if let Some(address) = options.health {
+        let endpoint = Endpoint::bind(address).await?;
+        let serving = endpoint.serve(readiness, registry, end.clone());
+        tasks.spawn(async { Ok(serving.await?) });
+    }
 
-    let node = Node::new(kernel, options.plan(), Status::new(options.node.clone()));
-    let enforcing = pin!(enforce(node, &mut inbox, &options));
+    let enforcing = pin!(enforce(node, &mut inbox, report, options.once));
     tokio::select! {
         ended = enforcing => return ended,
         _ = terminated.recv() => {}
@@ -123,18 +169,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 async fn enforce(
     mut node: Node<Nlink>,
     inbox: &mut Receiver<Input>,
-    options: &Options,
+    mut report: Report,
+    once: bool,
 ) -> Result<(), RunError> {
-    let mut report = Report {
-        path: options.status.clone(),
-        written: None,
-    };
     loop {
         let outcome = node.flush().await;
-        report.publish(node.status());
+        report.tell(node.status());
         outcome?;
-        if options.once && node.is_informed() && node.is_settled() {
-            return once(node.status());
+        if once && node.is_informed() && node.is_settled() {
+            return enforced(node.status());
         }
         tokio::select! {
             input = inbox.recv() => match input {
@@ -150,7 +193,7 @@ async fn enforce(
     }
 }
 
-fn once(status: &Status) -> Result<(), RunError> {
+fn enforced(status: &Status) -> Result<(), RunError> {
     if status.ready {
         return Ok(());
     }
@@ -186,7 +229,11 @@ async fn follow_rules(mut source: Source, inputs: Sender<Input>) -> Result<(), R
     }
 }
 
-async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<(), RunError> {
+async fn follow_facts(
+    mut facts: FactsWatch,
+    mut named: watch::Receiver<NamedPods>,
+    inputs: Sender<Input>,
+) -> Result<(), RunError> {
     let mut last = None;
     let mut received = Instant::now();
     loop {
@@ -202,7 +249,13 @@ async fn follow_facts(mut facts: FactsWatch, inputs: Sender<Input>) -> Result<()
                 return Ok(());
             }
         }
-        facts.changed().await?;
+        loop {
+            tokio::select! {
+                changed = facts.changed() => break changed?,
+                // Nobody is looked for at once; the wait begins anew with what it has to wait for.
+                Ok(()) = named.changed() => facts.want(named.borrow_and_update().clone()),
+            }
+        }
         received = Instant::now();
     }
 }
@@ -228,26 +281,6 @@ async fn follow_edits(mut edits: Edits, inputs: Sender<Input>) -> Result<(), Run
         let edit = edits.next().await?;
         if inputs.send(Input::Edit(edit)).await.is_err() {
             return Ok(());
-        }
-    }
-}
-
-/// Where the status goes.
-struct Report {
-    path: Option<PathBuf>,
-    written: Option<Status>,
-}
-
-impl Report {
-    /// Publishes what is new. A file that cannot be written does not stop the enforcement.
-    fn publish(&mut self, status: &Status) {
-        let Some(path) = &self.path else { return };
-        if self.written.as_ref() == Some(status) {
-            return;
-        }
-        match status::write(path, status) {
-            Ok(()) => self.written = Some(status.clone()),
-            Err(error) => warn!(file = %path.display(), %error, "cannot write the status"),
         }
     }
 }

@@ -7,16 +7,21 @@
 //!   stale, or no answer ──► read back, plan again
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
-use super::status::{Condition, Conditions, IgnoredResults, LastEdit, Origin, Status, Timing, microseconds};
-use crate::facts::{self, Observed};
+use super::judging::{Judging, Swept, Wanted, not_judged};
+use super::status::{
+    Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
+};
+use crate::facts::{self, NamedPods, Observed};
+use crate::flows::tightens;
 use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
 use crate::plan::{Plan, Settings};
 use crate::source::{Delivery, Incomplete};
@@ -43,6 +48,7 @@ pub(super) enum Input {
         decoded: Instant,
     },
     Edit(Edit),
+    Swept(Swept),
 }
 
 /// The kernel refuses what should be there, and nothing is left to try.
@@ -66,6 +72,8 @@ enum Remedy {
 pub(super) struct Node<K> {
     kernel: K,
     settings: Settings,
+    /// Tells whoever finds the pods which there should be.
+    named: watch::Sender<NamedPods>,
     rules: Option<RuleSet>,
     observed: Option<Observed>,
     /// What the kernel has, as far as it is known.
@@ -73,26 +81,44 @@ pub(super) struct Node<K> {
     remedy: Remedy,
     /// The first input that is not applied yet: when there was a sign of it, when it was there.
     pending: Option<(Instant, Instant)>,
+    /// When the first rules that are not applied yet were published.
+    published: Option<SystemTime>,
     /// When to try again what went wrong.
     retry: Option<Instant>,
     conditions: Conditions,
     status: Status,
+    judging: Judging,
+}
+
+/// What a node asks others for.
+pub(super) struct Asked {
+    /// The pods that there should be.
+    pub(super) pods: watch::Receiver<NamedPods>,
+    /// Judgements on established flows.
+    pub(super) flows: watch::Receiver<Wanted>,
 }
 
 impl<K: Kernel> Node<K> {
-    pub(super) fn new(kernel: K, settings: Settings, status: Status) -> Self {
-        Self {
+    /// A node of which nothing is known, and what it will ask others for.
+    pub(super) fn new(kernel: K, settings: Settings, status: Status) -> (Self, Asked) {
+        let (judging, flows) = Judging::new();
+        let (named, pods) = watch::channel(NamedPods::new());
+        let node = Self {
             kernel,
             settings,
+            named,
             rules: None,
             observed: None,
             loaded: None,
             remedy: Remedy::default(),
             pending: None,
+            published: None,
             retry: None,
             conditions: Conditions::default(),
             status,
-        }
+            judging,
+        };
+        (node, Asked { pods, flows })
     }
 
     pub(super) fn status(&self) -> &Status {
@@ -111,31 +137,29 @@ impl<K: Kernel> Node<K> {
 
     /// Whether everything that was taken is dealt with, as far as it can be.
     pub(super) fn is_settled(&self) -> bool {
-        self.pending.is_none() || self.rules.is_none()
+        (self.pending.is_none() && self.judging.is_settled()) || self.rules.is_none()
     }
 
     /// Remembers an input.
     pub(super) fn take(&mut self, input: Input) {
         match input {
-            Input::Rules(
-                Delivery {
-                    received,
-                    rules: Ok(rules),
-                },
-                decoded,
-            ) => {
-                self.say(Origin::Rules, None);
-                self.rules = Some(rules);
-                self.pending.get_or_insert((received, decoded));
-            }
-            Input::Rules(
-                Delivery {
-                    rules: Err(incomplete),
-                    ..
-                },
-                _,
-            ) => {
-                self.say(Origin::Rules, Some(incomplete_rules(&incomplete)));
+            Input::Rules(delivery, decoded) => {
+                self.status.document = delivery.document;
+                match delivery.rules {
+                    Ok(rules) => {
+                        self.say(Origin::Rules, None);
+                        let named = named(&rules);
+                        self.named
+                            .send_if_modified(|before| std::mem::replace(before, named.clone()) != named);
+                        if self.rules.replace(rules).is_none() {
+                            // Facts that waited for the first rules tell nothing about how long these took.
+                            self.pending = None;
+                        }
+                        self.pending.get_or_insert((delivery.received, decoded));
+                        self.published = self.published.or(delivery.published);
+                    }
+                    Err(incomplete) => self.say(Origin::Rules, Some(incomplete_rules(&incomplete))),
+                }
             }
             Input::Observed {
                 observed,
@@ -143,10 +167,15 @@ impl<K: Kernel> Node<K> {
                 decoded,
             } => {
                 self.report(&observed);
+                self.judging.observe(&observed);
                 self.observed = Some(observed);
                 self.pending.get_or_insert((received, decoded));
             }
             Input::Edit(edit) => self.edited(edit),
+            Input::Swept(swept) => {
+                let condition = self.judging.ended(&swept, &mut self.status.flows);
+                self.say(Origin::Flows, condition);
+            }
         }
     }
 
@@ -161,6 +190,7 @@ impl<K: Kernel> Node<K> {
             message: unsupported.join("; "),
         });
         self.say(Origin::Pods, pods);
+        self.status.searched = observed.searched.len();
         let results = (observed.unusable > 0).then(|| Condition {
             reason: "UnusableResults",
             message: format!(
@@ -218,6 +248,11 @@ impl<K: Kernel> Node<K> {
     pub(super) async fn flush(&mut self) -> Result<(), Refused> {
         let outcome = self.apply().await;
         self.status.degraded = self.conditions.list();
+        self.status.hindrance = self.conditions.hindrance().cloned();
+        self.status.informed = Informed {
+            rules: self.rules.is_some(),
+            facts: self.observed.is_some(),
+        };
         let ready = self.conditions.allow_readiness() && self.status.revision.is_some();
         if ready != self.status.ready {
             info!(ready, revision = self.status.revision, "readiness changed");
@@ -253,6 +288,7 @@ impl<K: Kernel> Node<K> {
         };
         let committed = Instant::now();
         self.pending = None;
+        let published = self.published.take();
         if counts != Counts::default() {
             self.status.applied.count += 1;
             self.status.applied.last = counts;
@@ -261,11 +297,23 @@ impl<K: Kernel> Node<K> {
                 plan: microseconds(planned - started),
                 commit: microseconds(committed - planned),
                 total: microseconds(committed - received),
+                published: published.and_then(since),
             };
             debug!(?counts, timing = ?self.status.applied.microseconds, %generation, "applied");
         }
+        self.judge_flows(&plan);
         self.remember(plan, generation);
         Ok(())
+    }
+
+    /// Has established flows judged by what was committed, if it may deny some of them.
+    fn judge_flows(&mut self, plan: &Plan) {
+        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
+            return;
+        };
+        if let Err(error) = self.judging.committed(rules, observed, &plan.ruleset) {
+            self.say(Origin::Flows, Some(not_judged(&error)));
+        }
     }
 
     /// Writes what differs, until it is written or something has to wait. Returns what was changed, and the
@@ -287,6 +335,9 @@ impl<K: Kernel> Node<K> {
                 Remedy::Rebuild => nft::rebuild(&loaded.ruleset, &plan.ruleset),
             };
             let counts = change.counts();
+            if tightens(&change, &plan.ruleset) {
+                self.judging.tighten();
+            }
             match self.commit(change, loaded.generation).await {
                 Ok(generation) => {
                     self.say(Origin::Kernel, None);
@@ -354,6 +405,7 @@ impl<K: Kernel> Node<K> {
 
     fn remember(&mut self, plan: Plan, generation: Generation) {
         let Plan { ruleset, unplaced } = plan;
+        self.status.sizes = Sizes::of(&ruleset);
         self.loaded = Some(Loaded {
             generation,
             ruleset,
@@ -370,6 +422,8 @@ impl<K: Kernel> Node<K> {
         {
             if self.status.revision != Some(*revision) {
                 info!(revision, hash, pods = rules.pods.len(), "enforcing");
+                let published = self.status.document.and_then(|document| document.published);
+                self.status.lag = published.and_then(since);
             }
             self.status.revision = Some(*revision);
             self.status.hash = Some(hash.clone());
@@ -428,9 +482,21 @@ impl<K: Kernel> Node<K> {
     }
 }
 
+/// The pods of a rule set with the addresses that the API has for them.
+fn named(rules: &RuleSet) -> NamedPods {
+    let pods = rules.rules.pods.iter();
+    pods.map(|(uid, pod)| (uid.clone(), pod.addresses.iter().copied().collect()))
+        .collect()
+}
+
 /// Whether one generation is later than another; they wrap.
 fn is_newer(generation: Generation, than: Generation) -> bool {
     (1..1 << 31).contains(&generation.0.wrapping_sub(than.0))
+}
+
+/// Microseconds since a moment by another clock. A clock that is ahead gives none.
+fn since(published: SystemTime) -> Option<u64> {
+    published.elapsed().ok().map(microseconds)
 }
 
 fn incomplete_rules(incomplete: &Incomplete) -> Condition {
@@ -448,7 +514,7 @@ fn unplannable(error: &Unplannable) -> Condition {
 }
 
 /// An error with all that led to it.
-pub(super) fn with_sources(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -9,7 +9,9 @@ use std::{fs, io};
 use palisade_policy::model::{NodeName, PodKey};
 use serde::{Serialize, Serializer};
 
+use crate::nft::model::Ruleset;
 use crate::nft::{Counts, Generation};
+use crate::source::Document;
 
 /// The state of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,13 +27,28 @@ pub struct Status {
     pub hash: Option<String>,
     /// One hash over the rules and all slices that they refer to: it tells whether a change has reached the kernel.
     pub content: Option<String>,
+    /// Microseconds from the publication of that revision until the kernel had it, where both were seen.
+    pub lag: Option<u64>,
+    /// The object that the rules come from.
+    #[serde(skip)]
+    pub document: Option<Document>,
     /// How many pods are enforced.
     pub pods: usize,
+    /// How many of them were found by their addresses, no CNI result telling where they are.
+    pub searched: usize,
     /// Pods that the rules name and the node does not know yet: closed until it does.
     #[serde(serialize_with = "texts")]
     pub unplaced: Vec<PodKey>,
     /// What is wrong.
     pub degraded: Vec<Condition>,
+    /// What of it keeps the newest rules from being enforced.
+    #[serde(skip)]
+    pub hindrance: Option<Condition>,
+    /// What is known.
+    #[serde(skip)]
+    pub informed: Informed,
+    /// How much the kernel holds.
+    pub sizes: Sizes,
     /// What this process has written to the kernel.
     pub applied: Applied,
     /// The generation of the kernel's ruleset when it was last read or written.
@@ -41,6 +58,45 @@ pub struct Status {
     pub edits: Edits,
     /// CNI results that are of no use here.
     pub ignored_results: IgnoredResults,
+    /// What became of established flows.
+    pub flows: Flows,
+}
+
+/// What the node was told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Informed {
+    /// A complete rule set.
+    pub rules: bool,
+    /// Where its pods are.
+    pub facts: bool,
+}
+
+/// How much there is in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sizes {
+    /// Rules of all chains.
+    pub rules: usize,
+    /// Sets and verdict maps.
+    pub sets: usize,
+    /// What is in them.
+    pub elements: usize,
+}
+
+impl Sizes {
+    pub(super) fn of(ruleset: &Ruleset) -> Self {
+        let mut sizes = Self::default();
+        for table in ruleset.tables.values() {
+            sizes.rules += table
+                .chains
+                .values()
+                .map(|chain| chain.rules.len())
+                .sum::<usize>();
+            sizes.sets += table.sets.len() + table.maps.len();
+            sizes.elements += table.sets.values().map(|set| set.elements.len()).sum::<usize>();
+            sizes.elements += table.maps.values().map(|map| map.elements.len()).sum::<usize>();
+        }
+        sizes
+    }
 }
 
 /// Something that is wrong.
@@ -75,6 +131,8 @@ pub struct Timing {
     pub commit: u64,
     /// From the first sign to the kernel.
     pub total: u64,
+    /// From the publication to the kernel, by the clocks of two machines.
+    pub published: Option<u64>,
 }
 
 /// What others did to our tables, and was undone.
@@ -104,22 +162,44 @@ pub struct IgnoredResults {
     pub unusable: usize,
 }
 
+/// Established flows that were judged again because rules had tightened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Flows {
+    /// How often since this process started.
+    pub sweeps: u64,
+    /// Flows of this node's pods that were judged, over all sweeps.
+    pub judged: u64,
+    /// Flows that were ended, over all sweeps.
+    pub deleted: u64,
+    /// Flows that the last sweep left alone because they could not be read, or are in a zone.
+    pub left_alone: u64,
+    /// How long the last sweep took.
+    pub last_microseconds: u64,
+}
+
 impl Status {
     /// Nothing known, nothing done.
-    pub(super) fn new(node: NodeName) -> Self {
+    pub(crate) fn new(node: NodeName) -> Self {
         Self {
             node,
             ready: false,
             revision: None,
             hash: None,
             content: None,
+            lag: None,
+            document: None,
             pods: 0,
+            searched: 0,
             unplaced: Vec::new(),
             degraded: Vec::new(),
+            hindrance: None,
+            informed: Informed::default(),
+            sizes: Sizes::default(),
             applied: Applied::default(),
             generation: None,
             edits: Edits::default(),
             ignored_results: IgnoredResults::default(),
+            flows: Flows::default(),
         }
     }
 }
@@ -165,7 +245,7 @@ pub(super) fn microseconds(duration: Duration) -> u64 {
 }
 
 /// Puts the status into a file, so that a reader sees one state whole.
-pub(super) fn write(path: &Path, status: &Status) -> io::Result<()> {
+pub(crate) fn write(path: &Path, status: &Status) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
@@ -188,6 +268,7 @@ pub(super) enum Origin {
     Rules,
     Pods,
     CniResults,
+    Flows,
 }
 
 impl Origin {
@@ -197,6 +278,8 @@ impl Origin {
             Self::Kernel | Self::Plan | Self::Bridges => true,
             // The last complete rules stay in force; a pod that is not known stays closed.
             Self::Rules | Self::Pods | Self::CniResults => false,
+            // New connections meet the rules; what goes on is said.
+            Self::Flows => false,
         }
     }
 }
@@ -217,6 +300,14 @@ impl Conditions {
 
     pub(super) fn allow_readiness(&self) -> bool {
         !self.0.keys().any(|origin| origin.is_fatal_to_readiness())
+    }
+
+    /// What keeps the newest rules from being enforced.
+    pub(super) fn hindrance(&self) -> Option<&Condition> {
+        let hinders = |origin: &Origin| origin.is_fatal_to_readiness() || *origin == Origin::Rules;
+        let mut all = self.0.iter();
+        all.find(|(origin, _)| hinders(origin))
+            .map(|(_, condition)| condition)
     }
 
     pub(super) fn list(&self) -> Vec<Condition> {

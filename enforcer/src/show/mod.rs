@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use palisade_policy::model::{Direction, PodKey};
 use palisade_policy::rules::LocalPod;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use palisade_policy::model::PodKey;
 
 /// Pods by address.

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use palisade_crds::files::{self, GROUPS, RULE_SETS, ReadError, RuleSet};
+use palisade_crds::RuleSet;
+use palisade_crds::files::{self, GROUPS, RULE_SETS, ReadError};
 use palisade_policy::model::NodeName;
 use tokio::time::timeout;
 
@@ -69,6 +70,8 @@ impl Files {
                 self.delivered = Some((said, Instant::now()));
                 return Ok(Delivery {
                     received,
+                    published: None,
+                    document: None,
                     rules: rules.map_err(Into::into),
                 });
             }

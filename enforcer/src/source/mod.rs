@@ -1,20 +1,28 @@
 //! Where a node's rules come from.
 
+mod api;
+mod client;
 mod files;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
-use palisade_crds::files::{ReadError, RuleSet};
+use palisade_crds::RuleSet;
+use palisade_crds::files::ReadError;
 use thiserror::Error;
 
 use crate::watch::WatchError;
 
+pub use api::{Api, ApiError, Failures, fetch};
+pub(crate) use api::{Backoff, spread};
+pub use client::{ClientError, client};
 pub use files::Files;
 
-/// A source of rule sets. The API server will be another.
+/// A source of rule sets.
 pub enum Source {
+    /// The API server.
+    Api(Box<Api>),
     /// A directory of the documents that the API would hold.
-    Files(Files),
+    Files(Box<Files>),
 }
 
 /// What a source says: the newest rule set whole, or why there is none.
@@ -22,8 +30,24 @@ pub enum Source {
 pub struct Delivery {
     /// When the first sign of it was seen.
     pub received: Instant,
+    /// When the controller wrote what is new, by its clock; `None` where it does not say, or where it was not seen to
+    /// change.
+    pub published: Option<SystemTime>,
+    /// The object of the rule set, whether it can be enforced or not.
+    pub document: Option<Document>,
     /// The rule set. After an error, the one that was delivered before stays in force.
     pub rules: Result<RuleSet, Incomplete>,
+}
+
+/// An object of a rule set at the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Document {
+    /// The revision, if that can be read.
+    pub revision: Option<u64>,
+    /// The generation that the API server gives it.
+    pub generation: Option<i64>,
+    /// When the controller wrote it, if it was seen to change.
+    pub published: Option<SystemTime>,
 }
 
 /// Why there is no rule set to enforce.
@@ -33,6 +57,9 @@ pub enum Incomplete {
     /// The directory has none, or has it in part.
     #[error(transparent)]
     Files(#[from] ReadError),
+    /// The API server has none, or has it in part, or does not say.
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 impl Incomplete {
@@ -40,6 +67,7 @@ impl Incomplete {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Files(error) => error.reason(),
+            Self::Api(error) => error.reason(),
         }
     }
 }
@@ -60,6 +88,7 @@ impl Source {
     /// The next delivery: the state at the start, then whenever it may have changed.
     pub async fn next(&mut self) -> Result<Delivery, SourceError> {
         match self {
+            Self::Api(api) => api.next().await,
             Self::Files(files) => files.next().await,
         }
     }

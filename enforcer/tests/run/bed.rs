@@ -189,19 +189,24 @@ impl Bed {
 
     /// Starts the enforcer; it ends with the test.
     pub(crate) fn enforce(&self, more: &[&str]) -> Enforcer {
-        let log = tempfile::NamedTempFile::new_in(self.directory.path())
-            .unwrap()
-            .into_temp_path()
-            .keep()
-            .unwrap();
         let status = self.status_file();
         drop(fs::remove_file(&status));
         let inputs = self.inputs();
         let mut arguments = vec!["run", "--status", status.to_str().unwrap()];
         arguments.extend(inputs.iter().map(String::as_str));
         arguments.extend(more);
-        let mut command = Self::command(&arguments);
-        command.stdin(Stdio::null()).stderr(File::create(&log).unwrap());
+        self.start(&arguments)
+    }
+
+    /// Starts a command of the enforcer; it ends with the test.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Enforcer {
+        let (file, log) = tempfile::NamedTempFile::new_in(self.directory.path())
+            .unwrap()
+            .keep()
+            .unwrap();
+        let mut command = Self::command(arguments);
+        command.stdin(Stdio::null());
+        command.stdout(file.try_clone().unwrap()).stderr(file);
         let child = self
             .netns
             .command(command)
@@ -209,6 +214,7 @@ impl Bed {
             .pdeathsig(Signal::KILL.as_raw())
             .spawn()
             .unwrap();
+        let status = self.status_file();
         Enforcer { child, log, status }
     }
 
@@ -300,6 +306,11 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
+    /// Waits until it has said something, to whichever output.
+    pub(crate) async fn said(&mut self, words: &str) {
+        until(words, || self.log().contains(words)).await;
+    }
+
     /// Waits for a status of some sort.
     pub(crate) async fn status(&mut self, expected: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();

@@ -188,6 +188,19 @@ async fn cleanup_removes_our_tables_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn cleanup_that_holds_cleans_up_and_stays_until_it_is_told_to_end() {
+    let bed = Bed::new();
+    bed.attach_shop().await;
+    bed.publish(Bed::shop());
+    let empty = bed.list(&["list", "ruleset"]);
+    assert!(bed.run("run", &["--once"]).status.success());
+    let mut holding = bed.start(&["cleanup", "--hold"]);
+    holding.said("removed table netdev palisade").await;
+    assert_eq!(bed.list(&["list", "ruleset"]), empty);
+    assert!(holding.terminate().await.success());
+}
+
+#[tokio::test]
 async fn what_the_kernel_refuses_makes_the_node_not_ready_and_ends_the_enforcer() {
     let bed = Bed::new();
     bed.attach_shop().await;

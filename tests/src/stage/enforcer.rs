@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use palisade_crds::files::RuleSet;
+use palisade_crds::RuleSet;
 use rustix::process::Signal;
 use serde::Deserialize;
 
@@ -54,6 +54,8 @@ impl Enforcer {
         option("--rules", rules);
         option("--cni-results", node.cni_results());
         option("--status", &status);
+        // Whom no CNI result tells stays closed, however long a test takes.
+        arguments.extend(["--search", "none"].map(str::to_owned));
         if topology == Topology::Segment {
             // The node has no pod network of its own: its pods are known by their interfaces.
             arguments.extend(["--pod-interface".to_owned(), "vethwe*".to_owned()]);

@@ -14,13 +14,16 @@ mod drift;
 mod ends;
 mod enforcer_cleanup;
 mod enforcer_killed;
+mod established_flows;
 mod flooding;
 mod foreign_tables;
 mod gaps;
 mod new_pod_closed;
 mod refusals;
 mod restart;
+mod searched;
 mod spoofing;
+mod talk;
 mod town;
 
 use std::time::Duration;

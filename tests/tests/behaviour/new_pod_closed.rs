@@ -297,7 +297,7 @@ async fn a_pod_with_a_spoiled_cni_result_stays_closed_on_one_segment() {
 async fn the_first_pods_of_a_node_are_closed_where_interfaces_are_named(topology: Topology) {
     let _machine = beside_others().await;
     let mut town = Town::start(topology, 2, 4).await;
-    town.name_pod_interfaces().await;
+    town.name_pod_interfaces(&["--search", "none"]).await;
     the_first_pods_of_a_node_are_closed(town).await;
 }
 

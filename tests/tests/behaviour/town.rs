@@ -242,8 +242,8 @@ impl Town {
         }
     }
 
-    /// Replaces the enforcers by ones that are told how the names of pods' interfaces begin.
-    pub(crate) async fn name_pod_interfaces(&mut self) {
+    /// Replaces the enforcers by ones that are told how the names of pods' interfaces begin, and `more`.
+    pub(crate) async fn name_pod_interfaces(&mut self, more: &[&str]) {
         self.terminate().await;
         for node in self.stage.bed().nodes() {
             let slot = node.slots().first().unwrap();
@@ -251,6 +251,7 @@ impl Town {
             let mut command = Command::new(program().unwrap());
             command.args(["run", "--node", node.name()]);
             command.args(["--pod-interface", &format!("{prefix}*")]);
+            command.args(more);
             command.arg("--rules").arg(self.stage.rules());
             command.arg("--cni-results").arg(node.cni_results());
             command.arg("--status").arg(self.status_file(node));

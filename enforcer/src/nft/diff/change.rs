@@ -137,6 +137,29 @@ pub enum Operation<'a> {
     },
 }
 
+impl Operation<'_> {
+    /// The table that it is about.
+    pub fn table(&self) -> TableKey {
+        match self {
+            Self::CreateTable { table, .. }
+            | Self::DeleteTable { table }
+            | Self::FlushChain { table, .. }
+            | Self::FlushStray { table, .. }
+            | Self::DeleteStray { table, .. }
+            | Self::DeleteChain { table, .. }
+            | Self::CreateChain { table, .. }
+            | Self::AddRules { table, .. }
+            | Self::DeleteSet { table, .. }
+            | Self::CreateSet { table, .. }
+            | Self::CreateMap { table, .. }
+            | Self::AddElements { table, .. }
+            | Self::RemoveElements { table, .. }
+            | Self::AddEntries { table, .. }
+            | Self::RemoveEntries { table, .. } => *table,
+        }
+    }
+}
+
 /// How much a [`Change`] touches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

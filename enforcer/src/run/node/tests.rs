@@ -162,6 +162,8 @@ fn new_rules(rules: &RuleSet) -> Input {
     Input::Rules(
         Delivery {
             received,
+            published: None,
+            document: None,
             rules: Ok(rules.clone()),
         },
         received,
@@ -179,7 +181,7 @@ fn new_facts() -> Input {
 
 fn informed<'a>(kernel: &'a Fake, rules: &RuleSet) -> Node<&'a Fake> {
     kernel.expect(rules, &observed());
-    let mut node = Node::new(kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(kernel, Settings::default(), Status::new("a".into())).0;
     node.take(new_rules(rules));
     node.take(new_facts());
     node
@@ -196,7 +198,7 @@ fn reasons<K: Kernel>(node: &Node<K>) -> Vec<&str> {
 #[tokio::test]
 async fn nothing_is_touched_before_there_are_rules_and_facts() {
     let kernel = Fake::default();
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into())).0;
     node.flush().await.unwrap();
     node.take(new_facts());
     node.flush().await.unwrap();
@@ -204,7 +206,7 @@ async fn nothing_is_touched_before_there_are_rules_and_facts() {
         (kernel.reads(), kernel.commits().len(), node.status().ready),
         (0, 0, false)
     );
-    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into()));
+    let mut node = Node::new(&kernel, Settings::default(), Status::new("a".into())).0;
     node.take(new_rules(&rules(1, &[])));
     node.flush().await.unwrap();
     assert_eq!(
@@ -379,6 +381,8 @@ async fn rules_that_cannot_be_read_leave_the_last_ones_in_force() {
     node.take(Input::Rules(
         Delivery {
             received,
+            published: None,
+            document: None,
             rules: Err(missing.into()),
         },
         received,

@@ -1,0 +1,183 @@
+//! Whether a connection may go on: the packet that opened it, judged by the rules of now.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use palisade_policy::model::Packet;
+
+use super::entry::Entry;
+use crate::nft::model::{Interface, InvalidName, Name, Ruleset, Table, TableKey};
+use crate::plan::Facts;
+use crate::walk::{Forwarded, walk};
+
+/// Never a pod's: stands for whatever interface leads elsewhere.
+const ELSEWHERE: &str = "lo";
+
+/// Verdicts that are remembered within a sweep. Many connections open with equal packets.
+const REMEMBERED: usize = 1 << 16;
+
+/// The rules and the facts of one moment.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    ruleset: Ruleset,
+    /// The interfaces by which the forward hook sees each address of a pod of this node.
+    pods: HashMap<IpAddr, Interface>,
+    /// The node's pod networks.
+    networks: Vec<IpNet>,
+    /// The node's own addresses.
+    own: BTreeSet<IpAddr>,
+    /// Addresses whose pod is gone.
+    gone: BTreeSet<IpAddr>,
+    elsewhere: Interface,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It stays.
+    Keep(Kept),
+    /// It goes.
+    Delete(Lost),
+}
+
+/// Why an entry stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The rules allow it.
+    Allowed,
+    /// It has no end in a pod of this node, or passed no rule of ours.
+    Elsewhere,
+    /// It is in a zone, where our addresses may be somebody else's.
+    Zoned,
+    /// A helper allowed it because of another connection; it stays as long as that one does.
+    Related,
+}
+
+/// Why an entry goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The rules deny it now.
+    Denied,
+    /// It was a pod's that is gone.
+    PodGone,
+}
+
+impl Judge {
+    /// A judge by the rules of a committed ruleset. `own` are the node's own addresses, `gone` those whose pods are
+    /// gone.
+    pub fn new(
+        ruleset: &Ruleset,
+        facts: &Facts,
+        networks: Vec<IpNet>,
+        own: BTreeSet<IpAddr>,
+        gone: BTreeSet<IpAddr>,
+    ) -> Result<Self, InvalidName> {
+        let table = ruleset.tables.get(&TableKey::Inet);
+        let tables = table.map(|table| (TableKey::Inet, table.clone()));
+        Ok(Self {
+            pods: pods(table, facts)?,
+            ruleset: Ruleset {
+                tables: tables.into_iter().collect(),
+            },
+            networks,
+            own,
+            gone,
+            elsewhere: Interface::new(ELSEWHERE)?,
+        })
+    }
+
+    /// Judges an entry. `verdicts` is what was found of other entries by the same judge.
+    pub fn judge(&self, entry: &Entry<'_>, verdicts: &mut HashMap<Packet, bool>) -> Judgement {
+        if entry.zoned {
+            return Judgement::Keep(Kept::Zoned);
+        }
+        let packet = entry.packet();
+        let ends = [packet.source, packet.destination];
+        if ends.iter().any(|end| self.gone.contains(end)) {
+            return Judgement::Delete(Lost::PodGone);
+        }
+        // Neither what the node sends nor what it receives is forwarded, and groups are no matter of the forward hook.
+        let passed_by = |end: &IpAddr| self.own.contains(end) || is_local_or_group(*end);
+        if ends.iter().any(passed_by) || !ends.iter().any(|end| self.concerns(*end)) {
+            return Judgement::Keep(Kept::Elsewhere);
+        }
+        if entry.master.is_some() {
+            return Judgement::Keep(Kept::Related);
+        }
+        if verdicts.len() > REMEMBERED {
+            verdicts.clear();
+        }
+        if *verdicts.entry(packet).or_insert_with(|| self.allows(packet)) {
+            Judgement::Keep(Kept::Allowed)
+        } else {
+            Judgement::Delete(Lost::Denied)
+        }
+    }
+
+    /// Whether the rules let a packet open a connection.
+    pub fn allows(&self, packet: Packet) -> bool {
+        let forwarded = Forwarded {
+            input: self.interface(packet.source),
+            output: self.interface(packet.destination),
+            packet,
+            established: false,
+        };
+        walk(&self.ruleset, &forwarded).accepted
+    }
+
+    fn concerns(&self, end: IpAddr) -> bool {
+        self.pods.contains_key(&end) || self.networks.iter().any(|network| network.contains(&end))
+    }
+
+    fn interface(&self, end: IpAddr) -> Interface {
+        self.pods.get(&end).unwrap_or(&self.elsewhere).clone()
+    }
+}
+
+/// By which interface each address of a pod is seen. Where several claim one, that which the ruleset dispatches.
+fn pods(table: Option<&Table>, facts: &Facts) -> Result<HashMap<IpAddr, Interface>, InvalidName> {
+    let maps = ["egress4", "egress6"].map(Name::new);
+    let [v4, v6] = maps;
+    let maps = [v4?, v6?];
+    let dispatched = |interface: &Interface, address: IpAddr| {
+        let key = crate::plan::dispatch_key(interface, address);
+        let mut maps = maps.iter().filter_map(|name| table?.maps.get(name));
+        maps.any(|map| map.elements.contains_key(&key))
+    };
+    let mut claims: BTreeMap<IpAddr, BTreeSet<&Interface>> = BTreeMap::new();
+    for place in facts.places.values() {
+        for address in &place.addresses {
+            claims
+                .entry(*address)
+                .or_default()
+                .insert(place.forwarding_interface());
+        }
+    }
+    let chosen = claims.into_iter().filter_map(|(address, interfaces)| {
+        let first = interfaces.first().copied();
+        let one = interfaces
+            .into_iter()
+            .find(|interface| dispatched(interface, address));
+        Some((address, one.or(first)?.clone()))
+    });
+    Ok(chosen.collect())
+}
+
+fn is_local_or_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            address.is_link_local()
+                || address.is_multicast()
+                || address.is_broadcast()
+                || address.is_loopback()
+                || address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local()
+                || address.is_multicast()
+                || address.is_loopback()
+                || address.is_unspecified()
+        }
+    }
+}

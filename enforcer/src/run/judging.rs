@@ -1,0 +1,209 @@
+//! When established flows are judged again, and by which rules.
+//!
+//! The node says what it has committed; a task of its own looks through conntrack. It always takes the last thing said,
+//! so a change never waits for a sweep, and the last sweep comes after the last change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use palisade_crds::RuleSet;
+use palisade_policy::model::PodUid;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::RunError;
+use super::node::{Input, with_sources};
+use super::status::{Condition, Flows, microseconds};
+use crate::facts::Observed;
+use crate::flows::{self, Conntrack, ConntrackError, Judge, Tally};
+use crate::nft::model::{InvalidName, Ruleset};
+
+/// The shortest time from the beginning of a sweep to that of the next.
+const PACE: Duration = Duration::from_millis(200);
+
+/// How long the first failure is left alone; each further one twice as long, up to [`SLOWEST_RETRY`].
+const RETRY: Duration = Duration::from_millis(100);
+const SLOWEST_RETRY: Duration = Duration::from_secs(5);
+
+/// By what to judge. Each has a number, one more than that before.
+pub(super) type Wanted = Option<(u64, Arc<Judge>)>;
+
+/// What came of a sweep.
+#[derive(Debug)]
+pub(super) struct Swept {
+    number: u64,
+    outcome: Result<Outcome, ConntrackError>,
+}
+
+/// What was found and done.
+#[derive(Debug)]
+struct Outcome {
+    tally: Tally,
+    deleted: u64,
+    took: Duration,
+}
+
+impl Outcome {
+    fn add_to(&self, status: &mut Flows) {
+        let Self { tally, deleted, took } = self;
+        status.sweeps += 1;
+        status.judged += tally.judged;
+        status.deleted += deleted;
+        status.left_alone = tally.zoned + tally.unreadable;
+        status.last_microseconds = microseconds(*took);
+    }
+}
+
+/// Remembers what still has to be judged.
+pub(super) struct Judging {
+    wanted: watch::Sender<Wanted>,
+    number: u64,
+    /// The last sweep that ended, whatever came of it.
+    ended: u64,
+    /// Whether the rules may deny what they did not deny before. At the start nobody knows.
+    tightened: bool,
+    /// The pods that have each address.
+    owners: BTreeMap<IpAddr, BTreeSet<PodUid>>,
+    /// Addresses that a pod has lost, with the first sweep that knows it.
+    gone: BTreeMap<IpAddr, u64>,
+}
+
+impl Judging {
+    pub(super) fn new() -> (Self, watch::Receiver<Wanted>) {
+        let (wanted, receiver) = watch::channel(None);
+        let judging = Self {
+            wanted,
+            number: 0,
+            ended: 0,
+            tightened: true,
+            owners: BTreeMap::new(),
+            gone: BTreeMap::new(),
+        };
+        (judging, receiver)
+    }
+
+    /// A change that may deny more than before is about to be committed.
+    pub(super) fn tighten(&mut self) {
+        self.tightened = true;
+    }
+
+    /// Learns who has which address.
+    pub(super) fn observe(&mut self, observed: &Observed) {
+        let mut owners: BTreeMap<IpAddr, BTreeSet<PodUid>> = BTreeMap::new();
+        for (uid, place) in &observed.places {
+            for address in &place.addresses {
+                owners.entry(*address).or_default().insert(uid.clone());
+            }
+        }
+        let next = self.number + 1;
+        for (address, before) in &self.owners {
+            if !owners.get(address).is_some_and(|now| before.is_subset(now)) {
+                self.gone.insert(*address, next);
+                self.tightened = true;
+            }
+        }
+        self.owners = owners;
+    }
+
+    /// A ruleset is committed: asks for a sweep if one is due.
+    pub(super) fn committed(
+        &mut self,
+        rules: &RuleSet,
+        observed: &Observed,
+        ruleset: &Ruleset,
+    ) -> Result<(), InvalidName> {
+        if !self.tightened {
+            return Ok(());
+        }
+        let networks = rules.rules.pod_networks.clone();
+        let facts = observed.facts(&networks);
+        let gone = self.gone.keys().copied().collect();
+        let judge = Judge::new(ruleset, &facts, networks, observed.addresses.clone(), gone)?;
+        self.number += 1;
+        self.tightened = false;
+        self.wanted.send_replace(Some((self.number, Arc::new(judge))));
+        Ok(())
+    }
+
+    /// Learns what came of a sweep. Counts it, and returns what is wrong.
+    pub(super) fn ended(&mut self, swept: &Swept, status: &mut Flows) -> Option<Condition> {
+        self.ended = self.ended.max(swept.number);
+        match &swept.outcome {
+            Ok(outcome) => {
+                self.gone.retain(|_, known| *known > swept.number);
+                debug!(?outcome, "flows judged");
+                outcome.add_to(status);
+                None
+            }
+            Err(error) => Some(not_judged(error)),
+        }
+    }
+
+    /// Whether every sweep that was asked for has ended, well or not.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ended == self.number
+    }
+}
+
+/// What to say when the flows cannot be judged.
+pub(super) fn not_judged(error: &dyn std::error::Error) -> Condition {
+    Condition {
+        reason: "FlowsNotJudged",
+        message: format!(
+            "flows that are no longer allowed may go on: {}",
+            with_sources(error)
+        ),
+    }
+}
+
+/// Sweeps whenever it is asked for, until nobody can ask any more.
+pub(super) async fn follow_flows(
+    mut conntrack: impl Conntrack,
+    mut wanted: watch::Receiver<Wanted>,
+    inputs: Sender<Input>,
+) -> Result<(), RunError> {
+    let mut failures = 0;
+    loop {
+        if failures == 0 && wanted.changed().await.is_err() {
+            return Ok(());
+        }
+        let Some((number, judge)) = wanted.borrow_and_update().clone() else {
+            continue;
+        };
+        let begin = Instant::now();
+        let outcome = sweep(&mut conntrack, &judge).await;
+        let pause = match &outcome {
+            Ok(_) => {
+                failures = 0;
+                PACE.saturating_sub(begin.elapsed())
+            }
+            Err(error) => {
+                warn!(%error, failures, "flows were not judged; trying again");
+                failures += 1;
+                RETRY.saturating_mul(1 << failures.min(6)).min(SLOWEST_RETRY)
+            }
+        };
+        if inputs
+            .send(Input::Swept(Swept { number, outcome }))
+            .await
+            .is_err()
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn sweep(conntrack: &mut impl Conntrack, judge: &Judge) -> Result<Outcome, ConntrackError> {
+    let begin = Instant::now();
+    let found = flows::find(conntrack, judge).await?;
+    let deleted = conntrack.delete(&found.lost).await?;
+    Ok(Outcome {
+        tally: found.tally,
+        deleted,
+        took: begin.elapsed(),
+    })
+}

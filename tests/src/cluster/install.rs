@@ -1,0 +1,46 @@
+//! Palisade on the cluster, as a user installs it: images on the nodes, one manifest applied.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use futures::future::try_join_all;
+
+use super::Cluster;
+use super::node;
+
+const APPLY_PATIENCE: Duration = Duration::from_secs(30);
+const READY_PATIENCE: Duration = Duration::from_secs(120);
+const NAMESPACE: &str = "--namespace=palisade-system";
+const WORKLOADS: &[&str] = &["daemonset/palisade-enforcer", "deployment/palisade-controller"];
+
+/// What is installed.
+#[derive(Clone, Debug, Default)]
+pub struct Installation {
+    /// Archives of images.
+    pub images: Vec<PathBuf>,
+    /// What is applied.
+    pub manifest: Option<PathBuf>,
+}
+
+impl Cluster {
+    /// Gives every node an image from an archive.
+    pub async fn load(&self, archive: &Path) -> Result<()> {
+        let nodes = self.nodes()?;
+        try_join_all(nodes.iter().map(|machine| node::import(machine, archive))).await?;
+        Ok(())
+    }
+
+    /// Applies a manifest of Palisade and waits until all of it is ready.
+    pub async fn install(&self, manifest: &Path) -> Result<()> {
+        let manifest = format!("--filename={}", manifest.display());
+        self.kubectl(&["apply", "--server-side", &manifest], "", APPLY_PATIENCE)
+            .await?;
+        let timeout = format!("--timeout={}s", READY_PATIENCE.as_secs());
+        for workload in WORKLOADS {
+            let words = ["rollout", "status", NAMESPACE, &timeout, workload];
+            self.kubectl(&words, "", READY_PATIENCE + APPLY_PATIENCE).await?;
+        }
+        Ok(())
+    }
+}

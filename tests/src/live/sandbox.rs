@@ -1,0 +1,48 @@
+//! Finds the network namespace of a pod, by what its node's CNI cache says of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use nlink::netlink::namespace::Netns;
+use serde_json::Value;
+
+use super::node::NodeAccess;
+
+/// Where container runtimes keep the results of CNI calls.
+const RESULTS: &str = "/var/lib/cni/results";
+
+/// The network namespace of the pod with this UID. An error if the node has not set it up yet.
+pub(super) fn open(node: &NodeAccess, uid: &str) -> Result<Netns> {
+    let path = find(node, uid)?;
+    // The runtime gives the path with `/var/run`, which is a link to `/run`; links of the node lead elsewhere here.
+    let path = path
+        .strip_prefix("/var")
+        .map_or_else(|_| path.clone(), |rest| PathBuf::from("/").join(rest));
+    Netns::from_path(node.path(&path)).with_context(|| format!("opening {} on {}", path.display(), node.name))
+}
+
+fn find(node: &NodeAccess, uid: &str) -> Result<PathBuf> {
+    let directory = node.path(RESULTS);
+    let entries = fs::read_dir(&directory).with_context(|| format!("listing {}", directory.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        // It may be gone again, or not be whole yet: then it is none that helps.
+        let Ok(text) = fs::read(&path) else { continue };
+        let Ok(document) = serde_json::from_slice::<Value>(&text) else {
+            continue;
+        };
+        if is_of(&document, uid)
+            && let Some(netns) = document.get("netns").and_then(Value::as_str)
+        {
+            return Ok(netns.into());
+        }
+    }
+    bail!("no CNI result of pod {uid} on {}", node.name)
+}
+
+fn is_of(document: &Value, uid: &str) -> bool {
+    let arguments = document.get("cniArgs").and_then(Value::as_array);
+    let wanted = Value::from(vec!["K8S_POD_UID", uid]);
+    arguments.is_some_and(|arguments| arguments.contains(&wanted))
+}

@@ -158,7 +158,8 @@ impl Walker<'_> {
                 Field::DestinationV6 => destination.is_ipv6().then(|| Part::address(destination)),
                 Field::L4Protocol => Some(Part::protocol(protocol(transport))),
                 Field::DestinationPort => port(transport).map(Part::port),
-                Field::ArpSenderV4 => None,
+                // The verdict on a flow does not depend on the port that it comes from.
+                Field::SourcePort | Field::ArpSenderV4 => None,
             })
             .collect();
         Some(Element::new(&parts?))

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use palisade_policy::model::Packet;
 
 use super::entry::Entry;
-use crate::nft::model::{Interface, InvalidName, Name, Ruleset, Table, TableKey};
-use crate::plan::Facts;
+use crate::nft::model::{Interface, InvalidName, Ruleset, Table, TableKey};
+use crate::plan::{Facts, dispatch_key};
 use crate::walk::{Forwarded, walk};
 
 /// Never a pod's: stands for whatever interface leads elsewhere.
@@ -21,14 +21,20 @@ const REMEMBERED: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Judge {
     ruleset: Ruleset,
-    /// The interfaces by which the forward hook sees each address of a pod of this node.
-    pods: HashMap<IpAddr, Interface>,
+    view: View,
     /// The node's pod networks.
     networks: Vec<IpNet>,
     /// The node's own addresses.
     own: BTreeSet<IpAddr>,
     /// Addresses whose pod is gone.
     gone: BTreeSet<IpAddr>,
+}
+
+/// By which interfaces the forward hook sees whom.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The addresses of this node's pods.
+    pods: HashMap<IpAddr, Interface>,
     elsewhere: Interface,
 }
 
@@ -38,7 +44,7 @@ pub enum Judgement {
     /// It stays.
     Keep(Kept),
     /// It goes.
-    Delete(Lost),
+    Delete(Reason),
 }
 
 /// Why an entry stays.
@@ -56,7 +62,7 @@ pub enum Kept {
 
 /// Why an entry goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum Reason {
     /// The rules deny it now.
     Denied,
     /// It was a pod's that is gone.
@@ -76,14 +82,13 @@ impl Judge {
         let table = ruleset.tables.get(&TableKey::Inet);
         let tables = table.map(|table| (TableKey::Inet, table.clone()));
         Ok(Self {
-            pods: pods(table, facts)?,
+            view: View::new(ruleset, facts)?,
             ruleset: Ruleset {
                 tables: tables.into_iter().collect(),
             },
             networks,
             own,
             gone,
-            elsewhere: Interface::new(ELSEWHERE)?,
         })
     }
 
@@ -95,7 +100,7 @@ impl Judge {
         let packet = entry.packet();
         let ends = [packet.source, packet.destination];
         if ends.iter().any(|end| self.gone.contains(end)) {
-            return Judgement::Delete(Lost::PodGone);
+            return Judgement::Delete(Reason::PodGone);
         }
         // Neither what the node sends nor what it receives is forwarded, and groups are no matter of the forward hook.
         let passed_by = |end: &IpAddr| self.own.contains(end) || is_local_or_group(*end);
@@ -108,26 +113,37 @@ impl Judge {
         if verdicts.len() > REMEMBERED {
             verdicts.clear();
         }
-        if *verdicts.entry(packet).or_insert_with(|| self.allows(packet)) {
+        let allows = || self.view.allows(&self.ruleset, packet);
+        if *verdicts.entry(packet).or_insert_with(allows) {
             Judgement::Keep(Kept::Allowed)
         } else {
-            Judgement::Delete(Lost::Denied)
+            Judgement::Delete(Reason::Denied)
         }
     }
 
+    fn concerns(&self, end: IpAddr) -> bool {
+        self.view.pods.contains_key(&end) || self.networks.iter().any(|network| network.contains(&end))
+    }
+}
+
+impl View {
+    /// What is seen under a ruleset and the facts that it was planned for.
+    pub fn new(ruleset: &Ruleset, facts: &Facts) -> Result<Self, InvalidName> {
+        Ok(Self {
+            pods: pods(ruleset.tables.get(&TableKey::Inet), facts),
+            elsewhere: Interface::new(ELSEWHERE)?,
+        })
+    }
+
     /// Whether the rules let a packet open a connection.
-    pub fn allows(&self, packet: Packet) -> bool {
+    pub fn allows(&self, ruleset: &Ruleset, packet: Packet) -> bool {
         let forwarded = Forwarded {
             input: self.interface(packet.source),
             output: self.interface(packet.destination),
             packet,
             established: false,
         };
-        walk(&self.ruleset, &forwarded).accepted
-    }
-
-    fn concerns(&self, end: IpAddr) -> bool {
-        self.pods.contains_key(&end) || self.networks.iter().any(|network| network.contains(&end))
+        walk(ruleset, &forwarded).accepted
     }
 
     fn interface(&self, end: IpAddr) -> Interface {
@@ -136,13 +152,10 @@ impl Judge {
 }
 
 /// By which interface each address of a pod is seen. Where several claim one, that which the ruleset dispatches.
-fn pods(table: Option<&Table>, facts: &Facts) -> Result<HashMap<IpAddr, Interface>, InvalidName> {
-    let maps = ["egress4", "egress6"].map(Name::new);
-    let [v4, v6] = maps;
-    let maps = [v4?, v6?];
+fn pods(table: Option<&Table>, facts: &Facts) -> HashMap<IpAddr, Interface> {
     let dispatched = |interface: &Interface, address: IpAddr| {
-        let key = crate::plan::dispatch_key(interface, address);
-        let mut maps = maps.iter().filter_map(|name| table?.maps.get(name));
+        let key = dispatch_key(interface, address);
+        let mut maps = table.into_iter().flat_map(|table| table.maps.values());
         maps.any(|map| map.elements.contains_key(&key))
     };
     let mut claims: BTreeMap<IpAddr, BTreeSet<&Interface>> = BTreeMap::new();
@@ -161,7 +174,7 @@ fn pods(table: Option<&Table>, facts: &Facts) -> Result<HashMap<IpAddr, Interfac
             .find(|interface| dispatched(interface, address));
         Some((address, one.or(first)?.clone()))
     });
-    Ok(chosen.collect())
+    chosen.collect()
 }
 
 fn is_local_or_group(address: IpAddr) -> bool {

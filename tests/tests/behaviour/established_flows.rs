@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use palisade_policy::model::{Transport, Protocol};
 use palisade_tests::bed::Topology;
 use palisade_tests::probe::{Flow, Stream};
 
+use serde_json::Value;
+
 use super::talk::{Manner, Talk};
 use super::town::{Town, shop_policies};
-use super::{PATIENCE, PORT, alone};
+use super::{PATIENCE, alone};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -175,9 +176,13 @@ async fn flows_stop_when_they_are_denied(topology: Topology) {
     }
     let begin = Instant::now();
     let enacted = town.enact().await;
+    let swept = |status: &Value| status["flows"]["sweeps"].as_u64() > Some(1);
+    for node in 0..2 {
+        println!("  {:#}", town.until(node, "of a sweep", swept).await["flows"]);
+    }
     denied.fall_silent("denied").await;
     kept.go_on("under policies").await;
-    println!("  enacted in {enacted:?}, {:#}", town.status(0)["flows"]);
+    println!("  enacted in {enacted:?}");
     denied.end_stopped(begin);
     for policy in shop_policies() {
         town.withdraw(&policy.key.to_string());

@@ -110,7 +110,11 @@ impl Netlink {
         let mut messages = Vec::new();
         let mut last = 0;
         for (position, Identity { family, tuple, id }) in entries.iter().enumerate() {
-            let acknowledge = if position + 1 == entries.len() { NLM_F_ACK } else { 0 };
+            let acknowledge = if position + 1 == entries.len() {
+                NLM_F_ACK
+            } else {
+                0
+            };
             last = self.connection.socket().next_seq();
             let mut message = self.request(DELETE, acknowledge, last);
             message.append_bytes(&[*family, 0, 0, 0]);

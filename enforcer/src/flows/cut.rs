@@ -35,8 +35,20 @@ const MOST: usize = 1 << 16;
 
 /// A family's set, and its fields.
 const FAMILIES: [(bool, &str, KeyType, Field, Field); 2] = [
-    (true, "cut4", KeyType::Ipv4Address, Field::SourceV4, Field::DestinationV4),
-    (false, "cut6", KeyType::Ipv6Address, Field::SourceV6, Field::DestinationV6),
+    (
+        true,
+        "cut4",
+        KeyType::Ipv4Address,
+        Field::SourceV4,
+        Field::DestinationV4,
+    ),
+    (
+        false,
+        "cut6",
+        KeyType::Ipv6Address,
+        Field::SourceV6,
+        Field::DestinationV6,
+    ),
 ];
 
 /// A flow of a protocol with ports.

@@ -264,9 +264,7 @@ impl Chains {
         let comment = Some(Comment::fit(
             "what is forwarded; a node and its own pods reach each other by other hooks",
         ));
-        table
-            .chains
-            .insert(forwarded()?, Chain { hook, comment, rules });
+        table.chains.insert(forwarded()?, Chain { hook, comment, rules });
         let mut rules = self.destinations;
         rules.extend(self.unknown_destinations);
         let comment = Some(Comment::fit("the source may send; may the destination receive?"));

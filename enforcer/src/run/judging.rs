@@ -245,7 +245,10 @@ impl Judging {
 pub(super) fn not_judged(error: &dyn std::error::Error) -> Condition {
     Condition {
         reason: "FlowsNotJudged",
-        message: format!("flows that are no longer allowed may go on: {}", with_sources(error)),
+        message: format!(
+            "flows that are no longer allowed may go on: {}",
+            with_sources(error)
+        ),
     }
 }
 
@@ -276,7 +279,11 @@ pub(super) async fn follow_flows(
                 RETRY.saturating_mul(1 << failures.min(6)).min(SLOWEST_RETRY)
             }
         };
-        if inputs.send(Input::Swept(Swept { number, outcome })).await.is_err() {
+        if inputs
+            .send(Input::Swept(Swept { number, outcome }))
+            .await
+            .is_err()
+        {
             return Ok(());
         }
         tokio::time::sleep(pause).await;

@@ -261,11 +261,10 @@ impl<K: Kernel> Node<K> {
         let (received, decoded) = self.pending.unwrap_or((started, started));
         self.retry = None;
         let cuts = &mut self.judging;
-        let planned = desired(rules, observed, &self.settings)
-            .and_then(|mut plan| {
-                cuts.plan_cuts(rules, observed, &mut plan.ruleset)?;
-                Ok(plan)
-            });
+        let planned = desired(rules, observed, &self.settings).and_then(|mut plan| {
+            cuts.plan_cuts(rules, observed, &mut plan.ruleset)?;
+            Ok(plan)
+        });
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {

@@ -214,10 +214,8 @@ impl Origin {
     fn is_fatal_to_readiness(self) -> bool {
         match self {
             Self::Kernel | Self::Plan | Self::Bridges => true,
-            // The last complete rules stay in force; a pod that is not known stays closed.
-            Self::Rules | Self::Pods | Self::CniResults => false,
-            // New connections meet the rules; what goes on is said.
-            Self::Flows => false,
+            // The last complete rules stay in force; a pod that is not known stays closed. New connections meet the rules even where old ones go on.
+            Self::Rules | Self::Pods | Self::CniResults | Self::Flows => false,
         }
     }
 }

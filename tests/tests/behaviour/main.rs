@@ -12,9 +12,9 @@
 mod cost;
 mod drift;
 mod ends;
-mod established_flows;
 mod enforcer_cleanup;
 mod enforcer_killed;
+mod established_flows;
 mod flooding;
 mod foreign_tables;
 mod gaps;

@@ -67,7 +67,10 @@ impl Talk {
         manner: Manner,
     ) -> Self {
         let family = usize::from(to.is_ipv6());
-        let listener = listen(server.host.netns(), SocketAddr::new(server.addresses[family], port));
+        let listener = listen(
+            server.host.netns(),
+            SocketAddr::new(server.addresses[family], port),
+        );
         let connection = connect(client, to);
         let (accepted, _) = listener.accept().unwrap();
         let heard = Arc::new(Heard::default());
@@ -97,11 +100,6 @@ impl Talk {
     /// How many words the client has heard.
     pub(crate) fn words(&self) -> u64 {
         self.heard.words.load(Ordering::Relaxed)
-    }
-
-    /// When the client heard the last word.
-    pub(crate) fn last(&self) -> Instant {
-        self.heard.last.lock().unwrap().unwrap().0
     }
 
     /// Ends the talk. Blocks for a moment.
@@ -154,7 +152,9 @@ impl Heard {
     }
 
     fn fail(&self, error: &std::io::Error) {
-        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        // Once it is over, each end is told by the other.
+        if !waits && !self.over.load(Ordering::Relaxed) {
             *self.broken.lock().unwrap() = Some(error.to_string());
             thread::sleep(LOOK);
         }

@@ -182,7 +182,11 @@ fn field(field: Field, protocol_before: Option<u8>) -> Expression<'static> {
         Field::L4Protocol => meta(MetaKey::L4proto),
         Field::ArpSenderV4 => payload("arp", "saddr ip"),
         Field::SourcePort | Field::DestinationPort => {
-            let side = if field == Field::SourcePort { "sport" } else { "dport" };
+            let side = if field == Field::SourcePort {
+                "sport"
+            } else {
+                "dport"
+            };
             let header = match protocol_before {
                 Some(6) => "tcp",
                 Some(17) => "udp",

@@ -227,3 +227,101 @@ fn add(table: &mut Table, name: Name, key: Vec<Field>, set: Set) -> Result<(), I
     table.sets.insert(name, set);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nft::model::Chain;
+
+    fn flow(source: &str, destination: &str, protocol: Protocol, source_port: u16) -> Flow {
+        let [source, destination] = [source, destination].map(|address| address.parse().unwrap());
+        let transport = Transport::Port(protocol, 80);
+        Flow {
+            packet: Packet {
+                source,
+                destination,
+                transport,
+            },
+            source_port,
+        }
+    }
+
+    fn ruleset() -> Ruleset {
+        let mut ruleset = Ruleset::default();
+        let table = ruleset.tables.entry(TableKey::Inet).or_default();
+        let rules = vec![Rule::new([Match::CtEstablishedOrRelated], Verdict::Accept)];
+        let chain = Chain {
+            hook: None,
+            comment: None,
+            rules,
+        };
+        table.chains.insert(crate::plan::forwarded().unwrap(), chain);
+        ruleset
+    }
+
+    fn some() -> [Flow; 3] {
+        [
+            flow("10.0.0.1", "10.0.0.2", Protocol::Tcp, 40_000),
+            flow("10.0.0.1", "10.0.0.2", Protocol::Udp, 40_000),
+            flow("fd00::1", "fd00::2", Protocol::Sctp, 40_001),
+        ]
+    }
+
+    #[test]
+    fn what_one_process_cuts_the_next_takes_over() {
+        let now = Instant::now();
+        let mut cuts = Cuts::default();
+        cuts.add(some(), now);
+        let mut planned = ruleset();
+        cuts.plan(&mut planned).unwrap();
+        planned.check().unwrap();
+        let mut next = Cuts::default();
+        next.adopt(&planned, now);
+        assert_eq!(next, cuts);
+        assert_eq!(next.len(), 3);
+    }
+
+    #[test]
+    fn answers_are_dropped_before_anything_is_accepted() {
+        let mut cuts = Cuts::default();
+        cuts.add(some(), Instant::now());
+        let mut planned = ruleset();
+        cuts.plan(&mut planned).unwrap();
+        let table = &planned.tables[&TableKey::Inet];
+        let rules = &table.chains[&crate::plan::forwarded().unwrap()].rules;
+        let verdicts: Vec<_> = rules.iter().map(|rule| rule.verdict.clone()).collect();
+        assert_eq!(verdicts, [Verdict::Drop, Verdict::Drop, Verdict::Accept]);
+    }
+
+    #[test]
+    fn without_cuts_nothing_is_planned() {
+        let mut planned = ruleset();
+        Cuts::default().plan(&mut planned).unwrap();
+        assert_eq!(planned, ruleset());
+    }
+
+    #[test]
+    fn a_cut_ends_when_its_time_is_over_or_the_flow_is_allowed() {
+        let now = Instant::now();
+        let mut cuts = Cuts::default();
+        cuts.add(some(), now);
+        assert_eq!(cuts.next_end(), Some(now + DATAGRAM));
+        assert_eq!(cuts.expire(now + DATAGRAM), 1);
+        cuts.review(|packet| packet.source.is_ipv6());
+        assert_eq!(cuts.len(), 1);
+        assert_eq!(cuts.expire(now + CONNECTION), 1);
+        assert!(cuts.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_cuts_go_where_there_are_too_many() {
+        let now = Instant::now();
+        let old = flow("10.0.0.9", "10.0.0.2", Protocol::Tcp, 1);
+        let mut cuts = Cuts::default();
+        cuts.add([old], now);
+        let many = (0..=u16::MAX).map(|port| flow("10.0.0.1", "10.0.0.2", Protocol::Tcp, port));
+        cuts.add(many, now + Duration::from_secs(1));
+        assert_eq!(cuts.len(), MOST);
+        assert!(!cuts.0.contains_key(&old));
+    }
+}

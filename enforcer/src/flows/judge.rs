@@ -194,3 +194,95 @@ fn is_local_or_group(address: IpAddr) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::Tuple;
+    use crate::nft::model::{Chain, Hook, Name, Rule, Verdict};
+
+    fn tuple(source: &str, destination: &str) -> Tuple {
+        let [source, destination] = [source, destination].map(|address| address.parse().unwrap());
+        Tuple {
+            source,
+            destination,
+            protocol: 6,
+            source_port: 40_000,
+            destination_port: 80,
+        }
+    }
+
+    /// A connection to a service, whose address nobody has.
+    fn entry(source: &str, destination: &str) -> Entry<'static> {
+        Entry::unnamed(tuple(source, "10.96.0.1"), tuple(destination, source))
+    }
+
+    /// A judge whose rules let nothing pass, on a node of 10.0.0.0/24.
+    fn judge() -> Judge {
+        let mut ruleset = Ruleset::default();
+        let table = ruleset.tables.entry(TableKey::Inet).or_default();
+        let chain = Chain {
+            hook: Some(Hook::Forward { priority: 0 }),
+            comment: None,
+            rules: vec![Rule::new([], Verdict::Drop)],
+        };
+        table.chains.insert(Name::new("closed").unwrap(), chain);
+        let [own, gone] = ["192.0.2.1", "10.9.0.9"].map(|address| [address.parse().unwrap()].into());
+        let networks = vec!["10.0.0.0/24".parse().unwrap()];
+        Judge::new(&ruleset, &Facts::default(), networks, own, gone).unwrap()
+    }
+
+    fn judgement(entry: &Entry<'_>) -> Judgement {
+        judge().judge(entry, &mut HashMap::new())
+    }
+
+    #[test]
+    fn what_the_rules_deny_goes() {
+        for (source, destination) in [("10.0.0.1", "10.5.0.1"), ("10.5.0.1", "10.0.0.1")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Delete(Reason::Denied));
+        }
+    }
+
+    #[test]
+    fn what_does_not_concern_this_nodes_pods_stays() {
+        let entry = entry("10.5.0.1", "10.6.0.1");
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+    }
+
+    #[test]
+    fn what_the_node_sends_or_receives_stays() {
+        for (source, destination) in [("192.0.2.1", "10.0.0.1"), ("10.0.0.1", "192.0.2.1")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+        }
+        let entry = entry("10.0.0.1", "224.0.0.251");
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+    }
+
+    #[test]
+    fn what_was_a_gone_pods_goes_although_its_address_is_in_no_network() {
+        for (source, destination) in [("10.9.0.9", "10.5.0.1"), ("192.0.2.1", "10.9.0.9")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Delete(Reason::PodGone));
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_zone_is_somebody_elses() {
+        let entry = Entry {
+            zoned: true,
+            ..entry("10.9.0.9", "10.0.0.1")
+        };
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Zoned));
+    }
+
+    #[test]
+    fn what_a_helper_allowed_is_not_judged_by_itself() {
+        let entry = Entry {
+            master: Some(&[]),
+            ..entry("10.5.0.1", "10.0.0.1")
+        };
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Related));
+    }
+}

@@ -92,6 +92,11 @@ impl Judge {
         })
     }
 
+    /// Whether to judge at once: the next pod of an address may be there soon.
+    pub fn is_urgent(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
     /// Judges an entry. `verdicts` is what was found of other entries by the same judge.
     pub fn judge(&self, entry: &Entry<'_>, verdicts: &mut HashMap<Packet, bool>) -> Judgement {
         if entry.zoned {

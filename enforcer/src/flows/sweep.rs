@@ -55,12 +55,11 @@ impl Lost {
         }
     }
 
-    /// Without the pod nobody answers, and what is sent to its address meets the rules.
+    /// It goes even if the rules allow it. The next pod of the address must not answer on it.
     fn of_gone_pod(entry: &Entry<'_>) -> Self {
         Self {
-            identity: entry.identity(),
             denied: None,
-            flow: None,
+            ..Self::denied(entry)
         }
     }
 }

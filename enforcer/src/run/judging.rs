@@ -94,7 +94,8 @@ pub(super) struct Judging {
 /// Flows that a sweep is about to end. It goes on when the kernel drops their answers.
 #[derive(Debug)]
 pub(super) struct Cut {
-    lost: Vec<(Packet, Option<Flow>)>,
+    denied: Vec<Packet>,
+    flows: Vec<Flow>,
     /// Gets what the rules allow again by now.
     done: oneshot::Sender<BTreeSet<Packet>>,
 }
@@ -182,13 +183,13 @@ impl Judging {
         }
         let now = Instant::now();
         for (cut, _) in &self.waiting {
-            cuts.add(cut.lost.iter().filter_map(|(_, flow)| *flow), now);
+            cuts.add(cut.flows.iter().copied(), now);
         }
         let view = View::new(ruleset, &observed.facts(&rules.rules.pod_networks))?;
         cuts.review(|packet| view.allows(ruleset, packet));
         for (cut, allowed) in &mut self.waiting {
-            let packets = cut.lost.iter().map(|(packet, _)| *packet);
-            *allowed = packets.filter(|packet| view.allows(ruleset, *packet)).collect();
+            let denied = cut.denied.iter().copied();
+            *allowed = denied.filter(|packet| view.allows(ruleset, *packet)).collect();
         }
         cuts.plan(ruleset)
     }
@@ -286,7 +287,17 @@ pub(super) async fn follow_flows(
         {
             return Ok(());
         }
-        tokio::time::sleep(pause).await;
+        // The next pod of an address does not wait.
+        let urgent = wanted.wait_for(|wanted| {
+            let (known, judge) = wanted
+                .as_ref()
+                .map_or((0, None), |(number, judge)| (*number, Some(judge)));
+            known > number && judge.is_some_and(|judge| judge.is_urgent())
+        });
+        let is_urgent = timeout(pause, urgent).await.is_ok();
+        if is_urgent {
+            wanted.mark_changed();
+        }
     }
 }
 
@@ -311,13 +322,13 @@ async fn sweep(
 
 /// Has the answers of flows dropped before the flows are forgotten. Returns what the rules allow by now after all.
 async fn cut(lost: &[Lost], inputs: &Sender<Input>) -> Result<BTreeSet<Packet>, SweepError> {
-    let denied = lost.iter().filter_map(|lost| Some((lost.denied?, lost.flow)));
-    let lost: Vec<_> = denied.collect();
     if lost.is_empty() {
         return Ok(BTreeSet::new());
     }
+    let denied = lost.iter().filter_map(|lost| lost.denied).collect();
+    let flows = lost.iter().filter_map(|lost| lost.flow).collect();
     let (done, answer) = oneshot::channel();
-    let sent = inputs.send(Input::Cut(Cut { lost, done })).await;
+    let sent = inputs.send(Input::Cut(Cut { denied, flows, done })).await;
     sent.map_err(|_| SweepError::NotCut)?;
     let answer = timeout(PATIENCE, answer).await;
     answer

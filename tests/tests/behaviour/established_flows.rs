@@ -1,5 +1,6 @@
 //! Established flows: those that a change denies stop, the others never notice.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use serde_json::Value;
 use super::ends::End;
 use super::talk::{Manner, Talk};
 use super::town::{Town, shop_policies};
-use super::{PATIENCE, PORT, alone};
+use super::{PATIENCE, PORT, alone, beside_others};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -424,6 +425,63 @@ async fn flows_stop_that_were_denied_while_nobody_was_there_where_pods_are_bridg
 #[tokio::test(flavor = "multi_thread")]
 async fn flows_stop_that_were_denied_while_nobody_was_there_on_one_segment() {
     flows_stop_that_were_denied_while_nobody_was_there(Topology::Segment).await;
+}
+
+/// Nobody listens there.
+const CLOSED: u16 = 4_001;
+
+/// What tells a caller that nobody listens is no flow of its own. It belongs to the flow that it is about, and no policy
+/// has to allow it.
+async fn errors_of_an_allowed_flow_come_back(topology: Topology) {
+    let _machine = beside_others().await;
+    let mut town = Town::shop(topology).await;
+    town.apply(
+        policy("shop/silent")
+            .selecting(&[("role", "front")])
+            .allowing_from([]),
+    );
+    town.enact().await;
+    for (from, to, comes_back) in [
+        ("shop/front", "shop/web", true),
+        ("shop/far-front", "shop/web", true),
+        ("bank/outsider", "shop/web", false),
+    ] {
+        for family in 0..2 {
+            let (client, server) = (town.end(from), town.end(to));
+            let socket = client.udp_socket(family, 0);
+            socket.connect((server.addresses[family], CLOSED)).unwrap();
+            socket.set_read_timeout(Some(SILENCE)).unwrap();
+            let deadline = Instant::now() + if comes_back { PATIENCE } else { SILENCE };
+            let refused = loop {
+                // Nobody listens: sending fails as well, once that is known.
+                let error = socket
+                    .send(b"?")
+                    .and_then(|_| socket.recv(&mut [0; 8]))
+                    .unwrap_err();
+                let refused = error.kind() == ErrorKind::ConnectionRefused;
+                if refused || Instant::now() > deadline {
+                    break refused;
+                }
+            };
+            assert_eq!(refused, comes_back, "{from} → {to}, family {family}");
+        }
+    }
+    town.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_an_allowed_flow_come_back_where_pods_are_routed() {
+    errors_of_an_allowed_flow_come_back(Topology::Routed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_an_allowed_flow_come_back_where_pods_are_bridged() {
+    errors_of_an_allowed_flow_come_back(Topology::Bridge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_an_allowed_flow_come_back_on_one_segment() {
+    errors_of_an_allowed_flow_come_back(Topology::Segment).await;
 }
 
 /// A caller that goes on sending from the same port to the same address does not reach the pod that has it now.

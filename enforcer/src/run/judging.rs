@@ -335,3 +335,94 @@ async fn cut(lost: &[Lost], inputs: &Sender<Input>) -> Result<BTreeSet<Packet>, 
         .map_err(|_| SweepError::NotCut)?
         .map_err(|_| SweepError::NotCut)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::flows::Entry;
+    use crate::plan::Facts;
+
+    /// Lists what it is told to, one answer a sweep.
+    struct Fake(VecDeque<Result<(), ConntrackError>>);
+
+    impl Conntrack for Fake {
+        async fn list(&mut self, _: impl FnMut(&Entry<'_>) + Send) -> Result<u64, ConntrackError> {
+            self.0.pop_front().unwrap_or(Ok(())).map(|()| 0)
+        }
+
+        async fn delete(&mut self, _: &[Identity]) -> Result<u64, ConntrackError> {
+            Ok(0)
+        }
+    }
+
+    fn judge() -> Arc<Judge> {
+        let nothing = Ruleset::default();
+        let judge = Judge::new(
+            &nothing,
+            &Facts::default(),
+            Vec::new(),
+            BTreeSet::new(),
+            BTreeSet::new(),
+        );
+        Arc::new(judge.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_sweep_that_fails_is_told_of_and_tried_again() {
+        let answers = [Err(ConntrackError::new("listing", "no room")), Ok(())];
+        let (mut judging, receiver) = Judging::new();
+        let (inputs, mut inbox) = mpsc::channel(8);
+        let task = tokio::spawn(follow_flows(Fake(answers.into()), receiver, inputs));
+        judging.number = 1;
+        judging.wanted.send_replace(Some((1, judge())));
+        let mut status = Flows::default();
+        let mut reasons = Vec::new();
+        for _ in 0..2 {
+            let Some(Input::Swept(swept)) = inbox.recv().await else {
+                panic!("no sweep");
+            };
+            let condition = judging.ended(&swept, &mut status);
+            reasons.push(condition.map(|condition| condition.reason));
+        }
+        assert_eq!(reasons, [Some("FlowsNotJudged"), None]);
+        assert_eq!(status.sweeps, 1);
+        drop((judging, inbox));
+        task.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn an_address_is_gone_until_a_sweep_that_knows_it_has_ended_well() {
+        let (mut judging, _receiver) = Judging::new();
+        let place = crate::plan::Place {
+            interface: crate::nft::model::Interface::new("veth1").unwrap(),
+            index: 1,
+            bridge: None,
+            addresses: ["10.0.0.1".parse().unwrap()].into(),
+        };
+        let there = Observed {
+            places: [("a".into(), place)].into(),
+            ..Observed::default()
+        };
+        judging.observe(&there);
+        assert!(judging.gone.is_empty());
+        judging.observe(&Observed::default());
+        assert_eq!(judging.gone.len(), 1);
+        let outcome = || Outcome {
+            tally: Tally::default(),
+            deleted: 0,
+            took: Duration::ZERO,
+        };
+        for (number, left) in [(0, 1), (1, 0)] {
+            let swept = Swept {
+                number,
+                outcome: Ok(outcome()),
+            };
+            assert!(judging.ended(&swept, &mut Flows::default()).is_none());
+            assert_eq!(judging.gone.len(), left);
+        }
+    }
+}

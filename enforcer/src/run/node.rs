@@ -235,6 +235,7 @@ impl<K: Kernel> Node<K> {
     pub(super) async fn flush(&mut self) -> Result<(), Refused> {
         let outcome = self.apply().await;
         self.status.degraded = self.conditions.list();
+        self.status.flows.pending = !self.judging.is_settled() || self.conditions.has(Origin::Flows);
         let ready = self.conditions.allow_readiness() && self.status.revision.is_some();
         if ready != self.status.ready {
             info!(ready, revision = self.status.revision, "readiness changed");

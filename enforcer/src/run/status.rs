@@ -109,6 +109,8 @@ pub struct IgnoredResults {
 /// Established flows that were judged again because rules had tightened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Flows {
+    /// Whether there are some that the rules of now have not judged yet.
+    pub pending: bool,
     /// How often since this process started.
     pub sweeps: u64,
     /// Flows of this node's pods that were judged, over all sweeps.

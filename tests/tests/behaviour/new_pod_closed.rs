@@ -177,7 +177,7 @@ async fn an_address_that_comes_back_has_no_old_rights(topology: Topology) {
     let new = appear(&mut town, fresh(0)).await;
     town.attach(&new, "bank/new");
     town.until(0, "of a pod that is gone", |status| {
-        status["unplaced"] == json!(["shop/old"])
+        status["unplaced"] == json!(["shop/old"]) && status["flows"]["pending"] == false
     })
     .await;
     assert_closed(&town, "bank/new", "the API names the old pod").await;

@@ -1,11 +1,12 @@
 //! The command line of the real cluster. See [`palisade_tests::cluster`].
 
-use std::io::{Write, stderr};
+use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use palisade_tests::cluster::conformance::{Conformance, table};
 use palisade_tests::cluster::{
     BridgeFilter, Cluster, Cni, Families, Installation, Layout, Plan, Progress, build,
 };
@@ -39,6 +40,8 @@ enum Task {
         #[arg(required = true)]
         archives: Vec<PathBuf>,
     },
+    /// Run the network-policy specs of Kubernetes' own suite.
+    Conformance(Specs),
     /// Run kubectl on the cluster.
     Kubectl {
         /// Its arguments.
@@ -78,6 +81,19 @@ struct Up {
     /// What installs Palisade; without it the cluster enforces nothing.
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct Specs {
+    /// Which specs: a regular expression [default: all on network policies].
+    #[arg(long)]
+    focus: Option<String>,
+    /// How many specs run at a time.
+    #[arg(long, default_value_t = 1)]
+    processes: u8,
+    /// Where report and log go [default: target/conformance/CNI].
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -126,6 +142,10 @@ async fn perform(options: Options) -> Result<ExitCode> {
                 cluster.load(&std::path::absolute(archive)?).await?;
             }
         }
+        Task::Conformance(specs) => {
+            let cluster = Cluster::attach(layout)?;
+            return judge(&cluster, specs, &mut progress).await;
+        }
         Task::Kubectl { words } => {
             let mut command = Cluster::attach(layout)?.command("kubectl")?;
             command.args(words);
@@ -144,6 +164,31 @@ async fn perform(options: Options) -> Result<ExitCode> {
             command.args(words);
             return hand_over(command).await;
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the specs, prints how they ended, and fails unless all is well.
+async fn judge(cluster: &Cluster, specs: Specs, progress: &mut Progress) -> Result<ExitCode> {
+    let cni = cluster.plan().cni.to_string();
+    let default = || cluster.layout().state().with_file_name("conformance").join(&cni);
+    let directory = std::path::absolute(specs.report.unwrap_or_else(default))?;
+    let full = specs.focus.is_none();
+    let run = Conformance {
+        focus: specs.focus,
+        processes: specs.processes,
+        directory,
+    };
+    let report = run.run(cluster, progress).await?;
+    stdout().write_all(table(&cni, &report).as_bytes())?;
+    let verdict = if full {
+        report.full_verdict()
+    } else {
+        report.verdict()
+    };
+    if let Err(error) = verdict {
+        writeln!(stderr(), "error: {error:#}; see {}", run.log().display())?;
+        return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }

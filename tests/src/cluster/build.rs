@@ -90,7 +90,7 @@ pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
             "-s -w",
             "-o",
             &output(layout, "e2e.test"),
-            ".",
+            "k8s.io/kubernetes/test/e2e",
         ],
     )
     .await?;

@@ -59,7 +59,7 @@ impl Layout {
     }
 
     /// The directory of the programs of Kubernetes.
-    pub(crate) fn programs(&self) -> PathBuf {
+    pub fn programs(&self) -> PathBuf {
         self.kubernetes.join("bin")
     }
 

@@ -16,6 +16,7 @@ mod build;
 mod certificates;
 mod cgroups;
 mod cni;
+pub mod conformance;
 mod control_plane;
 mod flannel;
 mod identity;

@@ -278,7 +278,8 @@ impl Origin {
     fn is_fatal_to_readiness(self) -> bool {
         match self {
             Self::Kernel | Self::Plan | Self::Bridges => true,
-            // The last complete rules stay in force; a pod that is not known stays closed. New connections meet the rules even where old ones go on.
+            // The last complete rules stay in force; a pod that is not known stays closed; new connections meet the
+            // rules whatever becomes of the old ones.
             Self::Rules | Self::Pods | Self::CniResults | Self::Flows => false,
         }
     }

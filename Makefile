@@ -5,6 +5,17 @@ SECONDS ?= 60
 # Debian packages, each with a program that tells whether it is there.
 PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps nginx-light:nginx
 
+# What a cluster needs besides. The programs of Kubernetes are built, by Go from /usr/local/go or Debian.
+CLUSTER_PACKAGES := $(PACKAGES) etcd-server:etcd containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp \
+  busybox-static:busybox tini:tini openssl:openssl conntrack:conntrack iptables:iptables socat:socat gcc:cc
+CNI ?= ptp
+NODES ?= 2
+# DUAL=1: IPv4 and IPv6. PALISADE=no: a cluster that enforces nothing. PROCESSES: specs at a time.
+DUAL ?=
+PALISADE ?= yes
+PROCESSES ?= 1
+CLUSTER := target/debug/palisade-cluster
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Static with glibc: the target that everything is tested on, a faster allocator than musl's, and no further toolchain.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
@@ -14,7 +25,8 @@ BUILDAH := buildah --root $(CURDIR)/$(IMAGES)/storage --runroot $(CURDIR)/$(IMAG
 KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo fuzz images manifests check-manifests deps clean
+.PHONY: help build check test demo fuzz images manifests check-manifests deps \
+  kubernetes cluster cluster-down conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +90,26 @@ deps: ## install the Debian packages that tests and demo need, if they are missi
 	  echo "installing Debian packages:" $$missing; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+kubernetes: ## build what clusters are made of (target/kubernetes); 10 minutes on a new machine
+	@$(MAKE) --no-print-directory deps PACKAGES="$(CLUSTER_PACKAGES)"
+	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
+	@$(CLUSTER) build
+
+cluster: kubernetes ## start a cluster with Palisade: CNI=ptp|bridge|flannel NODES=2 DUAL=1 PALISADE=no
+	@[ "$(PALISADE)" = no ] || [ -f $(IMAGES)/enforcer.tar ] || $(MAKE) --no-print-directory images
+	@$(CLUSTER) up --cni $(CNI) --nodes $(NODES) $(if $(DUAL),--dual-stack) \
+	  $(if $(filter no,$(PALISADE)),,--image $(IMAGES)/controller.tar --image $(IMAGES)/enforcer.tar --manifest config/install.yaml)
+
+cluster-down: ## stop the cluster and remove all of it
+	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
+	@$(CLUSTER) down
+
+conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI=ptp|bridge|flannel PROCESSES=1
+	@$(MAKE) --no-print-directory cluster-down
+	@$(MAKE) --no-print-directory cluster
+	@$(CLUSTER) conformance --processes $(PROCESSES)
+	@$(MAKE) --no-print-directory cluster-down
 
 clean: ## remove what was built
 	$(CARGO) clean

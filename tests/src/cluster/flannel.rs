@@ -23,23 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SUBNET: &str = "/run/flannel/subnet.env";
 
 /// What flanneld may do, as its own manifest gives it.
-pub(crate) fn permissions() -> Value {
-    json!({"apiVersion": "v1", "kind": "List", "items": [
-        {
+pub(crate) fn permissions() -> [Value; 2] {
+    [
+        json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "flannel"},
             "rules": [
                 {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
                 {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
                 {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
             ],
-        },
-        {
+        }),
+        json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "flannel"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flannel"},
             "subjects": [{"kind": "User", "name": "flannel", "apiGroup": "rbac.authorization.k8s.io"}],
-        },
-    ]})
+        }),
+    ]
 }
 
 /// Starts flanneld, waits for the subnet that it got, and has the node's pods wired to a bridge on it.

@@ -67,7 +67,7 @@ impl Cluster {
             .map(|(number, _)| node::object(plan, *number))
             .collect();
         if plan.cni == Cni::Flannel {
-            objects.push(flannel::permissions());
+            objects.extend(flannel::permissions());
         }
         let objects = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
         self.kubectl(&["create", "--filename=-"], &objects, OBJECTS_PATIENCE)

@@ -93,7 +93,7 @@ impl Certificates {
         ])
         .await?;
         let extensions = self.path(&format!("{name}.ext"));
-        fs::write(&extensions, alternative_names(addresses, names))?;
+        fs::write(&extensions, extensions_of(addresses, names))?;
         self.openssl(&[
             "x509",
             "-req",
@@ -168,15 +168,17 @@ fn serial(name: &str) -> String {
     name.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The section of an extension file that names what a certificate is valid for.
-fn alternative_names(addresses: &[IpAddr], names: &[&str]) -> String {
+/// The section of an extension file: what a certificate is, and what it is valid for. One without any extension would
+/// be of version 1, which rustls refuses.
+fn extensions_of(addresses: &[IpAddr], names: &[&str]) -> String {
     let names = names.iter().map(|name| format!("DNS:{name}"));
     let addresses = addresses.iter().map(|address| format!("IP:{address}"));
     let all: Vec<String> = names.chain(addresses).collect();
-    if all.is_empty() {
-        return String::new();
+    let mut section = "basicConstraints=CA:FALSE\n".to_owned();
+    if !all.is_empty() {
+        section.extend(["subjectAltName=", &all.join(","), "\n"]);
     }
-    format!("subjectAltName={}\n", all.join(","))
+    section
 }
 
 #[cfg(test)]
@@ -187,10 +189,10 @@ mod tests {
     fn a_certificate_names_hosts_and_addresses_of_both_families() {
         let addresses = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
         assert_eq!(
-            alternative_names(&addresses, &["kubernetes"]),
-            "subjectAltName=DNS:kubernetes,IP:10.0.0.1,IP:fd00::1\n"
+            extensions_of(&addresses, &["kubernetes"]),
+            "basicConstraints=CA:FALSE\nsubjectAltName=DNS:kubernetes,IP:10.0.0.1,IP:fd00::1\n"
         );
-        assert_eq!(alternative_names(&[], &[]), "");
+        assert_eq!(extensions_of(&[], &[]), "basicConstraints=CA:FALSE\n");
     }
 
     #[test]

@@ -85,6 +85,11 @@ impl Plan {
         self.of_families(fabric4(1), fabric6(1))
     }
 
+    /// The control plane's addresses.
+    pub fn control(&self) -> Vec<IpAddr> {
+        bare(&self.control_addresses())
+    }
+
     /// Where the API server listens.
     pub(crate) fn server(&self) -> String {
         format!("https://{}:6443", fabric4(1).addr())

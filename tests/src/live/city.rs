@@ -13,9 +13,10 @@ use nlink::netlink::namespace::Netns;
 use palisade_policy::evaluate::evaluate;
 use palisade_policy::model::{Packet, Protocol, Transport, Verdict};
 
-use super::node::{NodeAccess, NodeEnd};
+use super::node::NodeEnd;
 use super::objects::{Objects, until};
 use super::sandbox;
+use crate::cluster::Cluster;
 use crate::probe::{Host, Listen, Observation, Probe, Prober};
 
 /// How long a pod may take to run. Images are on the nodes, but a storm of pods takes its time.
@@ -49,22 +50,21 @@ pub struct PodEnd {
 }
 
 impl City {
-    /// Opens a cluster: `nodes` says how to get into its nodes, and whoever is made known listens on `ports`.
+    /// Opens a cluster; whoever is made known listens on `ports`.
     ///
-    /// The network namespace of this process stands for a client outside of the cluster; `outside` are its addresses.
+    /// The network namespace of this process is the control plane's, and stands for a client outside of the cluster.
     pub async fn open(
+        cluster: &Cluster,
         client: Client,
-        nodes: impl IntoIterator<Item = NodeAccess>,
-        outside: Vec<IpAddr>,
         ports: impl IntoIterator<Item = u16>,
     ) -> Result<Self> {
         let objects = Objects::new(client);
         let own = Netns::from_path("/proc/self/ns/net").context("opening the own network namespace")?;
-        let outside = Host::new("outside", Arc::new(own), outside);
+        let outside = Host::new("outside", Arc::new(own), cluster.plan().control());
         let mut ends = Vec::new();
-        for access in nodes {
-            let addresses = node_addresses(&objects, &access.name).await?;
-            ends.push(NodeEnd::open(access, addresses)?);
+        for machine in cluster.nodes()? {
+            let addresses = node_addresses(&objects, machine.name()).await?;
+            ends.push(NodeEnd::open(machine, addresses)?);
         }
         ensure!(!ends.is_empty(), "a cluster without nodes");
         let listen = Listen::on(ports);
@@ -115,18 +115,21 @@ impl City {
             .await?;
         let addresses = addresses(&pod);
         let uid = pod.uid().context("a pod without a UID")?;
-        let node = pod
-            .spec
-            .and_then(|spec| spec.node_name)
-            .context("a pod without a node")?;
-        let access = &self.node(&node)?.access;
-        let netns = until(STARTED, "a network namespace", async || {
-            Ok(sandbox::open(access, &uid).ok())
-        })
-        .await?;
-        // The same name may be another pod's next time.
-        let host = Host::new(format!("{namespace}/{name}"), Arc::new(netns), addresses);
-        self.prober.add(&host, &self.listen)?;
+        let spec = pod.spec.context("a pod without a specification")?;
+        let node = spec.node_name.clone().context("a pod without a node")?;
+        let end = self.node(&node)?;
+        let host = if spec.host_network == Some(true) {
+            end.host.clone()
+        } else {
+            let netns = until(STARTED, "a network namespace", async || {
+                Ok(sandbox::open(&end.machine, &uid).ok())
+            })
+            .await?;
+            // The same name may be another pod's next time.
+            let host = Host::new(format!("{namespace}/{name}"), Arc::new(netns), addresses);
+            self.prober.add(&host, &self.listen)?;
+            host
+        };
         Ok(PodEnd {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -138,12 +141,15 @@ impl City {
 
     /// Lets go of a pod that is about to end, or has ended.
     pub async fn leave(&self, pod: &PodEnd) {
-        self.prober.remove(&pod.host).await;
+        // That of its node stays for others.
+        if pod.host.name() != pod.node {
+            self.prober.remove(&pod.host).await;
+        }
     }
 
     /// The node with this name.
     pub fn node(&self, name: &str) -> Result<&NodeEnd> {
-        let node = self.nodes.iter().find(|node| node.access.name == name);
+        let node = self.nodes.iter().find(|node| node.name() == name);
         node.with_context(|| format!("no node {name}"))
     }
 

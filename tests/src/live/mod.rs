@@ -18,5 +18,5 @@ mod objects;
 mod sandbox;
 
 pub use city::{City, PodEnd, ask, between};
-pub use node::{NodeAccess, NodeEnd};
-pub use objects::Objects;
+pub use node::NodeEnd;
+pub use objects::{Namespaced, Objects, until};

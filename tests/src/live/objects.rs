@@ -181,11 +181,7 @@ fn params() -> PatchParams {
 }
 
 /// Asks until there is an answer.
-pub(super) async fn until<T>(
-    patience: Duration,
-    what: &str,
-    ask: impl AsyncFn() -> Result<Option<T>>,
-) -> Result<T> {
+pub async fn until<T>(patience: Duration, what: &str, ask: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await? {

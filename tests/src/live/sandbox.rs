@@ -1,29 +1,29 @@
 //! Finds the network namespace of a pod, by what its node's CNI cache says of it.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use nlink::netlink::namespace::Netns;
 use serde_json::Value;
 
-use super::node::NodeAccess;
+use crate::cluster::Machine;
 
 /// Where container runtimes keep the results of CNI calls.
 const RESULTS: &str = "/var/lib/cni/results";
 
 /// The network namespace of the pod with this UID. An error if the node has not set it up yet.
-pub(super) fn open(node: &NodeAccess, uid: &str) -> Result<Netns> {
+pub(super) fn open(node: &Machine, uid: &str) -> Result<Netns> {
     let path = find(node, uid)?;
     // The runtime gives the path with `/var/run`, which is a link to `/run`; links of the node lead elsewhere here.
     let path = path
         .strip_prefix("/var")
-        .map_or_else(|_| path.clone(), |rest| PathBuf::from("/").join(rest));
-    Netns::from_path(node.path(&path)).with_context(|| format!("opening {} on {}", path.display(), node.name))
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(&path);
+    Netns::from_path(node.path(path)?).with_context(|| format!("opening {path} on {}", node.name()))
 }
 
-fn find(node: &NodeAccess, uid: &str) -> Result<PathBuf> {
-    let directory = node.path(RESULTS);
+fn find(node: &Machine, uid: &str) -> Result<String> {
+    let directory = node.path(RESULTS)?;
     let entries = fs::read_dir(&directory).with_context(|| format!("listing {}", directory.display()))?;
     for entry in entries {
         let path = entry?.path();
@@ -38,7 +38,7 @@ fn find(node: &NodeAccess, uid: &str) -> Result<PathBuf> {
             return Ok(netns.into());
         }
     }
-    bail!("no CNI result of pod {uid} on {}", node.name)
+    bail!("no CNI result of pod {uid} on {}", node.name())
 }
 
 fn is_of(document: &Value, uid: &str) -> bool {

@@ -10,7 +10,7 @@ use super::Cluster;
 use super::node;
 
 const APPLY_PATIENCE: Duration = Duration::from_secs(30);
-const READY_PATIENCE: Duration = Duration::from_secs(120);
+const READY_PATIENCE: Duration = Duration::from_mins(2);
 const NAMESPACE: &str = "--namespace=palisade-system";
 const WORKLOADS: &[&str] = &["daemonset/palisade-enforcer", "deployment/palisade-controller"];
 

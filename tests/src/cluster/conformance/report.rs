@@ -1,10 +1,10 @@
-//! What the suite says of its specs, in JUnit.
+//! What the suite says of its specs, as it writes it for other programs (`junit_01.xml`).
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use quick_xml::{Reader, XmlVersion};
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
 
 /// How many specs on network policies the pinned suite has.
 const SPECS: usize = 50;

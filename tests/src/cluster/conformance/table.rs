@@ -2,9 +2,14 @@
 
 use std::fmt::Write;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::report::{Outcome, Report};
+
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─'))
+    .content_lines(ContentLineStyle::none());
 
 /// What every name of a spec begins with.
 const PREFIX: &str = "[It] [sig-network] Netpol ";
@@ -14,9 +19,7 @@ const SUFFIX: &str = " [Feature:NetworkPolicy]";
 /// The specs in lines, what failed in full, and a line that counts.
 pub fn table(title: &str, report: &Report) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_NO_BORDERS)
-        .set_header(["spec", title, "seconds"]);
+    table.load_style(STYLE).set_header(["seconds", title, "spec"]);
     for spec in &report.specs {
         let outcome = match &spec.outcome {
             Outcome::Passed => "passed".to_owned(),
@@ -26,7 +29,7 @@ pub fn table(title: &str, report: &Report) -> String {
             Outcome::Excused(reason) => format!("skipped: {reason}"),
         };
         let seconds = Cell::new(format!("{:.1}", spec.seconds)).set_alignment(CellAlignment::Right);
-        table.add_row([Cell::new(short(&spec.name)), Cell::new(outcome), seconds]);
+        table.add_row([seconds, Cell::new(outcome), Cell::new(short(&spec.name))]);
     }
     let mut text = format!("{table}\n");
     for spec in &report.specs {

@@ -13,7 +13,7 @@ NODES ?= 2
 # DUAL=1: IPv4 and IPv6. PALISADE=no: a cluster that enforces nothing. PROCESSES: specs at a time.
 DUAL ?=
 PALISADE ?= yes
-PROCESSES ?= 1
+PROCESSES ?= 4
 CLUSTER := target/debug/palisade-cluster
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -105,7 +105,7 @@ cluster-down: ## stop the cluster and remove all of it
 	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
 	@$(CLUSTER) down
 
-conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI=ptp|bridge|flannel PROCESSES=1
+conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI=ptp|bridge|flannel PROCESSES=4
 	@$(MAKE) --no-print-directory cluster-down
 	@$(MAKE) --no-print-directory cluster
 	@$(CLUSTER) conformance --processes $(PROCESSES)

@@ -88,8 +88,8 @@ struct Specs {
     /// Which specs: a regular expression [default: all on network policies].
     #[arg(long)]
     focus: Option<String>,
-    /// How many specs run at a time.
-    #[arg(long, default_value_t = 1)]
+    /// How many specs run at a time. They mostly wait for what is denied.
+    #[arg(long, default_value_t = 4)]
     processes: u8,
     /// Where report and log go [default: target/conformance/CNI].
     #[arg(long, value_name = "DIR")]

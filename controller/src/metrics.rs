@@ -146,3 +146,8 @@ impl Metrics {
         );
     }
 }
+
+/// A count as a gauge takes it.
+pub(crate) fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -6,8 +6,8 @@
 use palisade_policy::model::{Packet, Transport};
 
 use crate::nft::model::{
-    Element, EtherType, Field, Hook, Interface, InterfacePattern, KeyType, Match, Name, Part, Range, Rule,
-    Ruleset, Set, Table, TableKey, Verdict,
+    Element, EtherType, Field, Hook, Interface, InterfacePattern, KeyType, Match, Name, Part, Rule, Ruleset,
+    Set, Table, TableKey, Verdict,
 };
 
 /// A packet as the forward hook sees it.
@@ -158,7 +158,8 @@ impl Walker<'_> {
                 Field::DestinationV6 => destination.is_ipv6().then(|| Part::address(destination)),
                 Field::L4Protocol => Some(Part::protocol(protocol(transport))),
                 Field::DestinationPort => port(transport).map(Part::port),
-                Field::ArpSenderV4 => None,
+                // The verdict on a flow does not depend on the port that it comes from.
+                Field::SourcePort | Field::ArpSenderV4 => None,
             })
             .collect();
         Some(Element::new(&parts?))
@@ -169,16 +170,23 @@ fn holds(set: &Set, key: &Element) -> bool {
     if !set.interval {
         return set.elements.contains(key);
     }
-    set.elements
-        .iter()
-        .any(|element| within(element, key, &set.key).unwrap_or(false))
+    set.elements.iter().any(|element| within(element, key, &set.key))
 }
 
-/// Whether every part of a key lies in the element's range of it.
-fn within(element: &Element, key: &Element, types: &[KeyType]) -> Option<bool> {
-    let (ranges, values) = (element.parts(types).ok()?, key.parts(types).ok()?);
-    let inside = |(range, value): (&Range, &Range)| range.first <= value.first && value.first <= range.last;
-    Some(ranges.iter().zip(&values).all(inside))
+/// Whether every part of a key lies in the element's range of it. Parts are in network byte order, so they compare as
+/// they are.
+fn within(element: &Element, key: &Element, types: &[KeyType]) -> bool {
+    let (first, value) = (element.first(), key.first());
+    let last = element.last().unwrap_or(first);
+    let mut begin = 0;
+    first.len() == value.len()
+        && types.iter().all(|kind| {
+            let end = begin + kind.padded_width();
+            let [first, value, last] =
+                [first, value, last].map(|bytes| bytes.get(begin..end.min(bytes.len())));
+            begin = end;
+            value.is_some() && first <= value && value <= last
+        })
 }
 
 fn covers(pattern: &InterfacePattern, interface: &Interface) -> bool {

@@ -7,9 +7,10 @@
     reason = "what a test made it may rely on"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use palisade_enforcer::flows::{Entry, Judge, Judgement, Tuple};
 use palisade_enforcer::nft::model::{Interface, Ruleset, TableKey};
 use palisade_enforcer::plan::{Facts, Place, Settings, plan};
 use palisade_enforcer::walk::{Forwarded, walk};
@@ -56,6 +57,7 @@ fn place(pod: &Pod, addresses: BTreeSet<IpAddr>, attachment: Attachment) -> Plac
 /// Each node's ruleset, its facts such as its network would give them.
 struct Nodes {
     rulesets: BTreeMap<NodeName, Ruleset>,
+    facts: BTreeMap<NodeName, Facts>,
     attachment: Attachment,
 }
 
@@ -68,23 +70,34 @@ impl Nodes {
                 .map(|(slice, content)| ((id.clone(), slice), content))
         });
         let slices = slices.collect();
-        let rulesets = published.nodes.iter().map(|(name, rules)| {
+        let mut nodes = Self {
+            rulesets: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            attachment,
+        };
+        for (name, rules) in &published.nodes {
             let facts = facts(state, rules, attachment);
             let plan = plan(rules, &slices, &facts, &Settings::default()).unwrap();
             plan.ruleset.check().unwrap();
-            (name.clone(), plan.ruleset)
-        });
-        Self {
-            rulesets: rulesets.collect(),
-            attachment,
+            nodes.rulesets.insert(name.clone(), plan.ruleset);
+            nodes.facts.insert(name.clone(), facts);
         }
+        nodes
+    }
+
+    /// Whether another pod than its owner still has an end of a packet on some node.
+    fn is_contested(&self, state: &ClusterState, packet: &Packet) -> bool {
+        let places = || self.facts.values().flat_map(|facts| &facts.places);
+        [packet.source, packet.destination].into_iter().any(|end| {
+            let owner = state.owner(end).map(|pod| &pod.uid);
+            places().any(|(uid, place)| place.addresses.contains(&end) && owner != Some(uid))
+        })
     }
 
     /// Whether a packet passes every node on its way, and how many rules it met.
     fn pass(&self, state: &ClusterState, packet: &Packet) -> (bool, usize) {
         let (source, destination) = (state.owner(packet.source), state.owner(packet.destination));
-        let node = |pod: Option<&Pod>| pod.and_then(|pod| pod.node.clone());
-        let path: BTreeSet<NodeName> = node(source).into_iter().chain(node(destination)).collect();
+        let path = path(state, packet);
         let mut rules = 0;
         let passes = path.iter().all(|name| {
             let at = |pod: Option<&Pod>| match (pod, self.attachment) {
@@ -107,6 +120,15 @@ impl Nodes {
         });
         (passes, rules)
     }
+}
+
+/// The nodes whose pods send or receive a packet.
+fn path(state: &ClusterState, packet: &Packet) -> BTreeSet<NodeName> {
+    let ends = [packet.source, packet.destination].map(|end| state.owner(end));
+    ends.into_iter()
+        .flatten()
+        .filter_map(|pod| pod.node.clone())
+        .collect()
 }
 
 fn facts(state: &ClusterState, rules: &NodeRules, attachment: Attachment) -> Facts {
@@ -158,6 +180,63 @@ proptest! {
                 }
                 let (passes, _) = nodes.pass(&state, packet);
                 prop_assert_eq!(passes, expected.verdict == Verdict::Allow, "{:?} {}", attachment, expected);
+            }
+        }
+    }
+}
+
+/// What conntrack remembers of a connection that this packet opened, called by another address than that of its
+/// destination, or answered at another than that of its source.
+fn remembered(packet: &Packet, called: IpAddr, answered: IpAddr) -> Entry<'static> {
+    let (protocol, port) = match packet.transport {
+        Transport::Port(protocol, port) => (protocol.number(), port),
+        Transport::Other(number) => (number, 0),
+    };
+    let original = Tuple {
+        source: packet.source,
+        destination: called,
+        protocol,
+        source_port: 40_000,
+        destination_port: 1,
+    };
+    let reply = Tuple {
+        source: packet.destination,
+        destination: answered,
+        protocol,
+        source_port: port,
+        destination_port: 2,
+    };
+    Entry::unnamed(original, reply)
+}
+
+proptest! {
+    #![proptest_config(config(100))]
+
+    #[test]
+    fn a_flow_is_ended_where_the_documentation_denies_what_opened_it(
+        events in history(150),
+        packets in vec((packet(), packet()), 150),
+    ) {
+        let state = without_networks(events);
+        for attachment in ATTACHMENTS {
+            let nodes = Nodes::plan(&state, attachment);
+            let judges: BTreeMap<_, _> = nodes.rulesets.iter().map(|(name, ruleset)| {
+                let own = state.nodes().get(name).map(|node| node.addresses.iter().copied().collect());
+                let facts = &nodes.facts[name];
+                let judge = Judge::new(ruleset, facts, Vec::new(), own.unwrap_or_default(), BTreeSet::new());
+                (name, judge.unwrap())
+            }).collect();
+            for (packet, translated) in &packets {
+                // Which of them opened the flow, what is remembered does not tell.
+                if nodes.is_contested(&state, packet) {
+                    continue;
+                }
+                let expected = evaluate(&state, packet);
+                let entry = remembered(packet, translated.destination, translated.source);
+                let stays = path(&state, packet).iter().all(|node| {
+                    matches!(judges[node].judge(&entry, &mut HashMap::new()), Judgement::Keep(_))
+                });
+                prop_assert_eq!(stays, expected.verdict == Verdict::Allow, "{:?} {}", attachment, expected);
             }
         }
     }

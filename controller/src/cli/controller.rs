@@ -87,7 +87,8 @@ fn host_name() -> Option<String> {
 fn log_to_stderr() -> Result<(), ParseError> {
     let filter = match set("PALISADE_LOG") {
         Some(wanted) => EnvFilter::try_new(wanted)?,
-        None => EnvFilter::new("warn,palisade_controller=info"),
+        // The client tells of each failed call what we tell too.
+        None => EnvFilter::new("warn,kube_client=off,palisade_controller=info"),
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -32,6 +32,10 @@ const NAME: &str = "palisade-controller";
 /// The longest that one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long a replica that has taken over from another listens before it writes. What the other did last may still be on
+/// its way, and must not be undone.
+const LISTEN: Duration = Duration::from_millis(500);
+
 /// Why the Lease could not be read or written.
 #[derive(Debug, Error)]
 enum LeaseError {
@@ -54,7 +58,10 @@ pub(crate) async fn lead(
     loop {
         let outcome = attempt(&api, &identity, &mut election).await;
         match &outcome {
-            Ok(Some(renewed)) => {
+            Ok(Some((renewed, decision))) => {
+                if *decision == Decision::Take {
+                    sleep(LISTEN).await;
+                }
                 leadership.send_replace(*renewed);
             }
             // Somebody else has it: whatever was left is over.
@@ -85,12 +92,13 @@ pub(crate) fn leases(client: Client, namespace: &str) -> Api<Lease> {
     Api::namespaced(client, namespace)
 }
 
-/// Reads the Lease and does about it what the election says; the leadership that comes of it, if it is ours now.
+/// Reads the Lease and does about it what the election says; the leadership that comes of it, if it is ours now, and
+/// how it came to be.
 async fn attempt(
     api: &Api<Lease>,
     identity: &str,
     election: &mut Election,
-) -> Result<Option<Leadership>, LeaseError> {
+) -> Result<Option<(Leadership, Decision)>, LeaseError> {
     let stored = within(api.get_opt(NAME)).await?;
     let decision = election.decide(stored.as_ref().map(record), Instant::now());
     let sent = Instant::now();
@@ -117,7 +125,7 @@ async fn attempt(
         }
     };
     match written {
-        Ok(_) => Ok(Some(Leadership::renewed(sent))),
+        Ok(_) => Ok(Some((Leadership::renewed(sent), decision))),
         // Somebody was faster; what they wrote is read in a moment.
         Err(LeaseError::Api(kube::Error::Api(status))) if status.code == 409 => Ok(None),
         Err(error) => Err(error),

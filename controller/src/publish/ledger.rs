@@ -14,6 +14,8 @@
 //! - An attempt whose outcome is not known counts as done and as not done, whichever is the worse.
 
 mod entry;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -169,8 +171,8 @@ impl<C: Clone> Ledger<C> {
         } else {
             entry.behind.get_or_insert(tick);
         }
-        self.review(key);
         self.wake(key);
+        self.review(key);
     }
 
     /// A listing of one kind begins.
@@ -188,11 +190,15 @@ impl<C: Clone> Ledger<C> {
             .entries
             .iter()
             .filter(|(key, entry)| {
-                key.kind == kind && entry.presence != Presence::Absent && entry.confirmed < began
+                let stands = entry.presence != Presence::Absent || entry.buried;
+                key.kind == kind && stands && entry.confirmed < began
             })
             .map(|(key, _)| key.clone())
             .collect();
         for key in missing {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.buried = false;
+            }
             self.absent(&key);
         }
     }
@@ -203,20 +209,29 @@ impl<C: Clone> Ledger<C> {
         let tick = self.tick;
         let entry = self.entries.entry(key.clone()).or_default();
         entry.confirmed = tick;
-        if stored.version < entry.version {
+        let doubtful = entry.presence == Presence::Unsure && stored.version == entry.version;
+        if entry.buried || doubtful || stored.version < entry.version {
             return;
         }
         self.store(key, stored);
-        self.review(key);
         self.wake(key);
+        self.review(key);
     }
 
     /// The API server says that an object is gone; this was its last version.
     pub(crate) fn gone(&mut self, key: &Key, version: u64) {
-        let Some(entry) = self.entries.get(key) else {
+        let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        if version >= entry.version {
+        if version < entry.version {
+            return;
+        }
+        entry.buried = false;
+        if let Some(flight) = &mut entry.flight {
+            flight.gone = true;
+        }
+        // A write whose outcome is not known may have made it again.
+        if entry.presence != Presence::Unsure {
             self.absent(key);
         }
     }
@@ -232,9 +247,13 @@ impl<C: Clone> Ledger<C> {
         entry.foreign = false;
         entry.behind = entry.wanted.as_ref().map(|_| tick);
         let held = std::mem::take(&mut entry.held);
+        let doubts = std::mem::take(&mut entry.doubts);
         self.release(&held);
-        self.review(key);
+        for (_, references) in doubts {
+            self.release(&references);
+        }
         self.wake(key);
+        self.review(key);
     }
 
     fn store(&mut self, key: &Key, stored: Stored) {
@@ -259,8 +278,15 @@ impl<C: Clone> Ledger<C> {
             // Not what we wrote last: no rule set may rely on it, however long it has been waiting.
             entry.behind.get_or_insert(0);
         }
-        let held = std::mem::replace(&mut entry.held, vec![references]);
+        let held = std::mem::replace(&mut entry.held, references);
+        let (doubts, settled) = std::mem::take(&mut entry.doubts)
+            .into_iter()
+            .partition(|(revision, _)| *revision > stored.revision);
+        entry.doubts = doubts;
         self.release(&held);
+        for (_, references) in settled {
+            self.release(&references);
+        }
     }
 
     /// What may begin now, so that no more than `limit` are under way. Ask after everything that it was told.
@@ -331,9 +357,12 @@ impl<C: Clone> Ledger<C> {
     /// A write is done, and this is what is stored now.
     pub(crate) fn written(&mut self, key: &Key, stored: Stored, now: Instant) {
         let Some(flight) = self.land(key) else { return };
+        self.tick += 1;
+        let tick = self.tick;
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
+        entry.confirmed = tick;
         entry.revision = entry.revision.max(flight.revision);
         let ours = stored.mark == flight.mark;
         if ours {
@@ -345,21 +374,25 @@ impl<C: Clone> Ledger<C> {
         // The watch may have told of a later version already.
         if stored.version >= entry.version {
             entry.foreign = !ours;
+            entry.buried = false;
             entry.behind = flight.overtaken;
             self.store(key, stored);
         }
-        self.release(&[flight.references]);
-        self.review(key);
+        self.release(&flight.references);
         self.wake(key);
+        self.review(key);
     }
 
     /// A deletion is done, or the object was gone already.
     pub(crate) fn deleted(&mut self, key: &Key) {
         let Some(flight) = self.land(key) else { return };
+        self.tick += 1;
         if let Some(entry) = self.entries.get_mut(key) {
+            entry.confirmed = self.tick;
             entry.failures = None;
+            entry.buried = !flight.gone;
         }
-        self.release(&[flight.references]);
+        self.release(&flight.references);
         self.absent(key);
     }
 
@@ -372,16 +405,22 @@ impl<C: Clone> Ledger<C> {
             entry.fail(now);
             self.later.extend(entry.retry(key));
             if unsure {
+                // A listing that is going on may be older than this.
+                entry.confirmed = tick;
                 entry.presence = Presence::Unsure;
                 entry.mark = None;
                 entry.revision = entry.revision.max(flight.revision);
                 entry.behind.get_or_insert(tick);
-                entry.held.push(flight.references);
+                // Slices carry no revision, and refer to nothing.
+                if key.kind == Kind::RuleSet {
+                    entry.doubts.push((flight.revision, flight.references));
+                }
             } else {
-                self.release(&[flight.references]);
+                self.release(&flight.references);
             }
         }
         self.wake(key);
+        self.review(key);
     }
 
     fn land(&mut self, key: &Key) -> Option<Flight> {
@@ -398,8 +437,8 @@ impl<C: Clone> Ledger<C> {
     }
 
     /// One less.
-    fn release(&mut self, released: &[References]) {
-        for name in released.iter().flat_map(|names| names.iter()) {
+    fn release(&mut self, references: &References) {
+        for name in references.iter() {
             let slice = Key::slice(name);
             let Some(entry) = self.entries.get_mut(&slice) else {
                 continue;

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::chain;
 use crate::lead::Leadership;
-use crate::metrics::{FailureLabel, KindLabel, Metrics};
+use crate::metrics::{FailureLabel, KindLabel, Metrics, gauge};
 use crate::report::Note;
 use crate::watch::{Reduced, events};
 use ledger::{Key, Kind, Ledger, Wanted, Write};
@@ -77,6 +77,8 @@ struct Publisher {
     writes: JoinSet<Finished>,
     /// Names of slices, each once.
     names: BTreeMap<(GroupId, SliceId), Arc<str>>,
+    /// The nodes whose rules are wanted.
+    nodes: BTreeSet<NodeName>,
     /// What the API server rejects for what it says.
     rejected: BTreeSet<Key>,
     /// Whether a first compilation has come; before, nothing is wanted and everything would be deleted.
@@ -103,6 +105,7 @@ pub(crate) async fn publish(
         leadership,
         writes: JoinSet::new(),
         names: BTreeMap::new(),
+        nodes: BTreeSet::new(),
         rejected: BTreeSet::new(),
         compiled: false,
         listed: BTreeSet::new(),
@@ -163,6 +166,7 @@ impl Publisher {
             let key = Key::slice(&name);
             let Some(slice) = slice else {
                 self.names.remove(&id);
+                self.accepted(&key);
                 self.ledger.unwant(&key);
                 continue;
             };
@@ -180,9 +184,12 @@ impl Publisher {
         for (node, rules) in nodes {
             let key = Key::rule_set(&node.as_str().into());
             let Some(rules) = rules else {
+                self.nodes.remove(&node);
+                self.accepted(&key);
                 self.ledger.unwant(&key);
                 continue;
             };
+            self.nodes.insert(node);
             let spec = NodeRuleSetSpec::from(rules.as_ref());
             let wanted = Wanted {
                 references: references(&spec),
@@ -190,6 +197,12 @@ impl Publisher {
                 content: dated(Content::Rules(rules)),
             };
             self.ledger.want(&key, wanted);
+        }
+        for (kind, count) in [(Kind::Slice, self.names.len()), (Kind::RuleSet, self.nodes.len())] {
+            let kind = KindLabel {
+                kind: kind.resource(),
+            };
+            self.metrics.published.get_or_create(&kind).set(gauge(count));
         }
     }
 
@@ -226,9 +239,7 @@ impl Publisher {
 
     /// Begins what may begin.
     fn begin(&mut self) {
-        self.metrics
-            .queue
-            .set(i64::try_from(self.ledger.waiting()).unwrap_or(i64::MAX));
+        self.metrics.queue.set(gauge(self.ledger.waiting()));
         let Some(left) = self.time_to_write() else { return };
         for action in self.ledger.next(Instant::now(), CONCURRENCY) {
             let client = self.client.clone();
@@ -279,9 +290,7 @@ impl Publisher {
                 self.metrics.failures.get_or_create(&label).inc();
                 tracing::warn!(object = %key, reason, error = %chain(&error), "cannot write");
                 if error.is_rejected() && self.rejected.insert(key.clone()) {
-                    self.metrics
-                        .rejected
-                        .set(self.rejected.len().try_into().unwrap_or(i64::MAX));
+                    self.metrics.rejected.set(gauge(self.rejected.len()));
                     self.note(&key, &error);
                 }
                 self.ledger.failed(&key, now, error.is_unsure());
@@ -291,12 +300,10 @@ impl Publisher {
 }
 
 impl Publisher {
-    /// The API server takes an object again.
+    /// The API server takes an object again, or need not take it any more.
     fn accepted(&mut self, key: &Key) {
         if self.rejected.remove(key) {
-            self.metrics
-                .rejected
-                .set(self.rejected.len().try_into().unwrap_or(i64::MAX));
+            self.metrics.rejected.set(gauge(self.rejected.len()));
         }
     }
 

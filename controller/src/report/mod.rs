@@ -4,6 +4,7 @@
 //! Each is told once for each change, and only by the replica that leads.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -63,6 +64,11 @@ impl Note {
             reason: "CannotDecode",
             text: format!("{consequence}{}", texts.join("; ")),
         }
+    }
+
+    /// Whether there is nothing to tell any more.
+    pub(crate) fn is_all_clear(&self) -> bool {
+        self.text.is_empty()
     }
 
     /// The API server does not take the rules of a node.
@@ -127,7 +133,7 @@ pub(crate) async fn report(
         tokio::select! {
             () = end.cancelled() => return,
             note = notes.recv() => match note {
-                Some(note) if note.text.is_empty() => { untold.remove(&note.about); }
+                Some(note) if note.is_all_clear() => { untold.remove(&note.about); }
                 Some(note) => { untold.insert(note.about.clone(), note); }
                 None => return,
             },
@@ -137,18 +143,31 @@ pub(crate) async fn report(
             && let Some((_, note)) = untold.pop_first()
         {
             let (event, object) = note.event();
-            tracing::warn!(
-                kind = note.about.kind,
-                name = note.about.place.name,
-                reason = note.reason,
-                text = shortened(note.text),
-                "noted"
-            );
-            match timeout(CALL_LIMIT, recorder.publish(&event, &object)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "cannot write an event"),
-                Err(_) => tracing::warn!("no answer to an event in time"),
-            }
+            let failure = match timeout(CALL_LIMIT, recorder.publish(&event, &object)).await {
+                Ok(Ok(())) => continue,
+                // The object is gone, or its namespace: it takes no event any more.
+                Ok(Err(kube::Error::Api(status))) if (400..500).contains(&status.code) => {
+                    tracing::warn!(error = status.message, %note, "no event for this");
+                    continue;
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            tracing::warn!(error = failure, %note, "cannot write an event yet");
+            // The next renewal of the lease is the next attempt.
+            untold.insert(note.about.clone(), note);
+            break;
         }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Place { namespace, name, .. } = &self.about.place;
+        write!(f, "{} ", self.about.kind)?;
+        if let Some(namespace) = namespace {
+            write!(f, "{namespace}/")?;
+        }
+        write!(f, "{name}: {}", shortened(self.text.clone()))
     }
 }

@@ -1,20 +1,18 @@
 //! The one task that owns the compiler.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use palisade_health::{Readiness, Task};
-use palisade_policy::cluster::Event;
 use palisade_policy::compile::{Changes, Compiler};
-use palisade_policy::model::{Defect, Namespace, Node, Pod, Policy, PolicyKey};
+use palisade_policy::model::{Namespace, Node, Pod, Policy};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::relist::Relist;
-use crate::metrics::{KindLabel, Metrics};
+use super::intake::{Intake, Taken};
+use crate::metrics::{KindLabel, Metrics, gauge};
 use crate::publish::Compiled;
 use crate::report::Note;
-use crate::watch::{Change, Input, Kind, Observed, Place, Step};
+use crate::watch::{Change, Input, Kind};
 
 /// Of all time, compiling takes no more than one part in so many: the pause after a compilation is this many times as
 /// long as it took.
@@ -51,12 +49,10 @@ impl Progress {
 
 struct Work {
     compiler: Compiler,
-    pods: Relist<Pod>,
-    namespaces: Relist<Namespace>,
-    policies: Relist<Policy>,
-    nodes: Relist<Node>,
-    /// The policies that have defects.
-    defective: BTreeMap<PolicyKey, Vec<Defect>>,
+    pods: Intake<Pod>,
+    namespaces: Intake<Namespace>,
+    policies: Intake<Policy>,
+    nodes: Intake<Node>,
     /// When the oldest event came that is not compiled yet.
     oldest: Option<Instant>,
     progress: Progress,
@@ -78,11 +74,10 @@ pub(super) async fn compile(
 ) {
     let mut work = Work {
         compiler: Compiler::default(),
-        pods: Relist::default(),
-        namespaces: Relist::default(),
-        policies: Relist::default(),
-        nodes: Relist::default(),
-        defective: BTreeMap::new(),
+        pods: Intake::default(),
+        namespaces: Intake::default(),
+        policies: Intake::default(),
+        nodes: Intake::default(),
         oldest: None,
         progress,
         metrics,
@@ -123,35 +118,28 @@ pub(super) async fn compile(
 impl Work {
     /// Takes in one step of a watch.
     fn take(&mut self, Input { received, change }: Input) {
-        let (events, kind) = match change {
-            Change::Pod(step) => {
-                self.count_defects(&step);
-                (self.pods.take(step, self.compiler.state()), Pod::NAME)
-            }
-            Change::Namespace(step) => {
-                self.count_defects(&step);
-                let events = self.namespaces.take(step, self.compiler.state());
-                (events, Namespace::NAME)
-            }
-            Change::Policy(step) => {
-                self.note_policy(&step);
-                let events = self.policies.take(step, self.compiler.state());
-                (events, Policy::NAME)
-            }
-            Change::Node(step) => {
-                self.count_defects(&step);
-                (self.nodes.take(step, self.compiler.state()), Node::NAME)
-            }
+        let state = self.compiler.state();
+        let (Taken { events, notes }, kind) = match change {
+            Change::Pod(step) => (self.pods.take(step, state), Pod::NAME),
+            Change::Namespace(step) => (self.namespaces.take(step, state), Namespace::NAME),
+            Change::Policy(step) => (self.policies.take(step, state), Policy::NAME),
+            Change::Node(step) => (self.nodes.take(step, state), Node::NAME),
         };
         let label = KindLabel { kind };
+        for note in notes {
+            if !note.is_all_clear() {
+                tracing::warn!(%note, "not understood");
+                self.metrics.undecodable.get_or_create(&label).inc();
+            }
+            if self.notes.try_send(note).is_err() {
+                tracing::warn!("too many notes at once, this one goes untold");
+            }
+        }
         self.metrics
             .events
             .get_or_create(&label)
             .inc_by(events.len() as u64);
         for event in events {
-            if let Event::PolicyDeleted(key) = &event {
-                self.defective.remove(key);
-            }
             self.oldest.get_or_insert(received);
             self.compiler.apply(event);
         }
@@ -197,65 +185,10 @@ impl Work {
             (Policy::NAME, state.policies().len()),
             (Node::NAME, state.nodes().len()),
         ] {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            let count = gauge(count);
             self.metrics.objects.get_or_create(&KindLabel { kind }).set(count);
         }
-        let defective = i64::try_from(self.defective.len()).unwrap_or(i64::MAX);
+        let defective = gauge(self.policies.defective());
         self.metrics.defective.set(defective);
-    }
-
-    /// Tells of an object that cannot be read, or not as a whole.
-    fn count_defects<T: Kind>(&self, step: &Step<T>) {
-        let (Step::Listed(observed) | Step::Applied(observed)) = step else {
-            return;
-        };
-        if !observed.defects.is_empty() {
-            self.tell::<T>(&observed.place, &observed.defects);
-        }
-    }
-
-    /// Tells of a policy whose defects are others than before.
-    fn note_policy(&mut self, step: &Step<Policy>) {
-        let (Step::Listed(observed) | Step::Applied(observed)) = step else {
-            return;
-        };
-        let Observed {
-            key: Some(key),
-            object: Some(policy),
-            place,
-            ..
-        } = observed
-        else {
-            return;
-        };
-        let before = self.defective.get(key).map(Vec::as_slice).unwrap_or_default();
-        if before == policy.defects {
-            return;
-        }
-        self.tell::<Policy>(place, &policy.defects);
-        if policy.defects.is_empty() {
-            self.defective.remove(key);
-        } else {
-            self.defective.insert(key.clone(), policy.defects.clone());
-        }
-    }
-
-    fn tell<T: Kind>(&self, place: &Place, defects: &[Defect]) {
-        if !defects.is_empty() {
-            let label = KindLabel { kind: T::NAME };
-            self.metrics.undecodable.get_or_create(&label).inc();
-            let first = defects.first().map(ToString::to_string);
-            tracing::warn!(
-                kind = T::NAME,
-                namespace = place.namespace,
-                name = place.name,
-                defect = first,
-                "not understood"
-            );
-        }
-        let note = Note::defects(T::NAME, place, defects);
-        if self.notes.try_send(note).is_err() {
-            tracing::warn!(name = place.name, "too many notes at once, this one goes untold");
-        }
     }
 }

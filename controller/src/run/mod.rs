@@ -11,7 +11,7 @@
 //! starts afresh.
 
 mod compile;
-mod relist;
+mod intake;
 
 use std::net::SocketAddr;
 use std::time::Duration;

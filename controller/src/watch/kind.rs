@@ -133,9 +133,11 @@ impl Kind for Policy {
         ))
     }
 
-    /// A policy that cannot be read isolates all the same; its defects are part of it.
+    /// A policy that cannot be read isolates all the same.
     fn decode(document: &Value) -> (Option<Self>, Vec<Defect>) {
-        (Some(decode::policy_document(document)), Vec::new())
+        let policy = decode::policy_document(document);
+        let defects = policy.defects.clone();
+        (Some(policy), defects)
     }
 
     fn all(state: &ClusterState) -> &BTreeMap<PolicyKey, Self> {

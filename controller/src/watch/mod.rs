@@ -113,6 +113,13 @@ where
     })
 }
 
+/// A document as a watch would show it.
+#[cfg(test)]
+pub(crate) fn observe<T: Kind>(document: &Value) -> Observed<T> {
+    use serde::Deserialize;
+    Reduced::<Observed<T>>::deserialize(document).unwrap().kept
+}
+
 /// Reads the watch of one kind until `end`, or until nobody listens.
 pub(crate) async fn watch<T: Kind>(
     client: Client,

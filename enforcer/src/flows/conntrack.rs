@@ -53,7 +53,7 @@ pub struct ConntrackError {
 }
 
 impl ConntrackError {
-    fn new(attempt: &'static str, message: impl Display) -> Self {
+    pub(crate) fn new(attempt: &'static str, message: impl Display) -> Self {
         Self {
             attempt,
             message: message.to_string(),

@@ -70,6 +70,21 @@ pub struct Entry<'a> {
     pub(super) master: Option<&'a [u8]>,
 }
 
+impl Entry<'static> {
+    /// An entry of these directions that nothing names.
+    pub fn unnamed(original: Tuple, reply: Tuple) -> Self {
+        Self {
+            original,
+            reply,
+            zoned: false,
+            family: 0,
+            tuple: &[],
+            id: None,
+            master: None,
+        }
+    }
+}
+
 impl<'a> Entry<'a> {
     /// Reads the body of a message: four bytes of header, of which the first is the family, and attributes. `None` if
     /// any part that matters is missing.

@@ -7,8 +7,8 @@ use ipnet::IpNet;
 use palisade_policy::model::Packet;
 
 use super::entry::Entry;
-use crate::nft::model::{Interface, InvalidName, Name, Ruleset, Table, TableKey};
-use crate::plan::Facts;
+use crate::nft::model::{Interface, InvalidName, Ruleset, Table, TableKey};
+use crate::plan::{Facts, dispatch_key};
 use crate::walk::{Forwarded, walk};
 
 /// Never a pod's: stands for whatever interface leads elsewhere.
@@ -21,14 +21,20 @@ const REMEMBERED: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub struct Judge {
     ruleset: Ruleset,
-    /// The interfaces by which the forward hook sees each address of a pod of this node.
-    pods: HashMap<IpAddr, Interface>,
+    view: View,
     /// The node's pod networks.
     networks: Vec<IpNet>,
     /// The node's own addresses.
     own: BTreeSet<IpAddr>,
     /// Addresses whose pod is gone.
     gone: BTreeSet<IpAddr>,
+}
+
+/// By which interfaces the forward hook sees whom.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The addresses of this node's pods.
+    pods: HashMap<IpAddr, Interface>,
     elsewhere: Interface,
 }
 
@@ -38,7 +44,7 @@ pub enum Judgement {
     /// It stays.
     Keep(Kept),
     /// It goes.
-    Delete(Lost),
+    Delete(Reason),
 }
 
 /// Why an entry stays.
@@ -56,7 +62,7 @@ pub enum Kept {
 
 /// Why an entry goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum Reason {
     /// The rules deny it now.
     Denied,
     /// It was a pod's that is gone.
@@ -76,15 +82,19 @@ impl Judge {
         let table = ruleset.tables.get(&TableKey::Inet);
         let tables = table.map(|table| (TableKey::Inet, table.clone()));
         Ok(Self {
-            pods: pods(table, facts)?,
+            view: View::new(ruleset, facts)?,
             ruleset: Ruleset {
                 tables: tables.into_iter().collect(),
             },
             networks,
             own,
             gone,
-            elsewhere: Interface::new(ELSEWHERE)?,
         })
+    }
+
+    /// Whether to judge at once: the next pod of an address may be there soon.
+    pub fn is_urgent(&self) -> bool {
+        !self.gone.is_empty()
     }
 
     /// Judges an entry. `verdicts` is what was found of other entries by the same judge.
@@ -95,7 +105,7 @@ impl Judge {
         let packet = entry.packet();
         let ends = [packet.source, packet.destination];
         if ends.iter().any(|end| self.gone.contains(end)) {
-            return Judgement::Delete(Lost::PodGone);
+            return Judgement::Delete(Reason::PodGone);
         }
         // Neither what the node sends nor what it receives is forwarded, and groups are no matter of the forward hook.
         let passed_by = |end: &IpAddr| self.own.contains(end) || is_local_or_group(*end);
@@ -108,26 +118,37 @@ impl Judge {
         if verdicts.len() > REMEMBERED {
             verdicts.clear();
         }
-        if *verdicts.entry(packet).or_insert_with(|| self.allows(packet)) {
+        let allows = || self.view.allows(&self.ruleset, packet);
+        if *verdicts.entry(packet).or_insert_with(allows) {
             Judgement::Keep(Kept::Allowed)
         } else {
-            Judgement::Delete(Lost::Denied)
+            Judgement::Delete(Reason::Denied)
         }
     }
 
+    fn concerns(&self, end: IpAddr) -> bool {
+        self.view.pods.contains_key(&end) || self.networks.iter().any(|network| network.contains(&end))
+    }
+}
+
+impl View {
+    /// What is seen under a ruleset and the facts that it was planned for.
+    pub fn new(ruleset: &Ruleset, facts: &Facts) -> Result<Self, InvalidName> {
+        Ok(Self {
+            pods: pods(ruleset.tables.get(&TableKey::Inet), facts),
+            elsewhere: Interface::new(ELSEWHERE)?,
+        })
+    }
+
     /// Whether the rules let a packet open a connection.
-    pub fn allows(&self, packet: Packet) -> bool {
+    pub fn allows(&self, ruleset: &Ruleset, packet: Packet) -> bool {
         let forwarded = Forwarded {
             input: self.interface(packet.source),
             output: self.interface(packet.destination),
             packet,
             established: false,
         };
-        walk(&self.ruleset, &forwarded).accepted
-    }
-
-    fn concerns(&self, end: IpAddr) -> bool {
-        self.pods.contains_key(&end) || self.networks.iter().any(|network| network.contains(&end))
+        walk(ruleset, &forwarded).accepted
     }
 
     fn interface(&self, end: IpAddr) -> Interface {
@@ -136,13 +157,10 @@ impl Judge {
 }
 
 /// By which interface each address of a pod is seen. Where several claim one, that which the ruleset dispatches.
-fn pods(table: Option<&Table>, facts: &Facts) -> Result<HashMap<IpAddr, Interface>, InvalidName> {
-    let maps = ["egress4", "egress6"].map(Name::new);
-    let [v4, v6] = maps;
-    let maps = [v4?, v6?];
+fn pods(table: Option<&Table>, facts: &Facts) -> HashMap<IpAddr, Interface> {
     let dispatched = |interface: &Interface, address: IpAddr| {
-        let key = crate::plan::dispatch_key(interface, address);
-        let mut maps = maps.iter().filter_map(|name| table?.maps.get(name));
+        let key = dispatch_key(interface, address);
+        let mut maps = table.into_iter().flat_map(|table| table.maps.values());
         maps.any(|map| map.elements.contains_key(&key))
     };
     let mut claims: BTreeMap<IpAddr, BTreeSet<&Interface>> = BTreeMap::new();
@@ -161,7 +179,7 @@ fn pods(table: Option<&Table>, facts: &Facts) -> Result<HashMap<IpAddr, Interfac
             .find(|interface| dispatched(interface, address));
         Some((address, one.or(first)?.clone()))
     });
-    Ok(chosen.collect())
+    chosen.collect()
 }
 
 fn is_local_or_group(address: IpAddr) -> bool {
@@ -179,5 +197,97 @@ fn is_local_or_group(address: IpAddr) -> bool {
                 || address.is_loopback()
                 || address.is_unspecified()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flows::Tuple;
+    use crate::nft::model::{Chain, Hook, Name, Rule, Verdict};
+
+    fn tuple(source: &str, destination: &str) -> Tuple {
+        let [source, destination] = [source, destination].map(|address| address.parse().unwrap());
+        Tuple {
+            source,
+            destination,
+            protocol: 6,
+            source_port: 40_000,
+            destination_port: 80,
+        }
+    }
+
+    /// A connection to a service, whose address nobody has.
+    fn entry(source: &str, destination: &str) -> Entry<'static> {
+        Entry::unnamed(tuple(source, "10.96.0.1"), tuple(destination, source))
+    }
+
+    /// A judge whose rules let nothing pass, on a node of 10.0.0.0/24.
+    fn judge() -> Judge {
+        let mut ruleset = Ruleset::default();
+        let table = ruleset.tables.entry(TableKey::Inet).or_default();
+        let chain = Chain {
+            hook: Some(Hook::Forward { priority: 0 }),
+            comment: None,
+            rules: vec![Rule::new([], Verdict::Drop)],
+        };
+        table.chains.insert(Name::new("closed").unwrap(), chain);
+        let [own, gone] = ["192.0.2.1", "10.9.0.9"].map(|address| [address.parse().unwrap()].into());
+        let networks = vec!["10.0.0.0/24".parse().unwrap()];
+        Judge::new(&ruleset, &Facts::default(), networks, own, gone).unwrap()
+    }
+
+    fn judgement(entry: &Entry<'_>) -> Judgement {
+        judge().judge(entry, &mut HashMap::new())
+    }
+
+    #[test]
+    fn what_the_rules_deny_goes() {
+        for (source, destination) in [("10.0.0.1", "10.5.0.1"), ("10.5.0.1", "10.0.0.1")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Delete(Reason::Denied));
+        }
+    }
+
+    #[test]
+    fn what_does_not_concern_this_nodes_pods_stays() {
+        let entry = entry("10.5.0.1", "10.6.0.1");
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+    }
+
+    #[test]
+    fn what_the_node_sends_or_receives_stays() {
+        for (source, destination) in [("192.0.2.1", "10.0.0.1"), ("10.0.0.1", "192.0.2.1")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+        }
+        let entry = entry("10.0.0.1", "224.0.0.251");
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Elsewhere));
+    }
+
+    #[test]
+    fn what_was_a_gone_pods_goes_although_its_address_is_in_no_network() {
+        for (source, destination) in [("10.9.0.9", "10.5.0.1"), ("192.0.2.1", "10.9.0.9")] {
+            let entry = entry(source, destination);
+            assert_eq!(judgement(&entry), Judgement::Delete(Reason::PodGone));
+        }
+    }
+
+    #[test]
+    fn what_is_in_a_zone_is_somebody_elses() {
+        let entry = Entry {
+            zoned: true,
+            ..entry("10.9.0.9", "10.0.0.1")
+        };
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Zoned));
+    }
+
+    #[test]
+    fn what_a_helper_allowed_is_not_judged_by_itself() {
+        let entry = Entry {
+            master: Some(&[]),
+            ..entry("10.5.0.1", "10.0.0.1")
+        };
+        assert_eq!(judgement(&entry), Judgement::Keep(Kept::Related));
     }
 }

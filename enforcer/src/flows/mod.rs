@@ -12,13 +12,15 @@
 //! not touched either.
 
 mod conntrack;
+mod cut;
 mod entry;
 mod judge;
 mod sweep;
 mod tighten;
 
 pub use conntrack::{Conntrack, ConntrackError, Netlink};
+pub use cut::{Cuts, Flow};
 pub use entry::{Entry, Identity, Tuple};
-pub use judge::{Judge, Judgement, Kept, Lost};
-pub use sweep::{Found, Tally, find};
+pub use judge::{Judge, Judgement, Kept, Reason, View};
+pub use sweep::{Found, Lost, Tally, find};
 pub use tighten::tightens;

@@ -2,9 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use palisade_policy::model::Packet;
+
 use super::conntrack::{Conntrack, ConntrackError};
-use super::entry::Identity;
-use super::judge::{Judge, Judgement, Kept, Lost};
+use super::cut::Flow;
+use super::entry::{Entry, Identity};
+use super::judge::{Judge, Judgement, Kept, Reason};
 
 /// How many entries were judged how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +32,36 @@ pub struct Found {
     /// How many of each.
     pub tally: Tally,
     /// What has to go.
-    pub lost: Vec<Identity>,
+    pub lost: Vec<Lost>,
+}
+
+/// An entry that has to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// What names it.
+    pub identity: Identity,
+    /// The packet that is denied now; `None` where the pod is gone.
+    pub denied: Option<Packet>,
+    /// What its server must not go on with.
+    pub flow: Option<Flow>,
+}
+
+impl Lost {
+    fn denied(entry: &Entry<'_>) -> Self {
+        Self {
+            identity: entry.identity(),
+            denied: Some(entry.packet()),
+            flow: Flow::of(entry),
+        }
+    }
+
+    /// It goes even if the rules allow it. The next pod of the address must not answer on it.
+    fn of_gone_pod(entry: &Entry<'_>) -> Self {
+        Self {
+            denied: None,
+            ..Self::denied(entry)
+        }
+    }
 }
 
 /// Judges every connection.
@@ -37,7 +69,7 @@ pub async fn find(conntrack: &mut impl Conntrack, judge: &Judge) -> Result<Found
     let mut found = Found::default();
     let mut verdicts = HashMap::new();
     // Each with what it belongs to.
-    let mut related: Vec<(Box<[u8]>, Identity)> = Vec::new();
+    let mut related: Vec<(Box<[u8]>, Lost)> = Vec::new();
     let Found { tally, lost } = &mut found;
     tally.unreadable = conntrack
         .list(|entry| {
@@ -48,24 +80,30 @@ pub async fn find(conntrack: &mut impl Conntrack, judge: &Judge) -> Result<Found
                 Judgement::Keep(Kept::Allowed) => tally.judged += 1,
                 Judgement::Keep(Kept::Related) => {
                     tally.judged += 1;
-                    related.extend(entry.master.map(|master| (master.into(), entry.identity())));
+                    let lost = Lost::denied(entry);
+                    related.extend(entry.master.map(|master| (master.into(), lost)));
                 }
                 Judgement::Delete(reason) => {
                     tally.judged += 1;
-                    match reason {
-                        Lost::Denied => tally.denied += 1,
-                        Lost::PodGone => tally.of_gone_pods += 1,
-                    }
-                    lost.push(entry.identity());
+                    lost.push(match reason {
+                        Reason::Denied => {
+                            tally.denied += 1;
+                            Lost::denied(entry)
+                        }
+                        Reason::PodGone => {
+                            tally.of_gone_pods += 1;
+                            Lost::of_gone_pod(entry)
+                        }
+                    });
                 }
             }
         })
         .await?;
-    let masters: HashSet<&[u8]> = lost.iter().map(|identity| &*identity.tuple).collect();
+    let masters: HashSet<&[u8]> = lost.iter().map(|lost| &*lost.identity.tuple).collect();
     let follow = related
         .into_iter()
         .filter(|(master, _)| masters.contains(&**master));
-    let follow: Vec<Identity> = follow.map(|(_, identity)| identity).collect();
+    let follow: Vec<Lost> = follow.map(|(_, lost)| lost).collect();
     tally.denied += u64::try_from(follow.len()).unwrap_or(u64::MAX);
     lost.extend(follow);
     Ok(found)

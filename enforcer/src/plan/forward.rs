@@ -18,6 +18,11 @@ pub(super) fn to_pods() -> Result<Name, InvalidName> {
     Name::new("to_pods")
 }
 
+/// The base chain.
+pub(crate) fn forwarded() -> Result<Name, InvalidName> {
+    Name::new("forwarded")
+}
+
 pub(super) fn plan(
     ruleset: &mut Ruleset,
     rules: &NodeRules,
@@ -259,9 +264,7 @@ impl Chains {
         let comment = Some(Comment::fit(
             "what is forwarded; a node and its own pods reach each other by other hooks",
         ));
-        table
-            .chains
-            .insert(Name::new("forwarded")?, Chain { hook, comment, rules });
+        table.chains.insert(forwarded()?, Chain { hook, comment, rules });
         let mut rules = self.destinations;
         rules.extend(self.unknown_destinations);
         let comment = Some(Comment::fit("the source may send; may the destination receive?"));

@@ -27,6 +27,8 @@ mod name;
 mod profile;
 mod source;
 
+pub(crate) use forward::forwarded;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

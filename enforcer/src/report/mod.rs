@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use crate::run::status::{self, Status};
-use crate::source::Failures;
+use crate::source::{Failures, UNREACHABLE};
 use metrics::Metrics;
 
 pub(crate) use conditions::Claim;
@@ -71,6 +71,20 @@ impl Report {
         self.tasks.rules.set(status.informed.rules);
         self.tasks.facts.set(status.informed.facts);
         self.tasks.kernel.set(status.ready);
+        self.claim(status);
+        self.write(status);
+    }
+
+    /// Hands on what is to be written to the API server: nothing while that does not answer, as it is over by the time
+    /// that it can be told.
+    fn claim(&self, status: &Status) {
+        if status
+            .hindrance
+            .as_ref()
+            .is_some_and(|hindrance| hindrance.reason == UNREACHABLE)
+        {
+            return;
+        }
         let claim = Claim::of(status);
         self.claim.send_if_modified(|told| {
             let news = *told != claim;
@@ -79,7 +93,6 @@ impl Report {
             }
             news
         });
-        self.write(status);
     }
 
     /// Writes what is new. A file that cannot be written does not stop the enforcement.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use super::conditions::{Claim, Transitions};
+use crate::run::with_sources;
 use crate::source::{Backoff, spread};
 
 /// Who owns the fields of the status.
@@ -33,6 +34,7 @@ pub(crate) async fn publish(client: Client, node: NodeName, mut claims: watch::R
     let mut transitions = None;
     let mut written: Option<Claim> = None;
     let mut backoff = Backoff::default();
+    let mut failing = false;
     let mut not_before = Instant::now();
     while claims.changed().await.is_ok() {
         loop {
@@ -48,7 +50,7 @@ pub(crate) async fn publish(client: Client, node: NodeName, mut claims: watch::R
                 break;
             }
             let outcome = match timeout(ANSWER, write(&client, &node, &claim, &mut transitions)).await {
-                Ok(outcome) => outcome.map_err(|error| error.to_string()),
+                Ok(outcome) => outcome.map_err(|error| with_sources(&error)),
                 Err(late) => Err(late.to_string()),
             };
             not_before = Instant::now() + INTERVAL;
@@ -57,10 +59,16 @@ pub(crate) async fn publish(client: Client, node: NodeName, mut claims: watch::R
                     debug!(?claim, "reported");
                     written = Some(claim);
                     backoff.reset();
+                    failing = false;
                     break;
                 }
                 Err(error) => {
-                    warn!(error, "cannot report; trying again");
+                    if failing {
+                        debug!(error, "still cannot report");
+                    } else {
+                        warn!(error, "cannot report; trying again");
+                    }
+                    failing = true;
                     sleep(backoff.next()).await;
                 }
             }

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use palisade_crds::RuleSet;
-use palisade_policy::model::PodUid;
+use palisade_policy::model::{Packet, PodUid};
+use thiserror::Error;
 use tokio::sync::mpsc::Sender;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::RunError;
 use super::node::{Input, with_sources};
 use super::status::{Condition, Flows, microseconds};
 use crate::facts::Observed;
-use crate::flows::{self, Conntrack, ConntrackError, Judge, Tally};
+use crate::flows::{self, Conntrack, ConntrackError, Cuts, Flow, Identity, Judge, Lost, Tally, View};
 use crate::nft::model::{InvalidName, Ruleset};
 
 /// The shortest time from the beginning of a sweep to that of the next.
@@ -28,6 +30,9 @@ const PACE: Duration = Duration::from_millis(200);
 const RETRY: Duration = Duration::from_millis(100);
 const SLOWEST_RETRY: Duration = Duration::from_secs(5);
 
+/// How long a sweep waits for its cuts to be in the kernel.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// By what to judge. Each has a number, one more than that before.
 pub(super) type Wanted = Option<(u64, Arc<Judge>)>;
 
@@ -35,7 +40,16 @@ pub(super) type Wanted = Option<(u64, Arc<Judge>)>;
 #[derive(Debug)]
 pub(super) struct Swept {
     number: u64,
-    outcome: Result<Outcome, ConntrackError>,
+    outcome: Result<Outcome, SweepError>,
+}
+
+/// Why flows may go on that should not.
+#[derive(Debug, Error)]
+enum SweepError {
+    #[error(transparent)]
+    Conntrack(#[from] ConntrackError),
+    #[error("the kernel did not get what keeps ended flows from coming back")]
+    NotCut,
 }
 
 /// What was found and done.
@@ -69,6 +83,21 @@ pub(super) struct Judging {
     owners: BTreeMap<IpAddr, BTreeSet<PodUid>>,
     /// Addresses that a pod has lost, with the first sweep that knows it.
     gone: BTreeMap<IpAddr, u64>,
+    /// Flows that were ended; `None` before it is known what an earlier process has ended.
+    cuts: Option<Cuts>,
+    /// Sweeps that wait for their cuts to be in the kernel, with what the rules allow meanwhile.
+    waiting: Vec<(Cut, BTreeSet<Packet>)>,
+    /// Whether cuts that the kernel has are no longer needed.
+    ripe: bool,
+}
+
+/// Flows that a sweep is about to end. It goes on when the kernel drops their answers.
+#[derive(Debug)]
+pub(super) struct Cut {
+    denied: Vec<Packet>,
+    flows: Vec<Flow>,
+    /// Gets what the rules allow again by now.
+    done: oneshot::Sender<BTreeSet<Packet>>,
 }
 
 impl Judging {
@@ -81,6 +110,9 @@ impl Judging {
             tightened: true,
             owners: BTreeMap::new(),
             gone: BTreeMap::new(),
+            cuts: None,
+            waiting: Vec::new(),
+            ripe: false,
         };
         (judging, receiver)
     }
@@ -106,6 +138,68 @@ impl Judging {
             }
         }
         self.owners = owners;
+    }
+
+    /// Whether it is still to be learned what an earlier process has ended.
+    pub(super) fn is_new(&self) -> bool {
+        self.cuts.is_none()
+    }
+
+    /// Learns what the kernel has from an earlier process.
+    pub(super) fn adopt(&mut self, loaded: &Ruleset) {
+        let mut cuts = Cuts::default();
+        cuts.adopt(loaded, Instant::now());
+        self.cuts = Some(cuts);
+    }
+
+    /// Flows are about to be ended.
+    pub(super) fn cut(&mut self, cut: Cut) {
+        self.waiting.push((cut, BTreeSet::new()));
+    }
+
+    /// Whether a sweep waits, or a cut has had its time.
+    pub(super) fn is_due(&mut self) -> bool {
+        let cuts = self.cuts.iter_mut();
+        self.ripe |= cuts.map(|cuts| cuts.expire(Instant::now())).sum::<usize>() > 0;
+        self.ripe || !self.waiting.is_empty()
+    }
+
+    /// When the next cut has had its time.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.cuts.as_ref().and_then(Cuts::next_end)
+    }
+
+    /// Adds to a planned ruleset what keeps ended flows from coming back.
+    pub(super) fn plan_cuts(
+        &mut self,
+        rules: &RuleSet,
+        observed: &Observed,
+        ruleset: &mut Ruleset,
+    ) -> Result<(), InvalidName> {
+        self.ripe = false;
+        let cuts = self.cuts.get_or_insert_default();
+        if cuts.is_empty() && self.waiting.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        for (cut, _) in &self.waiting {
+            cuts.add(cut.flows.iter().copied(), now);
+        }
+        let view = View::new(ruleset, &observed.facts(&rules.rules.pod_networks))?;
+        cuts.review(|packet| view.allows(ruleset, packet));
+        for (cut, allowed) in &mut self.waiting {
+            let denied = cut.denied.iter().copied();
+            *allowed = denied.filter(|packet| view.allows(ruleset, *packet)).collect();
+        }
+        cuts.plan(ruleset)
+    }
+
+    /// The planned cuts are in the kernel.
+    pub(super) fn go_on(&mut self) {
+        for (cut, allowed) in self.waiting.drain(..) {
+            // A sweep that was given up is begun again.
+            drop(cut.done.send(allowed));
+        }
     }
 
     /// A ruleset is committed: asks for a sweep if one is due.
@@ -174,7 +268,7 @@ pub(super) async fn follow_flows(
             continue;
         };
         let begin = Instant::now();
-        let outcome = sweep(&mut conntrack, &judge).await;
+        let outcome = sweep(&mut conntrack, &judge, &inputs).await;
         let pause = match &outcome {
             Ok(_) => {
                 failures = 0;
@@ -193,17 +287,142 @@ pub(super) async fn follow_flows(
         {
             return Ok(());
         }
-        tokio::time::sleep(pause).await;
+        // The next pod of an address does not wait.
+        let urgent = wanted.wait_for(|wanted| {
+            let (known, judge) = wanted
+                .as_ref()
+                .map_or((0, None), |(number, judge)| (*number, Some(judge)));
+            known > number && judge.is_some_and(|judge| judge.is_urgent())
+        });
+        let is_urgent = timeout(pause, urgent).await.is_ok();
+        if is_urgent {
+            wanted.mark_changed();
+        }
     }
 }
 
-async fn sweep(conntrack: &mut impl Conntrack, judge: &Judge) -> Result<Outcome, ConntrackError> {
+async fn sweep(
+    conntrack: &mut impl Conntrack,
+    judge: &Judge,
+    inputs: &Sender<Input>,
+) -> Result<Outcome, SweepError> {
     let begin = Instant::now();
     let found = flows::find(conntrack, judge).await?;
-    let deleted = conntrack.delete(&found.lost).await?;
+    let allowed = cut(&found.lost, inputs).await?;
+    let allowed_again = |lost: &&Lost| lost.denied.is_some_and(|packet| allowed.contains(&packet));
+    let lost = found.lost.iter().filter(|lost| !allowed_again(lost));
+    let lost: Vec<Identity> = lost.map(|lost| lost.identity.clone()).collect();
+    let deleted = conntrack.delete(&lost).await?;
     Ok(Outcome {
         tally: found.tally,
         deleted,
         took: begin.elapsed(),
     })
+}
+
+/// Has the answers of flows dropped before the flows are forgotten. Returns what the rules allow by now after all.
+async fn cut(lost: &[Lost], inputs: &Sender<Input>) -> Result<BTreeSet<Packet>, SweepError> {
+    if lost.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let denied = lost.iter().filter_map(|lost| lost.denied).collect();
+    let flows = lost.iter().filter_map(|lost| lost.flow).collect();
+    let (done, answer) = oneshot::channel();
+    let sent = inputs.send(Input::Cut(Cut { denied, flows, done })).await;
+    sent.map_err(|_| SweepError::NotCut)?;
+    let answer = timeout(PATIENCE, answer).await;
+    answer
+        .map_err(|_| SweepError::NotCut)?
+        .map_err(|_| SweepError::NotCut)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::flows::Entry;
+    use crate::plan::Facts;
+
+    /// Lists what it is told to, one answer a sweep.
+    struct Fake(VecDeque<Result<(), ConntrackError>>);
+
+    impl Conntrack for Fake {
+        async fn list(&mut self, _: impl FnMut(&Entry<'_>) + Send) -> Result<u64, ConntrackError> {
+            self.0.pop_front().unwrap_or(Ok(())).map(|()| 0)
+        }
+
+        async fn delete(&mut self, _: &[Identity]) -> Result<u64, ConntrackError> {
+            Ok(0)
+        }
+    }
+
+    fn judge() -> Arc<Judge> {
+        let nothing = Ruleset::default();
+        let judge = Judge::new(
+            &nothing,
+            &Facts::default(),
+            Vec::new(),
+            BTreeSet::new(),
+            BTreeSet::new(),
+        );
+        Arc::new(judge.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_sweep_that_fails_is_told_of_and_tried_again() {
+        let answers = [Err(ConntrackError::new("listing", "no room")), Ok(())];
+        let (mut judging, receiver) = Judging::new();
+        let (inputs, mut inbox) = mpsc::channel(8);
+        let task = tokio::spawn(follow_flows(Fake(answers.into()), receiver, inputs));
+        judging.number = 1;
+        judging.wanted.send_replace(Some((1, judge())));
+        let mut status = Flows::default();
+        let mut reasons = Vec::new();
+        for _ in 0..2 {
+            let Some(Input::Swept(swept)) = inbox.recv().await else {
+                panic!("no sweep");
+            };
+            let condition = judging.ended(&swept, &mut status);
+            reasons.push(condition.map(|condition| condition.reason));
+        }
+        assert_eq!(reasons, [Some("FlowsNotJudged"), None]);
+        assert_eq!(status.sweeps, 1);
+        drop((judging, inbox));
+        task.await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn an_address_is_gone_until_a_sweep_that_knows_it_has_ended_well() {
+        let (mut judging, _receiver) = Judging::new();
+        let place = crate::plan::Place {
+            interface: crate::nft::model::Interface::new("veth1").unwrap(),
+            index: 1,
+            bridge: None,
+            addresses: ["10.0.0.1".parse().unwrap()].into(),
+        };
+        let there = Observed {
+            places: [("a".into(), place)].into(),
+            ..Observed::default()
+        };
+        judging.observe(&there);
+        assert!(judging.gone.is_empty());
+        judging.observe(&Observed::default());
+        assert_eq!(judging.gone.len(), 1);
+        let outcome = || Outcome {
+            tally: Tally::default(),
+            deleted: 0,
+            took: Duration::ZERO,
+        };
+        for (number, left) in [(0, 1), (1, 0)] {
+            let swept = Swept {
+                number,
+                outcome: Ok(outcome()),
+            };
+            assert!(judging.ended(&swept, &mut Flows::default()).is_none());
+            assert_eq!(judging.gone.len(), left);
+        }
+    }
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, error, info, warn};
 
 use super::desired::{Unplannable, desired};
-use super::judging::{Judging, Swept, Wanted, not_judged};
+use super::judging::{Cut, Judging, Swept, Wanted, not_judged};
 use super::status::{
     Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
 };
@@ -48,6 +48,7 @@ pub(super) enum Input {
         decoded: Instant,
     },
     Edit(Edit),
+    Cut(Cut),
     Swept(Swept),
 }
 
@@ -127,7 +128,8 @@ impl<K: Kernel> Node<K> {
 
     /// When [`flush`](Self::flush) should be called although nothing is new.
     pub(super) fn retry(&self) -> Option<Instant> {
-        self.retry
+        let ends = self.judging.next_end();
+        self.retry.into_iter().chain(ends).min()
     }
 
     /// Whether there was something from every input.
@@ -172,6 +174,7 @@ impl<K: Kernel> Node<K> {
                 self.pending.get_or_insert((received, decoded));
             }
             Input::Edit(edit) => self.edited(edit),
+            Input::Cut(cut) => self.judging.cut(cut),
             Input::Swept(swept) => {
                 let condition = self.judging.ended(&swept, &mut self.status.flows);
                 self.say(Origin::Flows, condition);
@@ -253,6 +256,7 @@ impl<K: Kernel> Node<K> {
             rules: self.rules.is_some(),
             facts: self.observed.is_some(),
         };
+        self.status.flows.pending = !self.judging.is_settled() || self.conditions.has(Origin::Flows);
         let ready = self.conditions.allow_readiness() && self.status.revision.is_some();
         if ready != self.status.ready {
             info!(ready, revision = self.status.revision, "readiness changed");
@@ -262,16 +266,28 @@ impl<K: Kernel> Node<K> {
     }
 
     async fn apply(&mut self) -> Result<(), Refused> {
+        if self.rules.is_none() || self.observed.is_none() {
+            return Ok(());
+        }
+        if self.pending.is_none() && self.retry.is_none() && !self.judging.is_due() {
+            return Ok(());
+        }
+        if self.judging.is_new() && !self.adopt().await {
+            self.retry = Some(Instant::now() + RETRY);
+            return Ok(());
+        }
         let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
             return Ok(());
         };
-        if self.pending.is_none() && self.retry.is_none() {
-            return Ok(());
-        }
         let started = Instant::now();
         let (received, decoded) = self.pending.unwrap_or((started, started));
         self.retry = None;
-        let plan = match desired(rules, observed, &self.settings) {
+        let cuts = &mut self.judging;
+        let planned = desired(rules, observed, &self.settings).and_then(|mut plan| {
+            cuts.plan_cuts(rules, observed, &mut plan.ruleset)?;
+            Ok(plan)
+        });
+        let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
                 self.pending = None;
@@ -287,9 +303,10 @@ impl<K: Kernel> Node<K> {
             return Ok(());
         };
         let committed = Instant::now();
-        self.pending = None;
+        self.judging.go_on();
+        let is_news = self.pending.take().is_some();
         let published = self.published.take();
-        if counts != Counts::default() {
+        if is_news && counts != Counts::default() {
             self.status.applied.count += 1;
             self.status.applied.last = counts;
             self.status.applied.microseconds = Timing {
@@ -304,6 +321,21 @@ impl<K: Kernel> Node<K> {
         self.judge_flows(&plan);
         self.remember(plan, generation);
         Ok(())
+    }
+
+    /// Learns which flows an earlier process has ended, before anything is planned. Returns whether it could.
+    async fn adopt(&mut self) -> bool {
+        match self.read().await {
+            Ok(loaded) => {
+                self.judging.adopt(&loaded.ruleset);
+                self.loaded = Some(loaded);
+                true
+            }
+            Err(condition) => {
+                self.say(Origin::Kernel, Some(condition));
+                false
+            }
+        }
     }
 
     /// Has established flows judged by what was committed, if it may deny some of them.
@@ -335,7 +367,9 @@ impl<K: Kernel> Node<K> {
                 Remedy::Rebuild => nft::rebuild(&loaded.ruleset, &plan.ruleset),
             };
             let counts = change.counts();
-            if tightens(&change, &plan.ruleset) {
+            // What is written for a sweep needs none.
+            let is_for_a_sweep = self.pending.is_none() && self.remedy == Remedy::Change;
+            if !is_for_a_sweep && tightens(&change, &plan.ruleset) {
                 self.judging.tighten();
             }
             match self.commit(change, loaded.generation).await {

@@ -165,6 +165,8 @@ pub struct IgnoredResults {
 /// Established flows that were judged again because rules had tightened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Flows {
+    /// Whether there are some that the rules of now have not judged yet.
+    pub pending: bool,
     /// How often since this process started.
     pub sweeps: u64,
     /// Flows of this node's pods that were judged, over all sweeps.
@@ -276,10 +278,9 @@ impl Origin {
     fn is_fatal_to_readiness(self) -> bool {
         match self {
             Self::Kernel | Self::Plan | Self::Bridges => true,
-            // The last complete rules stay in force; a pod that is not known stays closed.
-            Self::Rules | Self::Pods | Self::CniResults => false,
-            // New connections meet the rules; what goes on is said.
-            Self::Flows => false,
+            // The last complete rules stay in force; a pod that is not known stays closed; new connections meet the
+            // rules whatever becomes of the old ones.
+            Self::Rules | Self::Pods | Self::CniResults | Self::Flows => false,
         }
     }
 }

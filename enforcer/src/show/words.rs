@@ -68,6 +68,7 @@ fn fields(key: &[Field]) -> String {
         Field::DestinationV4 => "IPv4 destination",
         Field::DestinationV6 => "IPv6 destination",
         Field::L4Protocol => "protocol",
+        Field::SourcePort => "source port",
         Field::DestinationPort => "port",
         Field::ArpSenderV4 => "ARP sender",
     };

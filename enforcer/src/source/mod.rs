@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::watch::WatchError;
 
 pub use api::{Api, ApiError, Failures, fetch};
-pub(crate) use api::{Backoff, spread};
+pub(crate) use api::{Backoff, UNREACHABLE, spread};
 pub use client::{ClientError, client};
 pub use files::Files;
 

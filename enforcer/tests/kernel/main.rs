@@ -13,6 +13,7 @@
 
 mod edits;
 mod failure;
+mod flows;
 mod load;
 mod namespace;
 mod random;

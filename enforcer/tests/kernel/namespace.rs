@@ -38,6 +38,10 @@ impl Namespace {
         Self(namespace)
     }
 
+    pub(crate) fn netns(&self) -> &Netns {
+        &self.0
+    }
+
     pub(crate) fn kernel(&self) -> Nlink {
         Nlink::open_in(&self.0).expect("a netlink socket")
     }

@@ -18,7 +18,7 @@ use crate::namespace::{Namespace, assert_eq_listing, load, read};
 use crate::sample::{interface, name, network};
 
 /// Keys that sets have here, with the fields that may look into them.
-const KEYS: [(&str, &[Field]); 9] = [
+const KEYS: [(&str, &[Field]); 10] = [
     ("source4", &[Field::SourceV4]),
     ("source6", &[Field::SourceV6]),
     ("pod4", &[Field::InputInterface, Field::SourceV4]),
@@ -30,6 +30,16 @@ const KEYS: [(&str, &[Field]); 9] = [
     (
         "triple6",
         &[Field::DestinationV6, Field::L4Protocol, Field::DestinationPort],
+    ),
+    (
+        "answer4",
+        &[
+            Field::SourceV4,
+            Field::SourcePort,
+            Field::DestinationV4,
+            Field::DestinationPort,
+            Field::L4Protocol,
+        ],
     ),
     ("pair4", &[Field::SourceV4, Field::DestinationV4]),
     ("proto1", &[Field::L4Protocol]),

@@ -102,11 +102,6 @@ impl Talk {
         self.heard.words.load(Ordering::Relaxed)
     }
 
-    /// When the client heard the last word.
-    pub(crate) fn last(&self) -> Instant {
-        self.heard.last.lock().unwrap().unwrap().0
-    }
-
     /// Ends the talk. Blocks for a moment.
     pub(crate) fn stop(self) -> TalkReport {
         self.heard.over.store(true, Ordering::Relaxed);
@@ -157,7 +152,9 @@ impl Heard {
     }
 
     fn fail(&self, error: &std::io::Error) {
-        if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        let waits = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        // Once it is over, each end is told by the other.
+        if !waits && !self.over.load(Ordering::Relaxed) {
             *self.broken.lock().unwrap() = Some(error.to_string());
             thread::sleep(LOOK);
         }

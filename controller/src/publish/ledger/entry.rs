@@ -36,10 +36,15 @@ pub(super) struct Entry<C> {
     /// The oldest change that the stored object does not have, if there is one.
     pub(super) behind: Option<u64>,
     /// What the stored object may refer to.
-    pub(super) held: Vec<References>,
+    pub(super) held: References,
+    /// What it refers to if a write was done whose outcome is not known, with the revision of that write.
+    pub(super) doubts: Vec<(u64, References)>,
     pub(super) flight: Option<Flight>,
     pub(super) failures: Option<Failures>,
+    /// Whether somebody else has put something into it that an apply leaves there.
     pub(super) foreign: bool,
+    /// Whether it was deleted and the watch has not told yet: what it tells until then is older.
+    pub(super) buried: bool,
     /// Its place in the queue.
     pub(super) queued: Option<u64>,
     /// Of a slice: the rule sets that hold on to it.
@@ -54,6 +59,8 @@ pub(super) struct Flight {
     pub(super) mark: Option<String>,
     pub(super) references: References,
     pub(super) revision: u64,
+    /// Whether the watch has told meanwhile that the object is gone.
+    pub(super) gone: bool,
     /// The first change since it began.
     pub(super) overtaken: Option<u64>,
 }
@@ -76,10 +83,12 @@ impl<C> Default for Entry<C> {
             version: 0,
             confirmed: 0,
             behind: None,
-            held: Vec::new(),
+            held: References::default(),
+            doubts: Vec::new(),
             flight: None,
             failures: None,
             foreign: false,
+            buried: false,
             queued: None,
             users: 0,
             waiters: BTreeSet::new(),
@@ -93,7 +102,8 @@ impl<C: Clone> Entry<C> {
         match &self.wanted {
             None => self.presence == Presence::Absent,
             Some(wanted) => {
-                self.presence == Presence::Present && self.mark.as_deref() == Some(wanted.mark.as_str())
+                let same = self.mark.as_deref() == Some(wanted.mark.as_str());
+                self.presence == Presence::Present && same && self.doubts.is_empty()
             }
         }
     }
@@ -115,6 +125,7 @@ impl<C: Clone> Entry<C> {
                 mark: None,
                 references: References::default(),
                 revision: self.revision,
+                gone: false,
                 overtaken: None,
             };
             return (write, flight);
@@ -130,6 +141,7 @@ impl<C: Clone> Entry<C> {
             mark: Some(wanted.mark.clone()),
             references: wanted.references.clone(),
             revision,
+            gone: false,
             overtaken: None,
         };
         (write, flight)
@@ -171,6 +183,7 @@ impl<C: Clone> Entry<C> {
             && self.flight.is_none()
             && self.users == 0
             && self.waiters.is_empty()
+            && !self.buried
             && self.queued.is_none()
     }
 }

@@ -61,7 +61,7 @@ fn transport_protocol(rule: &Rule) -> Option<u8> {
         match condition {
             Match::Protocol(number) => protocol = Some(*number),
             Match::DestinationPorts(_) if protocol.is_some() => return protocol,
-            Match::InSet { key, .. } if protocol.is_some() && key.contains(&Field::DestinationPort) => {
+            Match::InSet { key, .. } if protocol.is_some() && key.iter().any(|field| field.is_port()) => {
                 return protocol;
             }
             _ => {}
@@ -69,7 +69,7 @@ fn transport_protocol(rule: &Rule) -> Option<u8> {
     }
     match &rule.verdict {
         // Beyond a counter nft no longer knows where the protocol was asked for.
-        Verdict::Map { key, .. } if key.contains(&Field::DestinationPort) && !rule.counter => protocol,
+        Verdict::Map { key, .. } if key.iter().any(|field| field.is_port()) && !rule.counter => protocol,
         _ => None,
     }
 }
@@ -181,7 +181,12 @@ fn field(field: Field, protocol_before: Option<u8>) -> Expression<'static> {
         Field::DestinationV6 => payload("ip6", "daddr"),
         Field::L4Protocol => meta(MetaKey::L4proto),
         Field::ArpSenderV4 => payload("arp", "saddr ip"),
-        Field::DestinationPort => {
+        Field::SourcePort | Field::DestinationPort => {
+            let side = if field == Field::SourcePort {
+                "sport"
+            } else {
+                "dport"
+            };
             let header = match protocol_before {
                 Some(6) => "tcp",
                 Some(17) => "udp",
@@ -190,7 +195,7 @@ fn field(field: Field, protocol_before: Option<u8>) -> Expression<'static> {
                 Some(136) => "udplite",
                 _ => "th",
             };
-            payload(header, "dport")
+            payload(header, side)
         }
     }
 }

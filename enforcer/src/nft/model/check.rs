@@ -343,13 +343,13 @@ fn contradiction(rule: &Rule) -> Option<&'static str> {
         return Some("asks for a protocol that its address family does not carry");
     }
     let looked_up = match &rule.verdict {
-        Verdict::Map { key, .. } => key.contains(&Field::DestinationPort),
+        Verdict::Map { key, .. } => key.iter().any(|field| field.is_port()),
         _ => false,
     };
     let with_ports = looked_up
         || rule.matches.iter().any(|condition| match condition {
             Match::DestinationPorts(_) => true,
-            Match::InSet { key, .. } => key.contains(&Field::DestinationPort),
+            Match::InSet { key, .. } => key.iter().any(|field| field.is_port()),
             _ => false,
         });
     (with_ports && protocol.is_some_and(|protocol| !WITH_PORTS.contains(&protocol)))

@@ -22,6 +22,8 @@ pub enum Field {
     DestinationV6,
     /// The transport protocol, behind IPv6 extension headers too (`meta l4proto`).
     L4Protocol,
+    /// The source port of whatever transport protocol (`th sport`).
+    SourcePort,
     /// The destination port of whatever transport protocol (`th dport`).
     DestinationPort,
     /// The sender's IPv4 address of an ARP packet on Ethernet (`arp saddr ip`).
@@ -29,6 +31,11 @@ pub enum Field {
 }
 
 impl Field {
+    /// Whether only a transport protocol with ports has it.
+    pub(crate) fn is_port(self) -> bool {
+        matches!(self, Self::SourcePort | Self::DestinationPort)
+    }
+
     /// The type of a key that holds this field.
     pub fn key_type(self) -> KeyType {
         match self {
@@ -36,7 +43,7 @@ impl Field {
             Self::SourceV4 | Self::DestinationV4 | Self::ArpSenderV4 => KeyType::Ipv4Address,
             Self::SourceV6 | Self::DestinationV6 => KeyType::Ipv6Address,
             Self::L4Protocol => KeyType::Protocol,
-            Self::DestinationPort => KeyType::Port,
+            Self::SourcePort | Self::DestinationPort => KeyType::Port,
         }
     }
 
@@ -46,7 +53,11 @@ impl Field {
             Self::SourceV4 | Self::DestinationV4 => Some(EtherType::Ipv4),
             Self::SourceV6 | Self::DestinationV6 => Some(EtherType::Ipv6),
             Self::ArpSenderV4 => Some(EtherType::Arp),
-            Self::InputInterface | Self::OutputInterface | Self::L4Protocol | Self::DestinationPort => None,
+            Self::InputInterface
+            | Self::OutputInterface
+            | Self::L4Protocol
+            | Self::SourcePort
+            | Self::DestinationPort => None,
         }
     }
 }

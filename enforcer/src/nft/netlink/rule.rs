@@ -84,6 +84,12 @@ fn load(field: Field, dreg: Register) -> Expr {
         offset,
         len,
     };
+    let port = |offset| Expr::Payload {
+        dreg,
+        base: PayloadBase::Transport,
+        offset,
+        len: 2,
+    };
     match field {
         Field::InputInterface => Expr::Meta {
             dreg,
@@ -102,12 +108,8 @@ fn load(field: Field, dreg: Register) -> Expr {
             dreg,
             key: MetaKey::L4Proto,
         },
-        Field::DestinationPort => Expr::Payload {
-            dreg,
-            base: PayloadBase::Transport,
-            offset: 2,
-            len: 2,
-        },
+        Field::SourcePort => port(0),
+        Field::DestinationPort => port(2),
     }
 }
 

@@ -1,7 +1,11 @@
 //! How long to wait before the next attempt: longer each time, and not the same as all other nodes.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 const FIRST: Duration = Duration::from_millis(100);
 
@@ -31,6 +35,37 @@ impl Backoff {
     /// Something went well.
     pub(crate) fn reset(&mut self) {
         self.next = FIRST;
+    }
+}
+
+/// Waits before attempts, of which one that succeeds elsewhere cuts the rest short.
+pub(super) struct Pause {
+    backoff: Backoff,
+    again: Arc<Notify>,
+}
+
+impl Pause {
+    /// Listens to `again`, by which others say that they got an answer.
+    pub(super) fn new(again: Arc<Notify>) -> Self {
+        let backoff = Backoff::default();
+        Self { backoff, again }
+    }
+
+    /// Something went well.
+    pub(super) fn reset(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// Waits for the next attempt: the shortest wait in any case, so that watches that come and go do not drive each
+    /// other.
+    pub(super) async fn wait(&mut self) {
+        let wait = self.backoff.next();
+        let least = wait.min(FIRST);
+        sleep(least).await;
+        tokio::select! {
+            () = sleep(wait.saturating_sub(least)) => {}
+            () = self.again.notified() => {}
+        }
     }
 }
 

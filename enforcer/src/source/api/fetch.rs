@@ -5,10 +5,10 @@ use kube::{Client, core::DeserializeGuard};
 use palisade_crds::{AddressGroup, NodeRuleSet, RuleSet};
 use palisade_policy::model::NodeName;
 
+use super::ApiError;
 use super::mirror::{Mirror, News};
 use super::subscriptions::Step;
-use super::watch::{Heard, Selector, list};
-use super::{ApiError, labels};
+use super::watch::{Heard, by_groups, by_name, list};
 
 /// Reads the rule set of `node` with all of its slices.
 pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError> {
@@ -16,11 +16,10 @@ pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError>
     let rule_sets: Resources<DeserializeGuard<NodeRuleSet>> = Resources::all(client.clone());
     let slices: Resources<DeserializeGuard<AddressGroup>> = Resources::all(client);
     let mut mirror = Mirror::new(node.clone());
-    let selector = Selector::Fields(format!("metadata.name={node}"));
-    let (listed, _) = list(&rule_sets, &selector).await.map_err(unreachable)?;
+    let (listed, _) = list(&rule_sets, &by_name(node)).await.map_err(unreachable)?;
     for step in mirror.hear(News::RuleSet(Heard::Listed(listed))) {
         if let Step::Start(id, groups) = step {
-            let (listed, _) = list(&slices, &labels(&groups)).await.map_err(unreachable)?;
+            let (listed, _) = list(&slices, &by_groups(&groups)).await.map_err(unreachable)?;
             mirror.hear(News::Slices(id, Heard::Listed(listed)));
         }
     }

@@ -203,7 +203,17 @@ impl Mirror {
     }
 }
 
-/// Whether an object is published by what is heard now, for measuring how long it took.
+/// Whether what there is may be another now.
+pub(super) fn is_change(news: &News) -> bool {
+    let nothing = matches!(
+        news,
+        News::RuleSet(Heard::Following | Heard::Failed(_))
+            | News::Slices(_, Heard::Following | Heard::Failed(_))
+    );
+    !nothing
+}
+
+/// When the object that has changed was published.
 pub(super) fn published(news: &News) -> Option<SystemTime> {
     match news {
         News::RuleSet(Heard::Applied(object)) => object.published,

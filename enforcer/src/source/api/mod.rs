@@ -16,26 +16,29 @@
 mod backoff;
 mod fetch;
 mod mirror;
+mod outlet;
 mod subscriptions;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use kube::api::Api as Resources;
 use kube::{Client, core::DeserializeGuard};
-use palisade_crds::{AddressGroup, GROUP_LABEL, NodeRuleSet, RuleSet};
+use palisade_crds::{AddressGroup, NodeRuleSet};
 use palisade_policy::model::NodeName;
 use palisade_policy::rules::{GroupId, SliceId};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Delivery, Document, SourceError};
 use mirror::{Mirror, News};
-use subscriptions::{Step, SubscriptionId};
+use outlet::{Outlet, Say, WatchId};
+use subscriptions::Step;
 use watch::{Heard, Selector, Unheard};
 
 pub(crate) use backoff::{Backoff, spread};
@@ -48,12 +51,8 @@ const BUSY: Duration = Duration::from_millis(20);
 /// A burst is over when nothing was heard for this long.
 const SETTLED: Duration = Duration::from_millis(2);
 
-/// A rule set that is not complete gets this long to become so before that is said: watches are not ordered among each
-/// other.
-const PATIENCE: Duration = Duration::from_millis(200);
-
-/// A watch that has failed for this long is an outage.
-const OUTAGE: Duration = Duration::from_secs(10);
+/// The reason of an outage.
+pub(crate) const UNREACHABLE: &str = "ApiUnreachable";
 
 /// News that may wait; a watch that has more waits itself.
 const INBOX: usize = 16;
@@ -105,22 +104,9 @@ impl ApiError {
             Self::NoRuleSet { .. } => "NoRuleSet",
             Self::MissingSlice { .. } => "MissingSlice",
             Self::Refused { reason, .. } => reason,
-            Self::Unreachable { .. } => "ApiUnreachable",
+            Self::Unreachable { .. } => UNREACHABLE,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum WatchId {
-    RuleSet,
-    Slices(SubscriptionId),
-}
-
-/// A watch that gets no answer.
-#[derive(Debug)]
-struct Failing {
-    since: Instant,
-    message: String,
 }
 
 /// What is new since the last delivery.
@@ -134,21 +120,15 @@ struct Trigger {
 pub struct Api {
     client: Client,
     mirror: Mirror,
+    outlet: Outlet,
     watches: JoinSet<()>,
     running: BTreeMap<WatchId, AbortHandle>,
-    failing: BTreeMap<WatchId, Failing>,
     news: mpsc::Sender<(Instant, News)>,
     inbox: mpsc::Receiver<(Instant, News)>,
     trigger: Option<Trigger>,
-    /// The content of the rule set that was delivered last, and when.
-    delivered: Option<(String, Instant)>,
-    /// Why there is no newer one, if that was said.
-    said: Option<ApiError>,
-    /// Since when there is no complete rule set.
-    incomplete: Option<Instant>,
+    /// Wakes watches that wait for their next attempt.
+    answers_again: Arc<Notify>,
     failures: Failures,
-    /// When it was last considered what there is to say.
-    decided: Instant,
 }
 
 /// Counts the requests that failed.
@@ -158,72 +138,82 @@ impl Api {
     /// Follows the rule set of `node` from now on. Needs a tokio runtime.
     pub fn new(client: Client, node: NodeName, failures: Failures) -> Self {
         let (news, inbox) = mpsc::channel(INBOX);
-        let fields = format!("metadata.name={node}");
+        let selector = watch::by_name(&node);
         let mut api = Self {
             client,
             mirror: Mirror::new(node),
+            outlet: Outlet::default(),
             watches: JoinSet::new(),
             running: BTreeMap::new(),
-            failing: BTreeMap::new(),
             news,
             inbox,
             trigger: None,
-            delivered: None,
-            said: None,
-            incomplete: None,
+            answers_again: Arc::default(),
             failures,
-            decided: Instant::now(),
         };
-        let news = api.news.clone();
-        let resources: Resources<DeserializeGuard<NodeRuleSet>> = Resources::all(api.client.clone());
-        let following = watch::follow(resources, Selector::Fields(fields), move |received, heard| {
-            tell(news.clone(), received, News::RuleSet(heard))
-        });
-        let handle = api.watches.spawn(following);
-        api.running.insert(WatchId::RuleSet, handle);
+        api.start::<NodeRuleSet>(WatchId::RuleSet, selector, News::RuleSet);
         api
+    }
+
+    fn start<D: watch::Document>(
+        &mut self,
+        id: WatchId,
+        selector: Selector,
+        as_news: impl Fn(Heard<D::Accepted>) -> News + Send + Sync + 'static,
+    ) {
+        let resources: Resources<DeserializeGuard<D>> = Resources::all(self.client.clone());
+        let news = self.news.clone();
+        let tell = move |received, heard| {
+            let (news, heard) = (news.clone(), as_news(heard));
+            async move { news.send((received, heard)).await.map_err(|_| Unheard) }
+        };
+        let following = watch::follow(resources, selector, tell, Arc::clone(&self.answers_again));
+        let handle = self.watches.spawn(following);
+        self.running.insert(id, handle);
     }
 
     pub(super) async fn next(&mut self) -> Result<Delivery, SourceError> {
         loop {
-            if let Some(delivery) = self.decide() {
-                return Ok(delivery);
+            let found = self.mirror.assemble();
+            let is_whole = found.is_ok();
+            let said = self.outlet.say(Instant::now(), found);
+            let trigger = self.trigger;
+            if said.is_some() || is_whole {
+                self.trigger = None;
+            }
+            if let Some(said) = said {
+                return Ok(self.delivery(said, trigger));
             }
             self.listen().await?;
-            let busy = |(_, delivered): &(_, Instant)| delivered.elapsed() < BUSY;
-            if self.delivered.as_ref().is_some_and(busy) {
-                self.settle().await?;
+            if self.outlet.is_busy(Instant::now()) {
+                self.settle().await;
             }
         }
     }
 
     /// Waits until there is news, or until it is time to say something all the same.
     async fn listen(&mut self) -> Result<(), SourceError> {
-        let patience = self.incomplete.map(|since| since + PATIENCE);
-        let outage = self.failing.values().map(|failing| failing.since + OUTAGE);
-        let moments = patience.into_iter().chain(outage);
-        let moment = moments.filter(|moment| *moment > self.decided).min();
-        let (received, news) = tokio::select! {
-            news = self.inbox.recv() => match news {
-                Some(news) => news,
-                None => return Ok(()),
-            },
+        let moment = self.outlet.next();
+        let first = tokio::select! {
+            news = self.inbox.recv() => news,
             Some(ended) = self.watches.join_next() => {
                 return match ended {
                     Err(failed) if !failed.is_cancelled() => Err(failed.into()),
                     _ => Ok(()),
                 };
             }
-            () = until(moment) => return Ok(()),
+            () = until(moment) => None,
         };
-        self.hear(received, news);
+        if let Some((received, news)) = first {
+            self.hear(received, news);
+        }
         while let Ok((received, news)) = self.inbox.try_recv() {
             self.hear(received, news);
         }
         Ok(())
     }
 
-    async fn settle(&mut self) -> Result<(), SourceError> {
+    async fn settle(&mut self) {
         let began = Instant::now();
         while began.elapsed() < BUSY {
             match timeout(SETTLED, self.inbox.recv()).await {
@@ -231,7 +221,6 @@ impl Api {
                 Ok(None) | Err(_) => break,
             }
         }
-        Ok(())
     }
 
     fn hear(&mut self, received: Instant, news: News) {
@@ -243,33 +232,28 @@ impl Api {
         if !self.running.contains_key(&id) {
             return;
         }
-        match &news {
-            News::RuleSet(Heard::Following) | News::Slices(_, Heard::Following) => {
-                self.failing.remove(&id);
-            }
-            News::RuleSet(Heard::Failed(message)) | News::Slices(_, Heard::Failed(message)) => {
-                debug!(?id, message, "a watch has failed");
-                self.failures.inc();
-                let failing = self.failing.entry(id).or_insert_with(|| Failing {
-                    since: received,
-                    message: String::new(),
-                });
-                failing.message.clone_from(message);
-            }
-            _ => {
-                self.failing.remove(&id);
-                let published = mirror::published(&news);
-                self.trigger.get_or_insert(Trigger { received, published });
-            }
+        if let News::RuleSet(Heard::Failed(message)) | News::Slices(_, Heard::Failed(message)) = &news {
+            debug!(?id, message, "a watch has failed");
+            self.failures.inc();
+            self.outlet.failed(id, received, message);
+        } else if self.outlet.recovered(id) {
+            self.answers_again.notify_waiters();
+        }
+        if mirror::is_change(&news) {
+            let published = mirror::published(&news);
+            self.trigger.get_or_insert(Trigger { received, published });
         }
         for step in self.mirror.hear(news) {
             match step {
-                Step::Start(id, groups) => self.subscribe(id, &groups),
+                Step::Start(id, groups) => {
+                    debug!(?id, groups = groups.len(), "subscribing");
+                    let as_news = move |heard| News::Slices(id, heard);
+                    self.start::<AddressGroup>(WatchId::Slices(id), watch::by_groups(&groups), as_news);
+                }
                 Step::Stop(id) => {
-                    let id = WatchId::Slices(id);
                     debug!(?id, "ending a subscription");
-                    self.failing.remove(&id);
-                    if let Some(handle) = self.running.remove(&id) {
+                    self.outlet.recovered(WatchId::Slices(id));
+                    if let Some(handle) = self.running.remove(&WatchId::Slices(id)) {
                         handle.abort();
                     }
                 }
@@ -277,103 +261,22 @@ impl Api {
         }
     }
 
-    fn subscribe(&mut self, id: SubscriptionId, groups: &BTreeSet<GroupId>) {
-        debug!(?id, groups = groups.len(), "subscribing");
-        let resources: Resources<DeserializeGuard<AddressGroup>> = Resources::all(self.client.clone());
-        let news = self.news.clone();
-        let following = watch::follow(resources, labels(groups), move |received, heard| {
-            tell(news.clone(), received, News::Slices(id, heard))
-        });
-        let handle = self.watches.spawn(following);
-        self.running.insert(WatchId::Slices(id), handle);
-    }
-
-    /// What there is to say now, if anything.
-    fn decide(&mut self) -> Option<Delivery> {
-        let now = Instant::now();
-        self.decided = now;
-        let outage = self
-            .failing
-            .values()
-            .find(|failing| now >= failing.since + OUTAGE);
-        let outage = outage.map(|failing| ApiError::Unreachable {
-            message: failing.message.clone(),
-        });
-        let rules = match self.mirror.assemble() {
-            Ok(rules) => {
-                self.incomplete = None;
-                rules
-            }
-            Err(error) => {
-                let since = *self.incomplete.get_or_insert(now);
-                let error = match outage {
-                    Some(outage) => outage,
-                    None if error == ApiError::NotListed || now < since + PATIENCE => return None,
-                    None => error,
-                };
-                return self.complain(error);
-            }
-        };
-        let is_news = self
-            .delivered
-            .as_ref()
-            .is_none_or(|(content, _)| *content != rules.content);
-        if is_news || (outage.is_none() && self.said.is_some()) {
-            self.said = None;
-            return Some(self.deliver(rules, now));
-        }
-        self.trigger = None;
-        self.complain(outage?)
-    }
-
-    fn deliver(&mut self, rules: RuleSet, now: Instant) -> Delivery {
-        self.delivered = Some((rules.content.clone(), now));
-        let trigger = self.trigger.take();
-        Delivery {
-            received: trigger.map_or(now, |trigger| trigger.received),
-            published: trigger.and_then(|trigger| trigger.published),
-            document: self.document(),
-            rules: Ok(rules),
-        }
-    }
-
-    fn complain(&mut self, error: ApiError) -> Option<Delivery> {
-        self.trigger = None;
-        if self.said.as_ref() == Some(&error) {
-            return None;
-        }
-        // Messages of an outage vary with each attempt; the outage is one.
-        let is_outage = |error: &ApiError| matches!(error, ApiError::Unreachable { .. });
-        if is_outage(&error) && self.said.as_ref().is_some_and(is_outage) {
-            return None;
-        }
-        warn!(%error, "no newer rules");
-        self.said = Some(error.clone());
-        Some(Delivery {
-            received: Instant::now(),
-            published: None,
-            document: self.document(),
-            rules: Err(error.into()),
-        })
-    }
-
-    fn document(&self) -> Option<Document> {
-        let document = self.mirror.document()?;
-        Some(Document {
+    fn delivery(&self, said: Say, trigger: Option<Trigger>) -> Delivery {
+        let document = self.mirror.document().map(|document| Document {
             revision: document.content.as_ref().ok().map(|accepted| accepted.revision),
             generation: document.generation,
             published: document.published,
-        })
+        });
+        Delivery {
+            received: trigger.map_or_else(Instant::now, |trigger| trigger.received),
+            published: trigger.and_then(|trigger| trigger.published),
+            document,
+            rules: match said {
+                Say::Rules(rules) => Ok(rules),
+                Say::Problem(error) => Err(error.into()),
+            },
+        }
     }
-}
-
-fn labels(groups: &BTreeSet<GroupId>) -> Selector {
-    let groups: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
-    Selector::Labels(format!("{GROUP_LABEL} in ({})", groups.join(",")))
-}
-
-async fn tell(news: mpsc::Sender<(Instant, News)>, received: Instant, heard: News) -> Result<(), Unheard> {
-    news.send((received, heard)).await.map_err(|_| Unheard)
 }
 
 async fn until(moment: Option<Instant>) {

@@ -4,9 +4,11 @@
 //! event to tell. That moment is when an outage ends, so requests are made here. Objects are decoded as they arrive, one
 //! by one, and nothing else of them is kept.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::{TryStreamExt, pin_mut};
@@ -14,12 +16,17 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Status};
 use kube::{Resource, ResourceExt};
-use palisade_crds::{AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, NodeRuleSet, PUBLISHED_AT};
+use palisade_crds::{
+    AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, GROUP_LABEL, NodeRuleSet, PUBLISHED_AT,
+};
+use palisade_policy::model::NodeName;
+use palisade_policy::rules::GroupId;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use super::backoff::{Backoff, spread};
+use super::backoff::{Pause, spread};
 use crate::run::with_sources;
 
 /// The answer to one request takes no longer.
@@ -126,6 +133,17 @@ pub(super) enum Selector {
     Labels(String),
 }
 
+/// The rule set of a node.
+pub(super) fn by_name(node: &NodeName) -> Selector {
+    Selector::Fields(format!("metadata.name={node}"))
+}
+
+/// The slices of some groups.
+pub(super) fn by_groups(groups: &BTreeSet<GroupId>) -> Selector {
+    let groups: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
+    Selector::Labels(format!("{GROUP_LABEL} in ({})", groups.join(",")))
+}
+
 impl Selector {
     fn list(&self) -> ListParams {
         let parameters = ListParams::default().limit(PAGE);
@@ -154,14 +172,15 @@ pub(super) async fn follow<D: Document, F>(
     api: Api<DeserializeGuard<D>>,
     selector: Selector,
     tell: impl Fn(Instant, Heard<D::Accepted>) -> F,
+    again: Arc<Notify>,
 ) where
     F: Future<Output = Result<(), Unheard>>,
 {
-    let mut backoff = Backoff::default();
+    let mut pause = Pause::new(again);
     loop {
         let told = match list(&api, &selector).await {
             Ok((objects, version)) => match tell(Instant::now(), Heard::Listed(objects)).await {
-                Ok(()) => watch(&api, &selector, version, &tell, &mut backoff).await,
+                Ok(()) => watch(&api, &selector, version, &tell, &mut pause).await,
                 Err(unheard) => Err(unheard),
             },
             Err(problem) => tell(Instant::now(), Heard::Failed(problem)).await,
@@ -169,7 +188,7 @@ pub(super) async fn follow<D: Document, F>(
         if let Err(Unheard) = told {
             return;
         }
-        sleep(backoff.next()).await;
+        pause.wait().await;
     }
 }
 
@@ -197,7 +216,7 @@ async fn watch<D: Document, F>(
     selector: &Selector,
     mut version: String,
     tell: &impl Fn(Instant, Heard<D::Accepted>) -> F,
-    backoff: &mut Backoff,
+    pause: &mut Pause,
 ) -> Result<(), Unheard>
 where
     F: Future<Output = Result<(), Unheard>>,
@@ -242,15 +261,15 @@ where
             }
         };
         if asked.elapsed() > LASTED {
-            backoff.reset();
+            pause.reset();
         }
         match problem {
             Some(problem) => {
                 tell(Instant::now(), Heard::Failed(problem)).await?;
-                sleep(backoff.next()).await;
+                pause.wait().await;
             }
             None if asked.elapsed() > LASTED => {}
-            None => sleep(backoff.next()).await,
+            None => pause.wait().await,
         }
     }
 }

@@ -197,7 +197,7 @@ impl Decoder<'_> {
 
     /// The field that an expression loads. Which protocol the bytes belong to is what the family check said.
     fn field(&self, expression: &Expr, register: Register) -> Option<Field> {
-        const FIELDS: [Field; 9] = [
+        const FIELDS: [Field; 10] = [
             Field::InputInterface,
             Field::OutputInterface,
             Field::SourceV4,
@@ -205,6 +205,7 @@ impl Decoder<'_> {
             Field::DestinationV4,
             Field::DestinationV6,
             Field::L4Protocol,
+            Field::SourcePort,
             Field::DestinationPort,
             Field::ArpSenderV4,
         ];

@@ -114,9 +114,11 @@ async fn perform(options: Options) -> Result<ExitCode> {
     match options.task {
         Task::Build => build(&layout, &mut progress).await?,
         Task::Up(up) => {
+            // Whoever reads them works in another directory.
+            let images = up.images.into_iter().map(std::path::absolute);
             let installation = Installation {
-                images: up.images,
-                manifest: up.manifest,
+                images: images.collect::<Result<_, _>>()?,
+                manifest: up.manifest.map(std::path::absolute).transpose()?,
             };
             let bridge_filter = match installation.manifest {
                 Some(_) => BridgeFilter::Palisade,

@@ -3,17 +3,17 @@
 CARGO ?= cargo
 SECONDS ?= 60
 # Debian packages, each with a program that tells whether it is there.
-PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps nginx-light:nginx
+PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps nginx-light:nginx tini:tini openssl:openssl
 
 # What a cluster needs besides. The programs of Kubernetes are built, by Go from /usr/local/go or Debian.
-CLUSTER_PACKAGES := $(PACKAGES) etcd-server:etcd containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp \
-  busybox-static:busybox tini:tini openssl:openssl conntrack:conntrack iptables:iptables socat:socat gcc:cc
+CLUSTER_PACKAGES = $(PACKAGES) etcd-server:etcd containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp \
+  busybox-static:busybox conntrack:conntrack iptables:iptables socat:socat gcc:cc
 CNI ?= ptp
 NODES ?= 2
 # DUAL=1: IPv4 and IPv6. PALISADE=no: a cluster that enforces nothing. PROCESSES: specs at a time.
 DUAL ?=
 PALISADE ?= yes
-PROCESSES ?= 1
+PROCESSES ?= 4
 CLUSTER := target/debug/palisade-cluster
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -105,7 +105,7 @@ cluster-down: ## stop the cluster and remove all of it
 	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
 	@$(CLUSTER) down
 
-conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI=ptp|bridge|flannel PROCESSES=1
+conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI=ptp|bridge|flannel PROCESSES=4
 	@$(MAKE) --no-print-directory cluster-down
 	@$(MAKE) --no-print-directory cluster
 	@$(CLUSTER) conformance --processes $(PROCESSES)

@@ -88,8 +88,8 @@ struct Specs {
     /// Which specs: a regular expression [default: all on network policies].
     #[arg(long)]
     focus: Option<String>,
-    /// How many specs run at a time.
-    #[arg(long, default_value_t = 1)]
+    /// How many specs run at a time. They mostly wait for what is denied.
+    #[arg(long, default_value_t = 4)]
     processes: u8,
     /// Where report and log go [default: target/conformance/CNI].
     #[arg(long, value_name = "DIR")]
@@ -114,9 +114,11 @@ async fn perform(options: Options) -> Result<ExitCode> {
     match options.task {
         Task::Build => build(&layout, &mut progress).await?,
         Task::Up(up) => {
+            // Whoever reads them works in another directory.
+            let images = up.images.into_iter().map(std::path::absolute);
             let installation = Installation {
-                images: up.images,
-                manifest: up.manifest,
+                images: images.collect::<Result<_, _>>()?,
+                manifest: up.manifest.map(std::path::absolute).transpose()?,
             };
             let bridge_filter = match installation.manifest {
                 Some(_) => BridgeFilter::Palisade,

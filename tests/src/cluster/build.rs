@@ -10,6 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
+use super::hex::hex;
 use super::image::Image;
 use super::layout::Layout;
 use super::node::PAUSE;
@@ -17,7 +18,7 @@ use super::progress::Progress;
 use super::run::succeed;
 
 /// A new machine compiles everything.
-const PATIENCE: Duration = Duration::from_secs(45 * 60);
+const PATIENCE: Duration = Duration::from_mins(45);
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
 const FLANNEL: &str = "github.com/flannel-io/flannel";
@@ -196,7 +197,7 @@ fn fingerprint() -> Result<String> {
     for source in [include_str!("build.rs"), include_str!("image.rs")] {
         hash.update(source);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn output(layout: &Layout, name: &str) -> String {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::process::Command;
 
+use super::hex::hex;
 use super::run::succeed;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -165,7 +166,7 @@ impl Certificates {
 
 /// Certificates of one authority need serial numbers of their own; their names are.
 fn serial(name: &str) -> String {
-    name.bytes().map(|byte| format!("{byte:02x}")).collect()
+    hex(name.as_bytes())
 }
 
 /// The section of an extension file: what a certificate is, and what it is valid for. One without any extension would

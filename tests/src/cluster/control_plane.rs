@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::certificates::Certificates;
 use super::layout::Layout;
 use super::machine::{Machine, Program};
-use super::plan::{Plan, bare, listed};
+use super::plan::{Plan, bare, listed, server};
 use super::run::wait_for;
 
 /// Names of the components.
@@ -20,7 +20,7 @@ pub const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// See [`ETCD`].
 pub const SCHEDULER: &str = "kube-scheduler";
 
-const READY_PATIENCE: Duration = Duration::from_secs(60);
+const READY_PATIENCE: Duration = Duration::from_mins(1);
 const ETCD_CLIENTS: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
@@ -53,7 +53,7 @@ pub(crate) async fn certify(plan: &Plan, layout: &Layout) -> Result<Certificates
         ("flannel", "/CN=flannel"),
     ] {
         certificates.issue(name, subject, &[], &[]).await?;
-        certificates.client_configuration(&layout.client_configuration(name), &plan.server(), name)?;
+        certificates.client_configuration(&layout.client_configuration(name), &server(), name)?;
     }
     Ok(certificates)
 }

@@ -69,15 +69,19 @@ pub(crate) async fn start(plan: &Plan, layout: &Layout, machine: &Machine, node:
 
 fn configuration(plan: &Plan) -> Value {
     let networks = plan.cluster_networks();
-    let mut document = json!({"EnableNFTables": true, "Backend": {"Type": "vxlan"}});
-    for network in networks {
-        match network {
-            IpNet::V4(network) => document["Network"] = json!(network.to_string()),
-            IpNet::V6(network) => document["IPv6Network"] = json!(network.to_string()),
-        }
-    }
-    document["EnableIPv6"] = json!(plan.families == Families::Dual);
-    document
+    let of = |four: bool| {
+        networks
+            .iter()
+            .find(|network| network.addr().is_ipv4() == four)
+            .map(ToString::to_string)
+    };
+    json!({
+        "EnableNFTables": true,
+        "Network": of(true),
+        "EnableIPv6": plan.families == Families::Dual,
+        "IPv6Network": of(false),
+        "Backend": {"Type": "vxlan"},
+    })
 }
 
 /// What flanneld says of its node.

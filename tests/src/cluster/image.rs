@@ -8,6 +8,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::hex::hex;
+
 /// An image of few files.
 #[derive(Debug, Default)]
 pub(crate) struct Image {
@@ -88,10 +90,7 @@ fn header(kind: EntryType, mode: u32) -> Header {
 }
 
 fn digest(content: &[u8]) -> String {
-    Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(content))
 }
 
 #[cfg(test)]

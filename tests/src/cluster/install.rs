@@ -10,7 +10,7 @@ use super::Cluster;
 use super::node;
 
 const APPLY_PATIENCE: Duration = Duration::from_secs(30);
-const READY_PATIENCE: Duration = Duration::from_secs(120);
+const READY_PATIENCE: Duration = Duration::from_mins(2);
 const NAMESPACE: &str = "--namespace=palisade-system";
 const WORKLOADS: &[&str] = &["daemonset/palisade-enforcer", "deployment/palisade-controller"];
 
@@ -39,8 +39,23 @@ impl Cluster {
         let timeout = format!("--timeout={}s", READY_PATIENCE.as_secs());
         for workload in WORKLOADS {
             let words = ["rollout", "status", NAMESPACE, &timeout, workload];
-            self.kubectl(&words, "", READY_PATIENCE + APPLY_PATIENCE).await?;
+            if let Err(error) = self.kubectl(&words, "", READY_PATIENCE + APPLY_PATIENCE).await {
+                let told = self.describe(workload).await;
+                return Err(error.context(format!("{workload} is not ready; it says:\n{told}")));
+            }
         }
         Ok(())
+    }
+
+    /// What there is to know of a workload that does not get ready.
+    async fn describe(&self, workload: &str) -> String {
+        let pods = ["get", "pods", NAMESPACE, "--output=wide"];
+        let logs = ["logs", NAMESPACE, "--all-pods", "--prefix", "--tail=20", workload];
+        let mut told = Vec::new();
+        for words in [pods.as_slice(), &logs] {
+            let answer = self.kubectl(words, "", APPLY_PATIENCE).await;
+            told.push(answer.unwrap_or_else(|error| format!("{error:#}")));
+        }
+        told.join("\n")
     }
 }

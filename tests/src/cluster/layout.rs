@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::hex::hex;
+
 /// The paths of one cluster: its state, and the programs and images that it is made of.
 #[derive(Clone, Debug)]
 pub struct Layout {
@@ -80,14 +82,10 @@ impl Layout {
 
     /// The path of the cluster's control groups in each hierarchy. Two clusters never share it.
     pub(crate) fn group(&self) -> PathBuf {
-        const LENGTH: usize = 4;
-        let digest = Sha256::digest(self.state.as_os_str().as_encoded_bytes());
-        let hash: String = digest
-            .iter()
-            .take(LENGTH)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        PathBuf::from(format!("palisade-cluster-{hash}"))
+        // A path in full may be longer than a name can be.
+        const LENGTH: usize = 8;
+        let hash = hex(&Sha256::digest(self.state.as_os_str().as_encoded_bytes()));
+        PathBuf::from(format!("palisade-cluster-{hash:.LENGTH$}"))
     }
 }
 

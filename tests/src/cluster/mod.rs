@@ -19,6 +19,7 @@ mod cni;
 pub mod conformance;
 mod control_plane;
 mod flannel;
+mod hex;
 mod identity;
 mod image;
 mod install;

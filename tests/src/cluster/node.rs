@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::certificates::Certificates;
 use super::layout::Layout;
 use super::machine::{Machine, Program};
-use super::plan::{NodeNumber, Plan, bare, listed};
+use super::plan::{NodeNumber, Plan, bare, listed, server};
 use super::run::wait_for;
 
 /// Names of the components.
@@ -21,7 +21,7 @@ pub const KUBELET: &str = "kubelet";
 pub const KUBE_PROXY: &str = "kube-proxy";
 
 const CONTAINERD_PATIENCE: Duration = Duration::from_secs(20);
-const IMPORT_PATIENCE: Duration = Duration::from_secs(120);
+const IMPORT_PATIENCE: Duration = Duration::from_mins(2);
 const SOCKET: &str = "/run/containerd/containerd.sock";
 
 /// The image that holds a pod's namespaces.
@@ -70,7 +70,7 @@ pub(crate) async fn join(
     let subject = format!("/O=system:nodes/CN=system:node:{name}");
     keys.issue(&name, &subject, &addresses, &[&name]).await?;
     let own = layout.client_configuration(&name);
-    keys.client_configuration(&own, &plan.server(), &name)?;
+    keys.client_configuration(&own, &server(), &name)?;
 
     let configuration = write(machine, "kubelet.json", &kubelet_configuration(keys, &name))?;
     let kubelet = Program::new([

@@ -90,11 +90,6 @@ impl Plan {
         bare(&self.control_addresses())
     }
 
-    /// Where the API server listens.
-    pub(crate) fn server(&self) -> String {
-        format!("https://{}:6443", fabric4(1).addr())
-    }
-
     /// A node's addresses with the length of their prefixes.
     pub(crate) fn node_addresses(&self, node: NodeNumber) -> Vec<IpNet> {
         let host = 10 + node.0;
@@ -144,6 +139,11 @@ impl NodeNumber {
     pub(crate) fn wire(self) -> String {
         format!("wire{}", self.0)
     }
+}
+
+/// Where the API server listens.
+pub(crate) fn server() -> String {
+    format!("https://{}:6443", fabric4(1).addr())
 }
 
 /// Networks or addresses as one word, separated by commas.

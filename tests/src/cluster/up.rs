@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::{CONTROL, Cluster, cni, control_plane, flannel, install::Installation, network, node};
 
 const OBJECTS_PATIENCE: Duration = Duration::from_secs(30);
-const READY_PATIENCE: Duration = Duration::from_secs(120);
+const READY_PATIENCE: Duration = Duration::from_mins(2);
 const MTU: u32 = 1500;
 
 impl Cluster {

@@ -1,6 +1,6 @@
 //! The network-policy specs of Kubernetes' own suite, run against a cluster.
 //!
-//! The suite runs in the control plane's network, as [`Cluster::command`] gives it. Its JUnit report is read back: a
+//! The suite runs in the control plane's network, as [`Cluster::command`] gives it. Its report is read back: a
 //! run is good when every spec passed, or was left out for a reason that is known beforehand.
 
 mod report;
@@ -26,7 +26,7 @@ const FOCUS: &str = "Netpol";
 const SCTP: &str = "SCTPConnectivity";
 const NO_SCTP: &str = "the kernel has no SCTP sockets";
 const JUNIT: &str = "junit_01.xml";
-const PATIENCE: Duration = Duration::from_secs(40 * 60);
+const PATIENCE: Duration = Duration::from_mins(40);
 const TELL: Duration = Duration::from_secs(20);
 
 /// What is run.

@@ -1,4 +1,4 @@
-//! What the suite says of its specs, in JUnit.
+//! What the suite says of its specs, as it writes it for other programs (`junit_01.xml`).
 
 use std::time::Duration;
 

@@ -2,21 +2,27 @@
 
 use std::fmt::Write;
 
-use comfy_table::{Cell, CellAlignment, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
 
 use super::report::{Outcome, Report};
 
-/// What every name of a spec begins with.
-const PREFIX: &str = "[It] [sig-network] Netpol ";
+const STYLE: TableStyle = TableStyle::new()
+    .header_lines(ContentLineStyle::none())
+    .header_separator(LineStyle::none().fill('─'))
+    .content_lines(ContentLineStyle::none());
+
+/// What names of specs begin with.
+const PREFIXES: [&str; 2] = [
+    "[It] [sig-network] Netpol ",
+    "NetworkPolicy between server and client should ",
+];
 /// What every name of a spec ends with.
 const SUFFIX: &str = " [Feature:NetworkPolicy]";
 
 /// The specs in lines, what failed in full, and a line that counts.
 pub fn table(title: &str, report: &Report) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_NO_BORDERS)
-        .set_header(["spec", title, "seconds"]);
+    table.load_style(STYLE).set_header(["seconds", title, "spec"]);
     for spec in &report.specs {
         let outcome = match &spec.outcome {
             Outcome::Passed => "passed".to_owned(),
@@ -26,9 +32,9 @@ pub fn table(title: &str, report: &Report) -> String {
             Outcome::Excused(reason) => format!("skipped: {reason}"),
         };
         let seconds = Cell::new(format!("{:.1}", spec.seconds)).set_alignment(CellAlignment::Right);
-        table.add_row([Cell::new(short(&spec.name)), Cell::new(outcome), seconds]);
+        table.add_row([seconds, Cell::new(outcome), Cell::new(short(&spec.name))]);
     }
-    let mut text = format!("{table}\n");
+    let mut text = format!("{}\n", table.trim_fmt());
     for spec in &report.specs {
         if let Outcome::Failed(message) = &spec.outcome {
             // Writing to a string does not fail.
@@ -53,7 +59,9 @@ pub fn table(title: &str, report: &Report) -> String {
 }
 
 fn short(name: &str) -> &str {
-    let name = name.strip_prefix(PREFIX).unwrap_or(name);
+    let name = PREFIXES
+        .iter()
+        .fold(name, |name, prefix| name.strip_prefix(prefix).unwrap_or(name));
     name.strip_suffix(SUFFIX).unwrap_or(name)
 }
 
@@ -65,7 +73,7 @@ mod tests {
     #[test]
     fn a_failure_is_told_in_full_and_a_skip_with_its_reason() {
         let spec = |name: &str, outcome| Spec {
-            name: format!("{PREFIX}{name}{SUFFIX}"),
+            name: format!("{}{name}{SUFFIX}", PREFIXES.concat()),
             outcome,
             seconds: 1.0,
         };

@@ -99,17 +99,17 @@ impl Component {
             .stdout(log.try_clone()?)
             .stderr(log);
         // It outlives this process on purpose; the machine ends it.
-        let mut starter = command
+        let mut launcher = command
             .spawn()
             .with_context(|| format!("starting {}", self.name))?;
         let what = format!("{} of {} starts", self.name, self.machine.name());
-        let started = wait_for(&what, START_PATIENCE, async || {
+        let running = wait_for(&what, START_PATIENCE, async || {
             if identity.exists() {
                 return Some(true);
             }
-            matches!(starter.try_wait(), Ok(Some(_)) | Err(_)).then_some(false)
+            matches!(launcher.try_wait(), Ok(Some(_)) | Err(_)).then_some(false)
         });
-        if !started.await? {
+        if !running.await? {
             bail!(
                 "{} of {} did not start; see {}",
                 self.name,

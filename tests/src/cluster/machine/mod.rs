@@ -207,3 +207,115 @@ impl Machine {
         Ok(command)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A machine with control groups and a directory of its own.
+    struct Temporary {
+        machine: Machine,
+        group: Cgroups,
+        directory: tempfile::TempDir,
+    }
+
+    impl Temporary {
+        /// Ends the machine; what is left would keep a group or the directory from being removed.
+        async fn end(self) {
+            self.machine.destroy().await.unwrap();
+            self.group.remove().await.unwrap();
+            self.directory.close().unwrap();
+        }
+    }
+
+    async fn temporary(name: &str) -> Temporary {
+        let directory = tempfile::tempdir().unwrap();
+        let path = PathBuf::from(format!("palisade-test-{}-{name}", std::process::id()));
+        let machine = Machine::new(name, directory.path().join(name), &path).unwrap();
+        machine.create().await.unwrap();
+        Temporary {
+            machine,
+            group: Cgroups::new(path).unwrap(),
+            directory,
+        }
+    }
+
+    fn mounts() -> usize {
+        fs::read_to_string("/proc/self/mounts").unwrap().lines().count()
+    }
+
+    #[tokio::test]
+    async fn a_machine_has_its_own_network_mounts_processes_and_name() {
+        let before = mounts();
+        let temporary = temporary("own").await;
+        let machine = temporary.machine.clone();
+        let shell = async |line: &str| machine.succeed(&["sh", "-c", line], "", PATIENCE).await.unwrap();
+        assert_eq!(shell("hostname").await, "own\n");
+        assert_eq!(shell("ls /sys/class/net").await, "lo\n");
+        assert_eq!(shell("cat /proc/1/comm").await, "tini\n");
+        assert!(
+            shell("cat /proc/1/cgroup")
+                .await
+                .lines()
+                .all(|line| line.ends_with(":/")),
+            "its groups show"
+        );
+        shell("mkdir /run/mark && mount -t tmpfs tmpfs /run/mark").await;
+        assert_eq!(mounts(), before, "a mount is seen outside");
+        assert!(machine.path("/run/mark").unwrap().exists());
+
+        temporary.end().await;
+        assert!(!machine.is_running());
+        assert!(
+            machine
+                .cgroups
+                .procs()
+                .split(' ')
+                .all(|file| !Path::new(file).exists())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_component_is_stopped_killed_and_started_again() {
+        let temporary = temporary("components").await;
+        let machine = temporary.machine.clone();
+        let component = machine.component("waits");
+        assert!(component.start().await.is_err(), "nobody said what it is");
+        component
+            .define(&Program::new(["sleep", "1000"]).with("MARK", "kept"))
+            .await
+            .unwrap();
+        let first = component.process().unwrap();
+        assert!(component.start().await.is_err(), "it runs already");
+
+        component.kill().await.unwrap();
+        assert!(!component.is_running() && !first.is_alive());
+        component.start().await.unwrap();
+        let second = component.process().unwrap();
+        assert_ne!(first, second);
+        let environment = fs::read_to_string(format!("/proc/{}/environ", second.pid())).unwrap();
+        assert!(environment.contains("MARK=kept"));
+        component.stop().await.unwrap();
+        component.stop().await.unwrap();
+        assert_eq!(machine.components().unwrap(), ["waits"]);
+
+        component.start().await.unwrap();
+        let last = component.process().unwrap();
+        temporary.end().await;
+        assert!(!last.is_alive(), "it outlives its machine");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_takes_too_long_is_ended_inside() {
+        let temporary = temporary("bounded").await;
+        let machine = temporary.machine.clone();
+        let ended = machine
+            .run(&["sleep", "1000"], "", Duration::from_secs(1))
+            .await
+            .unwrap();
+        assert_eq!(ended.status.code(), Some(124), "timeout(1) says that it ended it");
+        temporary.end().await;
+    }
+}

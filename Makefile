@@ -97,7 +97,7 @@ kubernetes: ## build what clusters are made of (target/kubernetes); 10 minutes o
 	@$(CLUSTER) build
 
 cluster: kubernetes ## start a cluster with Palisade: CNI=ptp|bridge|flannel NODES=2 DUAL=1 PALISADE=no
-	@[ "$(PALISADE)" = no ] || [ -f $(IMAGES)/enforcer.tar ] || $(MAKE) --no-print-directory images
+	@[ "$(PALISADE)" = no ] || $(MAKE) --no-print-directory images
 	@$(CLUSTER) up --cni $(CNI) --nodes $(NODES) $(if $(DUAL),--dual-stack) \
 	  $(if $(filter no,$(PALISADE)),,--image $(IMAGES)/controller.tar --image $(IMAGES)/enforcer.tar --manifest config/install.yaml)
 

@@ -42,6 +42,24 @@ enum Task {
     },
     /// Run the network-policy specs of Kubernetes' own suite.
     Conformance(Specs),
+    /// Start, stop or kill a program that the cluster is made of.
+    Component {
+        /// `control`, `node1`, …
+        machine: String,
+        /// `etcd`, `kubelet`, …
+        name: String,
+        /// What to do.
+        #[arg(value_enum)]
+        action: Action,
+    },
+    /// Cut a node off from all other machines, or join it again.
+    Wire {
+        /// `node1`, …
+        node: String,
+        /// What to do.
+        #[arg(value_enum)]
+        wire: Wire,
+    },
     /// Run kubectl on the cluster.
     Kubectl {
         /// Its arguments.
@@ -62,6 +80,19 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         words: Vec<String>,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Action {
+    Start,
+    Stop,
+    Kill,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Wire {
+    Cut,
+    Join,
 }
 
 #[derive(clap::Args)]
@@ -147,6 +178,27 @@ async fn perform(options: Options) -> Result<ExitCode> {
         Task::Conformance(specs) => {
             let cluster = Cluster::attach(layout)?;
             return judge(&cluster, specs, &mut progress).await;
+        }
+        Task::Component {
+            machine,
+            name,
+            action,
+        } => {
+            let component = Cluster::attach(layout)?.component(&machine, &name)?;
+            match action {
+                Action::Start => component.start().await?,
+                Action::Stop => component.stop().await?,
+                Action::Kill => component.kill().await?,
+            }
+        }
+        Task::Wire { node, wire } => {
+            let cluster = Cluster::attach(layout)?;
+            let number = cluster.plan().nodes().find(|number| number.name() == node);
+            let number = number.with_context(|| format!("the cluster has no node {node}"))?;
+            match wire {
+                Wire::Cut => cluster.cut_off(number).await?,
+                Wire::Join => cluster.reconnect(number).await?,
+            }
         }
         Task::Kubectl { words } => {
             let mut command = Cluster::attach(layout)?.command("kubectl")?;

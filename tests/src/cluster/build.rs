@@ -219,7 +219,7 @@ fn link_flags(version: &str) -> Result<String> {
 }
 
 async fn find(module: &Path, name: &str) -> Result<Module> {
-    go(module, "0", &["mod", "download"]).await?;
+    go(module, "0", &["mod", "download", name]).await?;
     let text = go(module, "0", &["list", "-m", "-json", name]).await?;
     serde_json::from_str(&text).with_context(|| format!("reading what go says of {name}"))
 }

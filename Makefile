@@ -14,6 +14,8 @@ NODES ?= 2
 DUAL ?=
 PALISADE ?= yes
 PROCESSES ?= 4
+POLICIES ?= 2,100,1000
+REPEATS ?= 30
 CLUSTER := target/debug/palisade-cluster
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -26,7 +28,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests deps \
-  kubernetes cluster cluster-down conformance clean
+  kubernetes cluster cluster-down conformance bench-latency clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -109,6 +111,13 @@ conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI
 	@$(MAKE) --no-print-directory cluster-down
 	@$(MAKE) --no-print-directory cluster
 	@$(CLUSTER) conformance --processes $(PROCESSES)
+	@$(MAKE) --no-print-directory cluster-down
+
+bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bridge|flannel POLICIES=2,100,1000 REPEATS=30
+	@$(MAKE) --no-print-directory cluster-down
+	@$(MAKE) --no-print-directory cluster
+	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-latency
+	@$(CLUSTER) enter $(CURDIR)/target/debug/palisade-latency --policies $(POLICIES) --repeats $(REPEATS)
 	@$(MAKE) --no-print-directory cluster-down
 
 clean: ## remove what was built

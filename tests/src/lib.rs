@@ -7,6 +7,7 @@ pub mod bed;
 pub mod cases;
 pub mod cluster;
 pub mod demo;
+pub mod latency;
 pub mod live;
 pub mod probe;
 pub mod stage;

@@ -59,10 +59,19 @@ pub(crate) async fn start(plan: &Plan, layout: &Layout, machine: &Machine, node:
         format!("--iface={UPLINK}"),
     ])
     .with("NODE_NAME", &node.name());
-    machine.component(FLANNELD).define(&program).await?;
+    let flanneld = machine.component(FLANNELD);
+    flanneld.define(&program).await?;
     let what = format!("flanneld of {} has a subnet", machine.name());
     let path = machine.path(SUBNET)?;
-    let text = wait_for(&what, PATIENCE, async || fs::read_to_string(&path).ok()).await?;
+    let text = wait_for(&what, PATIENCE, async || {
+        let text = fs::read_to_string(&path).ok();
+        // It crashes where the API server is too slow for it; as a pod it would be started again too.
+        if text.is_none() && !flanneld.is_running() {
+            flanneld.start().await.ok()?;
+        }
+        text
+    })
+    .await?;
     let subnet = Subnet::read(&text).with_context(|| format!("reading {SUBNET}: {text}"))?;
     cni::configure(machine, Cni::Flannel, &subnet.networks, subnet.mtu)
 }
@@ -75,13 +84,18 @@ fn configuration(plan: &Plan) -> Value {
             .find(|network| network.addr().is_ipv4() == four)
             .map(ToString::to_string)
     };
-    json!({
-        "EnableNFTables": true,
-        "Network": of(true),
-        "EnableIPv6": plan.families == Families::Dual,
-        "IPv6Network": of(false),
-        "Backend": {"Type": "vxlan"},
-    })
+    let given = [
+        ("EnableNFTables", Some(true.into())),
+        ("EnableIPv6", Some((plan.families == Families::Dual).into())),
+        ("Network", of(true).map(Value::from)),
+        ("IPv6Network", of(false).map(Value::from)),
+        ("Backend", Some(json!({"Type": "vxlan"}))),
+    ];
+    // What there is not is absent: flanneld takes null for an address that it cannot read.
+    let given = given
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+    Value::Object(given.collect())
 }
 
 /// What flanneld says of its node.

@@ -16,6 +16,8 @@ PALISADE ?= yes
 PROCESSES ?= 4
 POLICIES ?= 2,100,1000
 REPEATS ?= 30
+# Tests of a cluster wait more than they work.
+TESTS ?= 16
 CLUSTER := target/debug/palisade-cluster
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -28,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests deps \
-  kubernetes cluster cluster-down conformance bench-latency clean
+  kubernetes cluster cluster-down conformance e2e bench-latency clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +40,7 @@ build: ## build both programs (target/release/palisade, target/release/palisade-
 
 check: ## formatting, lints, documentation, generated files, purity of the core
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --features palisade-tests/cluster -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 	$(CARGO) test --locked --quiet --package palisade-controller --test definitions
 	$(CARGO) test --locked --quiet --package palisade-tests --test architecture --test manifests
@@ -112,6 +114,15 @@ conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI
 	@$(MAKE) --no-print-directory cluster
 	@$(CLUSTER) conformance --processes $(PROCESSES)
 	@$(MAKE) --no-print-directory cluster-down
+
+e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: CNI=ptp|bridge|flannel DUAL=1
+	@$(CARGO) test --locked --quiet --package palisade-tests --features cluster --test e2e --no-run
+	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
+	@started=; $(CLUSTER) kubectl get --raw=/readyz >/dev/null 2>&1 || { \
+	  $(MAKE) --no-print-directory cluster-down && $(MAKE) --no-print-directory cluster || exit 1; started=yes; }; \
+	$(CLUSTER) enter $(CARGO) test --locked --offline --package palisade-tests --features cluster --test e2e -- \
+	  --test-threads $(TESTS) --show-output; result=$$?; \
+	[ -z "$$started" ] || $(MAKE) --no-print-directory cluster-down; exit $$result
 
 bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bridge|flannel POLICIES=2,100,1000 REPEATS=30
 	@$(MAKE) --no-print-directory cluster-down

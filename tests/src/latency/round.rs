@@ -16,7 +16,7 @@ use crate::probe::{Flow, Probe, Stream, StreamReport};
 const NAMESPACE: &str = "bench-latency";
 /// The policy that comes and goes.
 const TOGGLE: &str = "let-the-client-in";
-const PAUSE: &str = "registry.k8s.io/pause:3.10";
+const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
 const INTERVAL: Duration = Duration::from_millis(1);
 /// No change takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -33,9 +33,9 @@ fn find(node: &Machine, uid: &str) -> Result<String> {
             continue;
         };
         if is_of(&document, uid)
-            && let Some(netns) = document.get("netns").and_then(Value::as_str)
+            && let Some(sandbox) = sandbox(&document)
         {
-            return Ok(netns.into());
+            return Ok(sandbox.to_owned());
         }
     }
     bail!("no CNI result of pod {uid} on {}", node.name())
@@ -45,4 +45,13 @@ fn is_of(document: &Value, uid: &str) -> bool {
     let arguments = document.get("cniArgs").and_then(Value::as_array);
     let wanted = Value::from(vec!["K8S_POD_UID", uid]);
     arguments.is_some_and(|arguments| arguments.contains(&wanted))
+}
+
+/// The host's end of a veth has none.
+fn sandbox(document: &Value) -> Option<&str> {
+    let interfaces = document.pointer("/result/interfaces")?.as_array()?;
+    let sandboxes = interfaces
+        .iter()
+        .filter_map(|interface| interface.get("sandbox")?.as_str());
+    sandboxes.into_iter().find(|sandbox| !sandbox.is_empty())
 }

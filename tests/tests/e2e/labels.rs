@@ -1,7 +1,7 @@
 //! Who is selected: by the labels of pods and of namespaces, as they are at the moment.
 
 use anyhow::Result;
-use futures::future::try_join_all;
+use futures::try_join;
 use palisade_tests::live::PodEnd;
 use palisade_tests::probe::Host;
 use serde_json::json;
@@ -11,15 +11,15 @@ use super::scene::{Played, Scene, beside_others, everybody};
 async fn town(scene: &Scene) -> Result<(String, String, Vec<PodEnd>)> {
     let shop = scene.namespace("shop", &[("team", "shop")]).await?;
     let bank = scene.namespace("bank", &[("team", "bank")]).await?;
-    let pods = try_join_all([
-        scene.pod(&shop, "web", 0, &[("role", "web")]),
-        scene.pod(&shop, "far-web", 1, &[("role", "web")]),
-        scene.pod(&shop, "front", 0, &[("role", "front")]),
-        scene.pod(&shop, "far-front", 1, &[("role", "front")]),
-        scene.pod(&bank, "front", 0, &[("role", "front")]),
-        scene.pod(&bank, "far-clerk", 1, &[("role", "clerk")]),
-    ])
-    .await?;
+    let shops = [
+        ("web", 0, "web"),
+        ("far-web", 1, "web"),
+        ("front", 0, "front"),
+        ("far-front", 1, "front"),
+    ];
+    let banks = [("front", 0, "front"), ("far-clerk", 1, "clerk")];
+    let (shops, banks) = try_join!(scene.pods(&shop, shops), scene.pods(&bank, banks))?;
+    let pods = shops.into_iter().chain(banks).collect();
     Ok((shop, bank, pods))
 }
 

@@ -5,6 +5,7 @@
 mod labels;
 mod scene;
 mod selves;
+mod services;
 
 /// Where everybody listens.
 const PORT: u16 = 8080;

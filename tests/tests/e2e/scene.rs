@@ -1,12 +1,12 @@
 //! One cluster for all tests, and namespaces of its own for each.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use futures::FutureExt;
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -42,8 +42,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| Runtime::new().unwrap_or_else(|error| panic!("starting a runtime: {error}")));
+static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(Runtime::new);
 static STAGE: OnceCell<Stage> = OnceCell::const_new();
 static TESTS: AtomicU32 = AtomicU32::new(0);
 
@@ -71,21 +70,27 @@ async fn stage() -> Result<&'static Stage> {
 
 /// Plays a test beside others.
 pub(crate) fn beside_others(play: impl AsyncFnOnce(&Scene) -> Result<()>) -> Played {
-    let played = RUNTIME.block_on(async {
+    block_on(async {
         let stage = stage().await?;
         let _peace = stage.peace.read().await;
         Scene::play(stage, play).await
-    });
-    played.map_err(Failure)
+    })
 }
 
 /// Plays a test that disturbs others, or would be disturbed by them, while no other runs.
 pub(crate) fn alone(play: impl AsyncFnOnce(&Scene) -> Result<()>) -> Played {
-    let played = RUNTIME.block_on(async {
+    block_on(async {
         let stage = stage().await?;
         let _peace = stage.peace.write().await;
         Scene::play(stage, play).await
-    });
+    })
+}
+
+fn block_on(test: impl Future<Output = Result<()>>) -> Played {
+    let played = match &*RUNTIME {
+        Ok(runtime) => runtime.block_on(test),
+        Err(error) => Err(anyhow!("no runtime: {error}")),
+    };
     played.map_err(Failure)
 }
 
@@ -166,6 +171,17 @@ impl Scene {
     pub(crate) fn place(&self, template: &mut Value, name: &str, node: usize) -> Result<()> {
         set(template, "/metadata/name", name.into())?;
         set(template, "/spec/nodeName", self.node(node)?.name().into())
+    }
+
+    /// Starts pods that only have to be there: name, node and label `role` of each. In that order.
+    pub(crate) async fn pods<const N: usize>(
+        &self,
+        namespace: &str,
+        pods: [(&str, usize, &str); N],
+    ) -> Result<[PodEnd; N]> {
+        let start = async |(name, node, role)| self.pod(namespace, name, node, &[("role", role)]).await;
+        let started = try_join_all(pods.map(start)).await?;
+        started.try_into().map_err(|_| anyhow!("a pod is missing"))
     }
 
     /// Starts a pod by its manifest.

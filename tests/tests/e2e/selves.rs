@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use k8s_openapi::api::core::v1::Pod;
 use palisade_policy::model::Verdict;
 use palisade_tests::live::between;

@@ -166,7 +166,8 @@ async fn perform(options: Options) -> Result<ExitCode> {
                 families,
                 bridge_filter,
             };
-            Cluster::up(layout, plan, &installation, &mut progress).await?;
+            let cluster = Cluster::up(layout, plan, &installation, &mut progress).await?;
+            stdout().write_all(usage(&cluster).as_bytes())?;
         }
         Task::Down => Cluster::down(&layout).await?,
         Task::Load { archives } => {
@@ -220,6 +221,17 @@ async fn perform(options: Options) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How to use a cluster that has just come up.
+fn usage(cluster: &Cluster) -> String {
+    let enter = cluster.layout().enter();
+    let enter = enter.display();
+    format!(
+        "\nsh {enter} kubectl get pods -A   # one command; without any, a shell in the cluster's network\n\
+         sh {enter} kubectl get noderulesets\n\
+         make cluster-down                # removes all of it\n"
+    )
 }
 
 /// Runs the specs, prints how they ended, and fails unless all is well.

@@ -56,7 +56,7 @@ impl Layout {
     }
 
     /// The script that gives a shell in the cluster's network.
-    pub(crate) fn enter(&self) -> PathBuf {
+    pub fn enter(&self) -> PathBuf {
         self.state.join("enter")
     }
 

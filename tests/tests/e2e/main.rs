@@ -10,6 +10,7 @@ mod scene;
 mod selves;
 mod services;
 mod storms;
+mod tightening;
 mod workloads;
 
 /// Where everybody listens.

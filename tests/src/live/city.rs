@@ -25,6 +25,9 @@ const STARTED: Duration = Duration::from_mins(2);
 /// How long a change may take to reach every kernel before a test gives up.
 const CONVERGED: Duration = Duration::from_secs(15);
 
+/// How often a node is asked for a namespace that is about to be there.
+const EYEBLINK: Duration = Duration::from_millis(2);
+
 /// A cluster whose pods listen and ask.
 pub struct City {
     objects: Objects,
@@ -133,6 +136,33 @@ impl City {
         Ok(PodEnd {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            uid,
+            node,
+            host,
+        })
+    }
+
+    /// Lets a pod listen as soon as its network namespace has addresses, before it runs. Its node must be known.
+    pub async fn attend(&self, pod: &Pod) -> Result<PodEnd> {
+        let uid = pod.uid().context("a pod without a UID")?;
+        let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+        let node = node.context("a pod without a node")?;
+        let machine = &self.node(&node)?.machine;
+        let deadline = Instant::now() + STARTED;
+        // Not a moment is to be missed.
+        let (netns, addresses) = loop {
+            match sandbox::open_with_addresses(machine, &uid) {
+                Ok(found) => break found,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => tokio::time::sleep(EYEBLINK).await,
+            }
+        };
+        let host = Host::new(format!("{namespace}/{name}"), Arc::new(netns), addresses);
+        self.prober.add(&host, &self.listen)?;
+        Ok(PodEnd {
+            namespace,
+            name,
             uid,
             node,
             host,

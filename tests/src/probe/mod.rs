@@ -22,6 +22,7 @@ mod prober;
 mod responder;
 mod sightings;
 mod stream;
+mod talk;
 mod wire;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use host::{Endpoint, Host};
 pub use prober::Prober;
 pub use responder::Listen;
 pub use stream::{Flow, Stream, StreamReport};
+pub use talk::{Manner, Talk, TalkReport};
 
 const ICMP4: u8 = 1;
 const ICMP6: u8 = 58;

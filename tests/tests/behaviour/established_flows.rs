@@ -8,12 +8,11 @@ use palisade_policy::cluster::Event;
 use palisade_policy::model::{Protocol, Transport};
 use palisade_policy::testing::builders::policy;
 use palisade_tests::bed::{ExternalTraffic, Service, Topology};
-use palisade_tests::probe::{Flow, Probe, Stream, StreamReport};
+use palisade_tests::probe::{Flow, Manner, Probe, Stream, StreamReport, Talk};
 
 use serde_json::Value;
 
 use super::ends::End;
-use super::talk::{Manner, Talk};
 use super::town::{Town, shop_policies};
 use super::{PATIENCE, PORT, alone, beside_others};
 
@@ -62,6 +61,13 @@ struct Flows {
 /// The first port that talks listen on; each has one of its own.
 const TALKS: u16 = 7_000;
 
+/// Connects from one end to another, which listens at `port`, and begins.
+fn talk(client: &End, server: &End, to: SocketAddr, port: u16, name: &str, manner: Manner) -> Talk {
+    let at = SocketAddr::new(server.addresses[usize::from(to.is_ipv6())], port);
+    let name = format!("{name} {manner:?}");
+    Talk::start(name, &client.endpoint(to.ip()), to, &server.host, at, manner).unwrap()
+}
+
 impl Flows {
     fn none() -> Self {
         Self {
@@ -103,7 +109,7 @@ impl Flows {
             let address = SocketAddr::new(server.addresses[family], *port);
             let name = format!("{from} → {to} TCP");
             self.talks
-                .push(Talk::start(&client, &server, address, *port, &name, manner));
+                .push(talk(&client, &server, address, *port, &name, manner));
         }
     }
 
@@ -128,7 +134,7 @@ impl Flows {
         self.stream(town, &probe);
         let name = format!("{from} → {server} by {to}, TCP");
         let address = SocketAddr::new(to, tcp);
-        self.talks.push(Talk::start(
+        self.talks.push(talk(
             &client,
             &town.end(server),
             address,
@@ -145,9 +151,7 @@ impl Flows {
 
     fn names(&self) -> Vec<&str> {
         let streams = self.streams.iter().map(|(name, _)| name.as_str());
-        streams
-            .chain(self.talks.iter().map(|talk| talk.name.as_str()))
-            .collect()
+        streams.chain(self.talks.iter().map(Talk::name)).collect()
     }
 
     /// Waits until every flow has got on.
@@ -219,7 +223,7 @@ impl Flows {
             );
         }
         for talk in self.talks {
-            let report = talk.stop();
+            let report = talk.stop().unwrap();
             assert_eq!(report.broken, None, "{when}: {report:?}");
             println!(
                 "  kept {}: longest silence {:?}",
@@ -239,11 +243,11 @@ impl Flows {
             println!("  stopped {name}: {:?}", last.saturating_duration_since(since));
         }
         for talk in self.talks {
-            let report = talk.stop();
+            let report = talk.stop().unwrap();
             println!(
                 "  stopped {}: {:?}",
                 report.name,
-                report.last.saturating_duration_since(since)
+                report.last.unwrap().saturating_duration_since(since)
             );
         }
     }

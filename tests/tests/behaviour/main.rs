@@ -23,7 +23,6 @@ mod refusals;
 mod restart;
 mod searched;
 mod spoofing;
-mod talk;
 mod town;
 
 use std::time::Duration;

@@ -2,10 +2,16 @@
 //! their pods. On a running cluster: `make e2e`.
 #![expect(clippy::print_stdout, reason = "tests tell what they measure")]
 
+mod frontend;
 mod labels;
+mod newborn;
+mod ports;
 mod scene;
 mod selves;
 mod services;
+mod storms;
+mod tightening;
+mod workloads;
 
 /// Where everybody listens.
 const PORT: u16 = 8080;

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Client;
 use palisade_policy::model::Verdict;
-use palisade_tests::cluster::{Cluster, Layout};
+use palisade_tests::cluster::{Cluster, Cni, Layout};
 use palisade_tests::live::{City, Objects, PodEnd, between};
 use palisade_tests::probe::{Host, Probe};
 use serde_json::{Value, json};
@@ -136,6 +136,11 @@ impl Scene {
         self.city.objects()
     }
 
+    /// A client outside of the cluster, where pods are reached from there.
+    pub(crate) fn outside(&self) -> Option<&Host> {
+        (self.cluster.plan().cni != Cni::Flannel).then_some(self.city.outside())
+    }
+
     /// The nodes of the cluster, by number from 0.
     pub(crate) fn node(&self, number: usize) -> Result<&Host> {
         let node = self.city.nodes().get(number);
@@ -194,6 +199,13 @@ impl Scene {
     /// Meets a pod that somebody else has made.
     pub(crate) async fn meet(&self, namespace: &str, name: &str) -> Result<PodEnd> {
         let pod = self.city.meet(namespace, name).await?;
+        lock(&self.pods).push(pod.clone());
+        Ok(pod)
+    }
+
+    /// Meets a pod as soon as its network namespace is there, before it runs.
+    pub(crate) async fn attend(&self, pod: &Pod) -> Result<PodEnd> {
+        let pod = self.city.attend(pod).await?;
         lock(&self.pods).push(pod.clone());
         Ok(pod)
     }
@@ -267,11 +279,11 @@ pub(crate) fn everybody(hosts: &[&Host]) -> Vec<Probe> {
 
 /// A template of a pod that only has to be there.
 pub(crate) fn idle(labels: &[(&str, &str)]) -> Value {
-    template(labels, json!({"name": "idle", "image": PAUSE}))
+    template(labels, &json!({"name": "idle", "image": PAUSE}))
 }
 
 /// A template of a pod with one container.
-pub(crate) fn template(labels: &[(&str, &str)], container: Value) -> Value {
+pub(crate) fn template(labels: &[(&str, &str)], container: &Value) -> Value {
     let labels: std::collections::BTreeMap<_, _> = labels.iter().copied().collect();
     json!({
         "metadata": {"labels": labels},

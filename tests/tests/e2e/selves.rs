@@ -28,13 +28,8 @@ fn nodes_and_pods_on_their_networks_are_no_peers_but_reach_their_own_pods() -> P
             guest.host.addresses() == scene.node(0)?.addresses(),
             "the guest has an address of its own"
         );
-        let hosts = [
-            scene.node(0)?,
-            scene.node(1)?,
-            scene.city.outside(),
-            &near.host,
-            &far.host,
-        ];
+        let mut hosts = vec![scene.node(0)?, scene.node(1)?, &near.host, &far.host];
+        hosts.extend(scene.outside());
         let mut probes = everybody(&hosts);
         // What is no pod is not Palisade's.
         probes.retain(|probe| {
@@ -92,7 +87,7 @@ fn pods_stay_ready_under_default_deny_by_every_kind_of_probe() -> Played {
                 "name": "server", "image": AGNHOST, "args": ["netexec", "--http-port=7000", "--udp-port=-1"],
                 "readinessProbe": probe, "livenessProbe": probe,
             });
-            let mut manifest = template(&[], container);
+            let mut manifest = template(&[], &container);
             scene.place(&mut manifest, name, number % 2)?;
             scene.objects().apply::<Pod>(&space, manifest).await?;
         }

@@ -83,9 +83,12 @@ fn pods_stay_ready_under_default_deny_by_every_kind_of_probe() -> Played {
             ] {
                 set(&mut probe, &format!("/{field}"), value.into())?;
             }
+            // A program that takes its time to start is not what is asked about.
+            let mut start = probe.clone();
+            set(&mut start, "/failureThreshold", 60.into())?;
             let container = json!({
                 "name": "server", "image": AGNHOST, "args": ["netexec", "--http-port=7000", "--udp-port=-1"],
-                "readinessProbe": probe, "livenessProbe": probe,
+                "startupProbe": start, "readinessProbe": probe, "livenessProbe": probe,
             });
             let mut manifest = template(&[], &container);
             scene.place(&mut manifest, name, number % 2)?;

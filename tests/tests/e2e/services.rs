@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::PORT;
-use super::scene::{PATIENCE, Played, Scene, beside_others};
+use super::scene::{PATIENCE, Played, Scene, beside_others, everybody};
 
 /// The port that services are called at.
 pub(crate) const FRONT_PORT: u16 = 80;
@@ -235,7 +235,7 @@ async fn balance(scene: &Scene, space: &str) -> Result<()> {
 fn a_caller_stays_with_its_pod_by_session_affinity_under_policy() -> Played {
     beside_others(async |scene| {
         let space = scene.namespace("affinity", &[]).await?;
-        let [_web, _far_web, front, other] = scene
+        let [web, far_web, front, other] = scene
             .pods(
                 &space,
                 [
@@ -247,6 +247,11 @@ fn a_caller_stays_with_its_pod_by_session_affinity_under_policy() -> Played {
             )
             .await?;
         scene.policy(&space, "front-only", front_only()).await?;
+        // A service that no node knows yet looks like one that is denied.
+        let hosts = [&web, &far_web, &front, &other].map(|pod| &pod.host);
+        scene
+            .converge_mixed(&everybody(&hosts), "by their own addresses")
+            .await?;
         let service = serve(scene, &space, "web", json!({"sessionAffinity": "ClientIP"})).await?;
         let address = cluster_ip(&service)?;
         let tcp = Transport::Port(Protocol::Tcp, FRONT_PORT);

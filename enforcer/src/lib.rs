@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod facts;
 pub mod flows;
+mod moment;
 pub mod nft;
 pub mod plan;
 mod report;

@@ -26,6 +26,7 @@ use ipnet::IpNet;
 use palisade_policy::model::PodUid;
 use thiserror::Error;
 
+use crate::moment::reached;
 use crate::nft::model::{Interface, InterfacePattern};
 use crate::plan;
 use crate::watch::{Changed, Watch, WatchError};
@@ -170,7 +171,7 @@ impl FactsWatch {
     pub async fn changed(&mut self) -> Result<(), FactsError> {
         let search = self.search.next(&self.results.pods(), Instant::now());
         tokio::select! {
-            () = at(search) => Ok(()),
+            () = reached(search) => Ok(()),
             changed = self.directory.changed() => {
                 let changed = changed?;
                 self.update(&changed)
@@ -201,13 +202,5 @@ impl FactsWatch {
             directory: self.settings.cni_results.clone(),
             source,
         })
-    }
-}
-
-/// Waits for a moment; forever where there is none.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }

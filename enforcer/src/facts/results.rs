@@ -118,10 +118,11 @@ impl Results {
 
     /// The pods that have a result, whether or not its interface is here.
     pub(super) fn pods(&self) -> BTreeSet<&PodUid> {
-        self.attachments()
-            .into_iter()
-            .map(|attachment| &attachment.uid)
-            .collect()
+        let pods = self.entries.values().filter_map(|entry| match entry {
+            Entry::Pod(attachment, _) => Some(&attachment.uid),
+            Entry::Other | Entry::Unusable(_) => None,
+        });
+        pods.collect()
     }
 
     /// How many files cannot be used.

@@ -34,6 +34,7 @@ use tracing::{info, warn};
 
 use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
 use crate::flows::{self, ConntrackError};
+use crate::moment::reached;
 use crate::nft::{Edits, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::report::{Report, publish};
@@ -184,7 +185,7 @@ async fn enforce(
                 Some(input) => node.take(input),
                 None => return Ok(()),
             },
-            () = at(node.retry()) => {}
+            () = reached(node.retry()) => {}
         }
         // What came together is planned together.
         while let Ok(input) = inbox.try_recv() {
@@ -203,13 +204,6 @@ fn enforced(status: &Status) -> Result<(), RunError> {
         .map(|condition| condition.message.as_str())
         .collect();
     Err(RunError::NotReady(problems.join("; ")))
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn signals() -> Result<[Signal; 2], RunError> {

@@ -25,7 +25,7 @@ const FLANNEL: &str = "github.com/flannel-io/flannel";
 const GINKGO: &str = "github.com/onsi/ginkgo/v2";
 
 /// The image that the suite runs its pods from, named as the suite asks for it.
-const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
+pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 /// A small image with a shell and a web server.
 pub const BUSYBOX: &str = "docker.io/library/busybox:1.35";
 

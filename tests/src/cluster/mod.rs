@@ -41,14 +41,14 @@ use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use tokio::process::Command;
 
-pub use build::{BUSYBOX, build};
+pub use build::{AGNHOST, BUSYBOX, build};
 pub use control_plane::{API_SERVER, CONTROLLER_MANAGER, ETCD, SCHEDULER};
 pub use flannel::FLANNELD;
 pub use identity::Identity;
 pub use install::Installation;
 pub use layout::Layout;
 pub use machine::{Component, Machine};
-pub use node::{CONTAINERD, KUBE_PROXY, KUBELET};
+pub use node::{CONTAINERD, KUBE_PROXY, KUBELET, PAUSE};
 pub use plan::{BridgeFilter, Cni, Families, NodeNumber, Plan};
 pub use progress::Progress;
 pub use run::{Ended, run, succeed, wait_for};

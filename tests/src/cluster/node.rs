@@ -25,7 +25,7 @@ const IMPORT_PATIENCE: Duration = Duration::from_mins(2);
 const SOCKET: &str = "/run/containerd/containerd.sock";
 
 /// The image that holds a pod's namespaces.
-pub(crate) const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
+pub const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
 
 /// Starts containerd and waits until it answers.
 pub(crate) async fn start_containerd(machine: &Machine) -> Result<()> {

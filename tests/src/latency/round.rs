@@ -9,6 +9,7 @@ use palisade_policy::model::{Protocol, Transport, Verdict};
 use serde_json::{Value, json};
 
 use super::metrics::{Stage, Stages};
+use crate::cluster::PAUSE;
 use crate::live::{City, PodEnd, ask};
 use crate::probe::{Flow, Probe, Stream, StreamReport};
 
@@ -16,7 +17,6 @@ use crate::probe::{Flow, Probe, Stream, StreamReport};
 const NAMESPACE: &str = "bench-latency";
 /// The policy that comes and goes.
 const TOGGLE: &str = "let-the-client-in";
-const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
 const INTERVAL: Duration = Duration::from_millis(1);
 /// No change takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);

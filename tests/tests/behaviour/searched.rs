@@ -36,6 +36,18 @@ async fn town_without_results(topology: Topology) -> Town {
     town
 }
 
+/// All pods of node 1 are enforced, two of them found, and everybody may do what the policies say.
+async fn assert_found(mut town: Town) {
+    let status = town.until(0, "of found pods", |status| status["pods"] == 3).await;
+    assert_eq!(
+        (&status["searched"], &status["unplaced"]),
+        (&json!(2), &json!([]))
+    );
+    town.assert_agrees(&town.between(&EVERYBODY, &EVERYBODY), "when they are found")
+        .await;
+    town.stop().await;
+}
+
 async fn pods_without_results_are_found(topology: Topology, search: &[&str]) {
     let _machine = beside_others().await;
     let mut town = town_without_results(topology).await;
@@ -55,14 +67,7 @@ async fn pods_without_results_are_found(topology: Topology, search: &[&str]) {
     }
 
     town.name_pod_interfaces(search).await;
-    let status = town.until(0, "of found pods", |status| status["pods"] == 3).await;
-    assert_eq!(
-        (&status["searched"], &status["unplaced"]),
-        (&json!(2), &json!([]))
-    );
-    town.assert_agrees(&town.between(&EVERYBODY, &EVERYBODY), "when they are found")
-        .await;
-    town.stop().await;
+    assert_found(town).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,12 +97,5 @@ async fn pods_without_results_are_found_by_what_is_in_their_namespaces() {
     town.name_pod_interfaces(&["--search", "routes", "--pod-namespaces", &path])
         .await;
     town.publish();
-    let status = town.until(0, "of found pods", |status| status["pods"] == 3).await;
-    assert_eq!(
-        (&status["searched"], &status["unplaced"]),
-        (&json!(2), &json!([]))
-    );
-    town.assert_agrees(&town.between(&EVERYBODY, &EVERYBODY), "when they are found")
-        .await;
-    town.stop().await;
+    assert_found(town).await;
 }

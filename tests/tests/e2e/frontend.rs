@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
+use palisade_tests::cluster::AGNHOST;
 use palisade_tests::live::until;
 use palisade_tests::probe::Host;
 use serde_json::{Value, json};
 
-use super::scene::{AGNHOST, PATIENCE, Played, beside_others, set, template};
+use super::scene::{PATIENCE, Played, beside_others, set, template};
 use super::services::{FRONT_PORT, cluster_ip, serve};
 
 const POLICY: &str = include_str!("../../../config/samples/01-allow-frontend.yaml");

@@ -1,10 +1,11 @@
 //! Ports by name, and addresses that are no pod's by rule.
 
 use palisade_tests::cluster::Families;
+use palisade_tests::cluster::PAUSE;
 use palisade_tests::probe::Host;
 use serde_json::{Value, json};
 
-use super::scene::{PAUSE, Played, Scene, beside_others, everybody, template};
+use super::scene::{Played, Scene, beside_others, everybody, template};
 use super::{OTHER_PORT, PORT};
 
 fn named(port: u16) -> Value {

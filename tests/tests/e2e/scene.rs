@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Client;
 use palisade_policy::model::Verdict;
-use palisade_tests::cluster::{Cluster, Cni, Layout};
+use palisade_tests::cluster::{Cluster, Cni, Layout, PAUSE};
 use palisade_tests::live::{City, Objects, PodEnd, between};
 use palisade_tests::probe::{Host, Probe};
 use serde_json::{Value, json};
@@ -24,11 +24,6 @@ use super::{OTHER_PORT, PORT};
 
 /// How long namespaces may take to go, and objects to become what a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
-
-/// The image of a pod that only has to be there.
-pub(crate) const PAUSE: &str = "registry.k8s.io/pause:3.10.2";
-/// The image of a pod that serves HTTP by itself.
-pub(crate) const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 
 /// How a test ends.
 pub(crate) type Played = Result<(), Failure>;
@@ -253,7 +248,17 @@ impl Scene {
     /// Waits until probes are what the oracle says and prints how long that took. Says how many of them are denied.
     pub(crate) async fn converge(&self, probes: &[Probe], when: &str) -> Result<usize> {
         let expected = self.city.expected(probes).await?;
-        let took = self.city.converge_to(probes, &expected, when).await?;
+        self.converge_to(probes, &expected, when).await
+    }
+
+    /// The same with an expectation for each.
+    pub(crate) async fn converge_to(
+        &self,
+        probes: &[Probe],
+        expected: &[Verdict],
+        when: &str,
+    ) -> Result<usize> {
+        let took = self.city.converge_to(probes, expected, when).await?;
         let denied = expected
             .iter()
             .filter(|verdict| **verdict == Verdict::Deny)

@@ -5,11 +5,12 @@ use std::time::Duration;
 use anyhow::ensure;
 use k8s_openapi::api::core::v1::Pod;
 use palisade_policy::model::Verdict;
+use palisade_tests::cluster::AGNHOST;
 use palisade_tests::live::between;
 use serde_json::json;
 
 use super::PORT;
-use super::scene::{AGNHOST, PATIENCE, Played, beside_others, everybody, idle, set, template};
+use super::scene::{PATIENCE, Played, beside_others, everybody, idle, set, template};
 
 /// Long enough for several rounds of a probe that is sent each second.
 const ROUNDS: Duration = Duration::from_secs(6);

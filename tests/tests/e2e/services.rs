@@ -61,13 +61,7 @@ async fn converge(scene: &Scene, calls: &[Call], when: &str) -> Result<usize> {
         });
     }
     let probes: Vec<_> = calls.iter().map(|call| call.probe.clone()).collect();
-    let took = scene.city.converge_to(&probes, &expected, when).await?;
-    let denied = expected
-        .iter()
-        .filter(|verdict| **verdict == Verdict::Deny)
-        .count();
-    println!("{when}: {denied} of {} denied, after {took:?}", probes.len());
-    Ok(denied)
+    scene.converge_to(&probes, &expected, when).await
 }
 
 /// Applies a service of pods with `role: web`, at [`FRONT_PORT`] for [`PORT`], with more fields of its specification.

@@ -36,6 +36,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Delivery, Document, SourceError};
+use crate::moment::reached;
 use mirror::{Mirror, News};
 use outlet::{Outlet, Say, WatchId};
 use subscriptions::Step;
@@ -202,7 +203,7 @@ impl Api {
                     _ => Ok(()),
                 };
             }
-            () = until(moment) => None,
+            () = reached(moment) => None,
         };
         if let Some((received, news)) = first {
             self.hear(received, news);
@@ -276,12 +277,5 @@ impl Api {
                 Say::Problem(error) => Err(error.into()),
             },
         }
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment.into()).await,
-        None => std::future::pending().await,
     }
 }

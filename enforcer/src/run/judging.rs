@@ -260,11 +260,13 @@ pub(super) async fn follow_flows(
     inputs: Sender<Input>,
 ) -> Result<(), RunError> {
     let mut failures = 0;
+    let mut done = 0;
     loop {
-        if failures == 0 && wanted.changed().await.is_err() {
+        // What was said is compared with what was done: having been looked at, in a pause for instance, says nothing.
+        if failures == 0 && wanted.wait_for(|wanted| is_newer(wanted, done)).await.is_err() {
             return Ok(());
         }
-        let Some((number, judge)) = wanted.borrow_and_update().clone() else {
+        let Some((number, judge)) = wanted.borrow().clone() else {
             continue;
         };
         let begin = Instant::now();
@@ -280,6 +282,7 @@ pub(super) async fn follow_flows(
                 RETRY.saturating_mul(1 << failures.min(6)).min(SLOWEST_RETRY)
             }
         };
+        done = number;
         if inputs
             .send(Input::Swept(Swept { number, outcome }))
             .await
@@ -288,17 +291,17 @@ pub(super) async fn follow_flows(
             return Ok(());
         }
         // The next pod of an address does not wait.
-        let urgent = wanted.wait_for(|wanted| {
-            let (known, judge) = wanted
-                .as_ref()
-                .map_or((0, None), |(number, judge)| (*number, Some(judge)));
-            known > number && judge.is_some_and(|judge| judge.is_urgent())
-        });
-        let is_urgent = timeout(pause, urgent).await.is_ok();
-        if is_urgent {
-            wanted.mark_changed();
-        }
+        let urgent = wanted.wait_for(|wanted| is_newer(wanted, done) && is_urgent(wanted));
+        drop(timeout(pause, urgent).await);
     }
+}
+
+fn is_newer(wanted: &Wanted, done: u64) -> bool {
+    wanted.as_ref().is_some_and(|(number, _)| *number > done)
+}
+
+fn is_urgent(wanted: &Wanted) -> bool {
+    wanted.as_ref().is_some_and(|(_, judge)| judge.is_urgent())
 }
 
 async fn sweep(
@@ -390,6 +393,24 @@ mod tests {
         }
         assert_eq!(reasons, [Some("FlowsNotJudged"), None]);
         assert_eq!(status.sweeps, 1);
+        drop((judging, inbox));
+        task.await.unwrap().unwrap();
+    }
+
+    /// The pause after a sweep hides nothing: the last sweep comes after the last change.
+    #[tokio::test]
+    async fn what_is_asked_for_in_the_pause_after_a_sweep_is_swept() {
+        let (judging, receiver) = Judging::new();
+        let (inputs, mut inbox) = mpsc::channel(8);
+        let task = tokio::spawn(follow_flows(Fake(VecDeque::new()), receiver, inputs));
+        for asked in 1..4 {
+            judging.wanted.send_replace(Some((asked, judge())));
+            let swept = timeout(SLOWEST_RETRY, inbox.recv()).await;
+            let Ok(Some(Input::Swept(swept))) = swept else {
+                panic!("sweep {asked} did not come: {swept:?}");
+            };
+            assert_eq!(swept.number, asked);
+        }
         drop((judging, inbox));
         task.await.unwrap().unwrap();
     }

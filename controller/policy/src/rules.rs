@@ -20,8 +20,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::{
-    Defect, Direction, IpBlock, Labels, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName, PortRange,
-    Protocol, Selector,
+    Defect, Direction, IpBlock, Labels, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName,
+    PortRange, Protocol, Selector,
 };
 
 pub use id::{GroupId, InvalidId, ProfileId};
@@ -146,7 +146,11 @@ impl PolicyRules {
 
     /// The groups that the rules of both directions refer to.
     pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
-        self.ingress.iter().chain(&self.egress).flatten().flat_map(CompiledRule::groups)
+        self.ingress
+            .iter()
+            .chain(&self.egress)
+            .flatten()
+            .flat_map(CompiledRule::groups)
     }
 }
 

@@ -126,7 +126,10 @@ pub(super) fn spread<T: Clone>(
             open.extend(slice.halves());
             slices.insert(slice, None);
         } else {
-            slices.insert(slice, Some(held.iter().map(|(_, _, thing)| thing.clone()).collect()));
+            slices.insert(
+                slice,
+                Some(held.iter().map(|(_, _, thing)| thing.clone()).collect()),
+            );
         }
     }
     slices

@@ -95,12 +95,7 @@ fn the_oracle_agrees_with_the_case_table() -> Result<()> {
 fn the_compiled_rules_agree_with_the_case_table() -> Result<()> {
     agree(
         |_, step| Enforced::from(&compile(&step.state)),
-        |enforced, step, packet| {
-            (
-                judge(enforced, packet, step.state.nodes()),
-                explain(step, packet),
-            )
-        },
+        |enforced, step, packet| (judge(enforced, packet, step.state.nodes()), explain(step, packet)),
     )
 }
 
@@ -118,9 +113,6 @@ fn rules_that_were_compiled_step_by_step_agree_with_the_case_table() -> Result<(
         Enforced::from(&compiler.published())
     };
     agree(follow, |enforced, step, packet| {
-        (
-            judge(enforced, packet, step.state.nodes()),
-            explain(step, packet),
-        )
+        (judge(enforced, packet, step.state.nodes()), explain(step, packet))
     })
 }

@@ -90,12 +90,15 @@ impl TryFrom<&PolicySliceSpec> for Policies {
     }
 }
 
-/// Reads which slice it is. One that is split has nothing in its list.
+/// Reads which slice it is. One that is split has nothing in its list, and has halves: who looks for those of a slice of
+/// the longest prefix would find it again, and again.
 fn slice_id(text: &str, split: bool, is_empty: bool, list: &'static str) -> Result<SliceId, DocumentError> {
-    if split && !is_empty {
-        return Err(Problem::Contradiction { other: list }).in_field(|| "spec.split".to_owned());
+    let id = SliceId::parse(text).in_field(|| "spec.slice".to_owned())?;
+    let others = [(list, is_empty), ("slice", !id.halves().contains(&id))];
+    match others.into_iter().find(|(_, fits)| split && !fits) {
+        Some((other, _)) => Err(Problem::Contradiction { other }).in_field(|| "spec.split".to_owned()),
+        None => Ok(id),
     }
-    SliceId::parse(text).in_field(|| "spec.slice".to_owned())
 }
 
 impl TryFrom<&AddressGroup> for Slice {

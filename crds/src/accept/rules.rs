@@ -62,6 +62,9 @@ fn requirement(entry: &LabelSelectorRequirement, field: &str) -> Result<Requirem
     let operator = match entry.operator.as_str() {
         "In" => Operator::In(values()?),
         "NotIn" => Operator::NotIn(values()?),
+        "Exists" | "DoesNotExist" if entry.values.iter().flatten().next().is_some() => {
+            return Err(Problem::Contradiction { other: "values" }).in_field(|| format!("{field}.operator"));
+        }
         "Exists" => Operator::Exists,
         "DoesNotExist" => Operator::DoesNotExist,
         text => {
@@ -71,8 +74,9 @@ fn requirement(entry: &LabelSelectorRequirement, field: &str) -> Result<Requirem
             .in_field(|| format!("{field}.operator"));
         }
     };
+    let key = present(&entry.key).in_field(|| format!("{field}.key"))?;
     Ok(Requirement {
-        key: entry.key.as_str().into(),
+        key: key.into(),
         operator,
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use palisade_policy::compile::Published;
+use palisade_policy::model::NamespaceName;
 use palisade_policy::rules::slices;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +35,12 @@ pub enum WriteError {
         /// The refused name.
         node: String,
     },
+    /// The namespace's name cannot name a file, nor an object.
+    #[error("{namespace:?} cannot be the name of a namespace: it should be a lowercase DNS label")]
+    NamespaceName {
+        /// The refused name.
+        namespace: String,
+    },
     /// The document could not be put into JSON.
     #[error("cannot encode {}", path.display())]
     Encode {
@@ -62,6 +69,12 @@ pub fn write(directory: &Path, published: &Published) -> Result<Written, WriteEr
     if let Some(node) = published.nodes.keys().find(|node| !is_dns_name(node.as_str())) {
         return Err(WriteError::NodeName {
             node: node.to_string(),
+        });
+    }
+    let refused = |name: &&NamespaceName| !is_dns_label(name.as_str());
+    if let Some(namespace) = published.policies.keys().find(refused) {
+        return Err(WriteError::NamespaceName {
+            namespace: namespace.to_string(),
         });
     }
     let mut writer = Writer::default();
@@ -140,6 +153,11 @@ fn is_dns_name(name: &str) -> bool {
             && label.bytes().last().is_some_and(alphanumeric)
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// A lowercase DNS label (RFC 1123), which is what the API server takes for the name of a namespace.
+fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_dns_name(name)
 }
 
 /// The document that is there, if there is one that can be read; any other is replaced.

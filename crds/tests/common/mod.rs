@@ -1,6 +1,7 @@
 //! Contents of documents with one of everything, and groups of ordinary pods.
 #![allow(dead_code, reason = "every test file uses a part of this")]
 
+pub(crate) mod cluster;
 pub(crate) mod edited;
 pub(crate) mod strategies;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use palisade_crds::RuleSet;
-use palisade_crds::files::{self, GROUPS, RULE_SETS, ReadError};
+use palisade_crds::files::{self, GROUPS, POLICIES, RULE_SETS, ReadError};
 use palisade_policy::model::NodeName;
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ enum Said {
 impl Files {
     /// Follows `directory`, which need not exist yet, from now on. Needs a tokio runtime.
     pub fn new(directory: PathBuf, node: NodeName) -> Result<Self, SourceError> {
-        let folders = [GROUPS, RULE_SETS].map(|folder| directory.join(folder));
+        let folders = [GROUPS, POLICIES, RULE_SETS].map(|folder| directory.join(folder));
         let watch = Watch::new([directory.clone()].into_iter().chain(folders).collect())?;
         Ok(Self {
             directory,
@@ -156,12 +156,7 @@ mod tests {
             ));
         }
         let published = compile(&ClusterState::from_events(events));
-        files::write(
-            directory,
-            [published.nodes[&"a".into()].as_ref()],
-            &published.groups,
-        )
-        .unwrap();
+        files::write(directory, &published).unwrap();
     }
 
     async fn next(files: &mut Files) -> Result<usize, &'static str> {

@@ -144,11 +144,15 @@ mod tests {
 
     /// Writes the rules of node `a`, with a pod elsewhere at each of `addresses`.
     fn publish(directory: &Path, addresses: &[&str]) {
+        publish_under(directory, "shop/all", addresses);
+    }
+
+    fn publish_under(directory: &Path, name: &str, addresses: &[&str]) {
         let mut events = vec![
             Event::NodeApplied(node("a", &[])),
             Event::NamespaceApplied(namespace("shop", &[])),
             Event::PodApplied(pod("shop/web").at("10.1.0.7")),
-            Event::PolicyApplied(policy("shop/all").allowing_from([rule([pods(&[])])])),
+            Event::PolicyApplied(policy(name).allowing_from([rule([pods(&[])])])),
         ];
         for address in addresses {
             events.push(Event::PodApplied(
@@ -182,5 +186,9 @@ mod tests {
         assert_eq!(next(&mut files).await, Err("MissingSlice"));
         publish(&rules, &["10.2.0.1", "10.2.0.2"]);
         assert_eq!(next(&mut files).await, Ok(3));
+        publish_under(&rules, "shop/other", &["10.2.0.1", "10.2.0.2"]);
+        assert_eq!(next(&mut files).await, Ok(3), "only a policy has changed");
+        fs::remove_file(rules.join("policyslices/shop-s.json")).unwrap();
+        assert_eq!(next(&mut files).await, Err("MissingSlice"));
     }
 }

@@ -87,6 +87,11 @@ impl<K: Key> Shelf<K> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
     fn hold(&mut self, id: SubscriptionId, object: Object<Content<K>>) {
         // What has another kind of name can be referred to by nothing.
         let Some(key) = parse(&object.name) else { return };
@@ -135,4 +140,67 @@ impl<K: Key> Shelf<K> {
 /// Whether one version was replaced by another. Without numbers the order of arrival counts.
 fn is_older(version: Option<u64>, than: Option<u64>) -> bool {
     version.zip(than).is_some_and(|(version, than)| version < than)
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_crds::AcceptedPolicies;
+    use palisade_policy::model::NamespaceName;
+    use palisade_policy::rules::PolicySlice;
+
+    use super::*;
+
+    fn whole(namespace: &str, version: u64) -> Object<AcceptedPolicies> {
+        let slice = PolicySlice {
+            namespace: namespace.into(),
+            id: SliceId::WHOLE,
+            split: false,
+            policies: BTreeMap::new(),
+        };
+        let content = AcceptedPolicies {
+            slice: slice.into(),
+            hash: version.to_string(),
+        };
+        Object {
+            name: format!("{namespace}-s"),
+            version: Some(version),
+            generation: None,
+            published: None,
+            content: Ok(content),
+        }
+    }
+
+    fn hash(shelf: &Shelf<NamespaceName>) -> Result<String, &'static str> {
+        let slice = shelf.slice(&"shop".into(), SliceId::WHOLE);
+        slice
+            .map(|accepted| accepted.hash)
+            .map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn a_slice_stays_as_long_as_one_of_its_watches_holds_it() {
+        let mut shelf = Shelf::<NamespaceName>::default();
+        let mut ids = Vec::new();
+        for used in [vec!["shop"], vec!["shop", "bank"]] {
+            for step in shelf.want(used.into_iter().map(Into::into).collect()) {
+                let Step::Start(id, _) = step else {
+                    panic!("{step:?}")
+                };
+                ids.push(id);
+            }
+        }
+        let [first, second] = ids[..] else {
+            panic!("{ids:?}")
+        };
+        assert_eq!(hash(&shelf), Err("NotListed"));
+        shelf.hear(first, Heard::Listed(vec![whole("shop", 2)]));
+        shelf.hear(second, Heard::Listed(vec![whole("shop", 1)]));
+        assert_eq!(hash(&shelf).as_deref(), Ok("2"), "the other watch is behind");
+        shelf.hear(second, Heard::Applied(whole("shop", 3)));
+        assert_eq!(hash(&shelf).as_deref(), Ok("3"));
+        shelf.hear(first, Heard::Listed(Vec::new()));
+        assert_eq!(hash(&shelf).as_deref(), Ok("3"), "the other watch holds it");
+        shelf.hear(second, Heard::Listed(Vec::new()));
+        assert_eq!(hash(&shelf), Err("MissingSlice"));
+    }
 }

@@ -146,7 +146,6 @@ impl<K: Clone + Ord> Subscriptions<K> {
 
 #[cfg(test)]
 mod tests {
-    use palisade_policy::rules::GroupId;
     use proptest::collection::{btree_set, vec};
     use proptest::prelude::*;
 
@@ -154,7 +153,7 @@ mod tests {
 
     /// What a history of steps has left running, as whoever carries them out sees it.
     #[derive(Default)]
-    struct Running(BTreeMap<SubscriptionId, BTreeSet<GroupId>>);
+    struct Running(BTreeMap<SubscriptionId, BTreeSet<u16>>);
 
     #[derive(Clone, Debug)]
     enum Event {
@@ -163,22 +162,18 @@ mod tests {
         Sync(prop::sample::Index),
     }
 
-    fn group(number: u16) -> GroupId {
-        GroupId::parse(&format!("{number:020}")).unwrap()
-    }
-
-    fn groups(numbers: impl IntoIterator<Item = u16>) -> BTreeSet<GroupId> {
-        numbers.into_iter().map(group).collect()
+    fn keys(numbers: impl IntoIterator<Item = u16>) -> BTreeSet<u16> {
+        numbers.into_iter().collect()
     }
 
     impl Running {
-        fn carry_out(&mut self, steps: Vec<Step<GroupId>>) -> usize {
+        fn carry_out(&mut self, steps: Vec<Step<u16>>) -> usize {
             let count = steps.len();
             for step in steps {
                 match step {
-                    Step::Start(id, groups) => {
-                        assert!(!groups.is_empty() && groups.len() <= CAPACITY);
-                        assert!(self.0.insert(id, groups).is_none(), "started twice");
+                    Step::Start(id, keys) => {
+                        assert!(!keys.is_empty() && keys.len() <= CAPACITY);
+                        assert!(self.0.insert(id, keys).is_none(), "started twice");
                     }
                     Step::Stop(id) => assert!(self.0.remove(&id).is_some(), "not running"),
                 }
@@ -186,11 +181,11 @@ mod tests {
             count
         }
 
-        fn covers(&self, group: &GroupId) -> bool {
-            self.0.values().any(|groups| groups.contains(group))
+        fn covers(&self, key: &u16) -> bool {
+            self.0.values().any(|keys| keys.contains(key))
         }
 
-        fn sync_all(&mut self, subscriptions: &mut Subscriptions<GroupId>) {
+        fn sync_all(&mut self, subscriptions: &mut Subscriptions<u16>) {
             for id in self.0.keys().copied().collect::<Vec<_>>() {
                 let steps = subscriptions.synced(id);
                 self.carry_out(steps);
@@ -210,15 +205,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_in_use_always_has_a_subscription_and_stays_in_sync(events in events()) {
-            let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
+        fn a_key_in_use_always_has_a_subscription_and_stays_in_sync(events in events()) {
+            let (mut subscriptions, mut running) = (Subscriptions::<u16>::default(), Running::default());
             let mut pending: Vec<SubscriptionId> = Vec::new();
             for event in events {
                 let before = subscriptions.used.clone();
-                let synced: BTreeSet<GroupId> =
-                    before.iter().filter(|group| subscriptions.is_in_sync(group)).cloned().collect();
+                let synced: BTreeSet<u16> =
+                    before.iter().filter(|key| subscriptions.is_in_sync(key)).copied().collect();
                 let steps = match event {
-                    Event::Want(used) => subscriptions.want(groups(used)),
+                    Event::Want(used) => subscriptions.want(used),
                     Event::Sync(_) if pending.is_empty() => Vec::new(),
                     Event::Sync(index) => subscriptions.synced(pending.remove(index.index(pending.len()))),
                 };
@@ -228,10 +223,10 @@ mod tests {
                 }));
                 running.carry_out(steps);
                 pending.retain(|id| running.0.contains_key(id));
-                for group in &subscriptions.used {
-                    prop_assert!(running.covers(group), "{group} is in use and not watched");
-                    if before.contains(group) && synced.contains(group) {
-                        prop_assert!(subscriptions.is_in_sync(group), "{group} was in sync");
+                for key in &subscriptions.used {
+                    prop_assert!(running.covers(key), "{key} is in use and not watched");
+                    if before.contains(key) && synced.contains(key) {
+                        prop_assert!(subscriptions.is_in_sync(key), "{key} was in sync");
                     }
                 }
             }
@@ -244,27 +239,27 @@ mod tests {
     #[test]
     fn what_is_watched_already_is_not_listed_again() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
-        assert_eq!(running.carry_out(subscriptions.want(groups(0..10))), 1);
-        assert_eq!(running.carry_out(subscriptions.want(groups(0..10))), 0);
-        assert_eq!(running.carry_out(subscriptions.want(groups(5..10))), 0);
-        let steps = subscriptions.want(groups(0..12));
-        assert!(matches!(steps.as_slice(), [Step::Start(_, new)] if *new == groups(10..12)));
+        assert_eq!(running.carry_out(subscriptions.want(keys(0..10))), 1);
+        assert_eq!(running.carry_out(subscriptions.want(keys(0..10))), 0);
+        assert_eq!(running.carry_out(subscriptions.want(keys(5..10))), 0);
+        let steps = subscriptions.want(keys(0..12));
+        assert!(matches!(steps.as_slice(), [Step::Start(_, new)] if *new == keys(10..12)));
     }
 
     #[test]
     fn many_small_ones_are_replaced_by_one_once_that_is_in_sync() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
         for number in 1..=9 {
-            let steps = subscriptions.want(groups(0..number));
+            let steps = subscriptions.want(keys(0..number));
             running.carry_out(steps);
         }
         running.sync_all(&mut subscriptions);
         assert_eq!(running.0.len(), 9);
-        let steps = subscriptions.want(groups(0..10));
+        let steps = subscriptions.want(keys(0..10));
         let [Step::Start(merged, all)] = steps.as_slice() else {
             panic!("{steps:?}");
         };
-        assert_eq!(*all, groups(0..10));
+        assert_eq!(*all, keys(0..10));
         let merged = *merged;
         running.carry_out(steps);
         assert_eq!(running.0.len(), 10, "the old ones go on");
@@ -275,8 +270,8 @@ mod tests {
     #[test]
     fn what_nobody_uses_ends_at_once() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
-        running.carry_out(subscriptions.want(groups(0..3)));
-        running.carry_out(subscriptions.want(groups(3..6)));
-        assert_eq!(running.0.values().collect::<Vec<_>>(), [&groups(3..6)]);
+        running.carry_out(subscriptions.want(keys(0..3)));
+        running.carry_out(subscriptions.want(keys(3..6)));
+        assert_eq!(running.0.values().collect::<Vec<_>>(), [&keys(3..6)]);
     }
 }

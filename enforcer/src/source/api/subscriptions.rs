@@ -181,8 +181,8 @@ mod tests {
             count
         }
 
-        fn covers(&self, key: &u16) -> bool {
-            self.0.values().any(|keys| keys.contains(key))
+        fn covers(&self, key: u16) -> bool {
+            self.0.values().any(|keys| keys.contains(&key))
         }
 
         fn sync_all(&mut self, subscriptions: &mut Subscriptions<u16>) {
@@ -224,7 +224,7 @@ mod tests {
                 running.carry_out(steps);
                 pending.retain(|id| running.0.contains_key(id));
                 for key in &subscriptions.used {
-                    prop_assert!(running.covers(key), "{key} is in use and not watched");
+                    prop_assert!(running.covers(*key), "{key} is in use and not watched");
                     if before.contains(key) && synced.contains(key) {
                         prop_assert!(subscriptions.is_in_sync(key), "{key} was in sync");
                     }

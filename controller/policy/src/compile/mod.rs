@@ -70,6 +70,29 @@ impl Published {
             .filter_map(|name| self.policies.get(name));
         Some(assemble(residents, slices.flat_map(BTreeMap::values)))
     }
+
+    /// What is published for one node, and what that refers to; `None` where nothing is published for the node.
+    pub fn for_node(&self, node: &NodeName) -> Option<Self> {
+        let residents = self.nodes.get(node)?;
+        let namespaces = residents.namespaces.iter();
+        let policies: BTreeMap<_, _> = namespaces
+            .filter_map(|name| Some((name.clone(), self.policies.get(name)?.clone())))
+            .collect();
+        let slices = policies.values().flat_map(BTreeMap::values);
+        let used: BTreeSet<&GroupId> = slices
+            .flat_map(|slice| slice.policies.values())
+            .flat_map(|policy| policy.rules.groups())
+            .collect();
+        let groups = used
+            .into_iter()
+            .filter_map(|id| Some((id.clone(), self.groups.get(id)?.clone())))
+            .collect();
+        Some(Self {
+            nodes: BTreeMap::from([(node.clone(), residents.clone())]),
+            policies,
+            groups,
+        })
+    }
 }
 
 /// Compiles a whole state.

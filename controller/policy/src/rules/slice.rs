@@ -49,7 +49,8 @@ pub fn slices(id: &GroupId, group: &Group) -> BTreeMap<SliceId, Slice> {
         .iter()
         .map(|(uid, member)| (hash(uid.as_str()), 1, member));
     let description = group.spec.to_string();
-    let slice = |(slice, members): (SliceId, Option<Vec<&Member>>)| {
+    let slices = spread(members, SLICE_CAPACITY).into_iter();
+    let slices = slices.map(|(slice, members)| {
         let split = members.is_none();
         let mut members: Vec<Member> = members.into_iter().flatten().cloned().collect();
         members.sort_unstable();
@@ -61,8 +62,8 @@ pub fn slices(id: &GroupId, group: &Group) -> BTreeMap<SliceId, Slice> {
             members,
         };
         (slice.id, slice)
-    };
-    spread(members, SLICE_CAPACITY).into_iter().map(slice).collect()
+    });
+    slices.collect()
 }
 
 /// The slices of the policies of a namespace; none where there are no policies.
@@ -75,20 +76,21 @@ pub fn policy_slices<'a>(
         return BTreeMap::new();
     }
     let weighed = policies.map(|(key, policy)| (hash(&key.name), weight(policy), (key, policy)));
-    let slice = |(slice, policies): (SliceId, Option<Vec<(&PolicyKey, &Arc<CompiledPolicy>)>>)| {
+    let slices = spread(weighed, POLICY_CAPACITY).into_iter();
+    let slices = slices.map(|(id, policies)| {
         let split = policies.is_none();
         let policies = policies.into_iter().flatten();
         let slice = PolicySlice {
             namespace: namespace.clone(),
-            id: slice,
+            id,
             split,
             policies: policies
                 .map(|(key, policy)| (key.clone(), policy.clone()))
                 .collect(),
         };
-        (slice.id, slice)
-    };
-    spread(weighed, POLICY_CAPACITY).into_iter().map(slice).collect()
+        (id, slice)
+    });
+    slices.collect()
 }
 
 /// Entries of lists in a policy, each some 50 bytes when written.

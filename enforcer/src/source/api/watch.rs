@@ -17,16 +17,17 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Status};
 use kube::{Resource, ResourceExt};
 use palisade_crds::{
-    AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, GROUP_LABEL, NodeRuleSet, PUBLISHED_AT,
+    AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, NodeRuleSet, PUBLISHED_AT,
+    PolicySlice,
 };
 use palisade_policy::model::NodeName;
-use palisade_policy::rules::GroupId;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::backoff::{Pause, spread};
+use super::key::Key;
 use crate::run::with_sources;
 
 /// The answer to one request takes no longer.
@@ -69,6 +70,32 @@ pub(super) enum Heard<T> {
     Failed(String),
 }
 
+impl<T> Heard<T> {
+    /// Whether this tells of objects.
+    pub(super) fn is_content(&self) -> bool {
+        match self {
+            Self::Listed(_) | Self::Applied(_) | Self::Deleted { .. } => true,
+            Self::Following | Self::Failed(_) => false,
+        }
+    }
+
+    /// When the object that has changed was published.
+    pub(super) fn published(&self) -> Option<SystemTime> {
+        match self {
+            Self::Applied(object) => object.published,
+            Self::Listed(_) | Self::Deleted { .. } | Self::Following | Self::Failed(_) => None,
+        }
+    }
+
+    /// Why there was no answer.
+    pub(super) fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Failed(message) => Some(message),
+            Self::Listed(_) | Self::Applied(_) | Self::Deleted { .. } | Self::Following => None,
+        }
+    }
+}
+
 /// An object without all that is not needed.
 #[derive(Clone, Debug)]
 pub(super) struct Object<T> {
@@ -105,7 +132,7 @@ pub(super) trait Document:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
 {
     /// What is kept of it.
-    type Accepted: Send;
+    type Accepted: Debug + Send;
 
     fn accept(&self) -> Result<Self::Accepted, DocumentError>;
 }
@@ -114,6 +141,14 @@ impl Document for NodeRuleSet {
     type Accepted = AcceptedRules;
 
     fn accept(&self) -> Result<AcceptedRules, DocumentError> {
+        self.try_into()
+    }
+}
+
+impl Document for PolicySlice {
+    type Accepted = AcceptedPolicies;
+
+    fn accept(&self) -> Result<AcceptedPolicies, DocumentError> {
         self.try_into()
     }
 }
@@ -138,10 +173,10 @@ pub(super) fn by_name(node: &NodeName) -> Selector {
     Selector::Fields(format!("metadata.name={node}"))
 }
 
-/// The slices of some groups.
-pub(super) fn by_groups(groups: &BTreeSet<GroupId>) -> Selector {
-    let groups: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
-    Selector::Labels(format!("{GROUP_LABEL} in ({})", groups.join(",")))
+/// The slices of some trees.
+pub(super) fn by_keys<K: Key>(keys: &BTreeSet<K>) -> Selector {
+    let keys: Vec<String> = keys.iter().map(K::to_string).collect();
+    Selector::Labels(format!("{} in ({})", K::LABEL, keys.join(",")))
 }
 
 impl Selector {

@@ -25,7 +25,8 @@ use crate::schema;
     category = "palisade",
     derive = "PartialEq",
     doc = "A part of the network policies of a namespace, with references to groups of pods in the place of selectors of peers.",
-    validation = Rule::new("self.metadata.name == self.spec.namespace + '-' + self.spec.slice")
+    // `namespace` is a word of CEL; fields that are called like one are written so.
+    validation = Rule::new("self.metadata.name == self.spec.__namespace__ + '-' + self.spec.slice")
         .message("the object's name must be its namespace and its slice"),
     printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.namespace"),
     printcolumn(name = "Slice", type_ = "string", json_path = ".spec.slice"),

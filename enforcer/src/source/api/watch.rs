@@ -45,9 +45,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A watch that lasted this long was a good one: the next is asked for at once.
 const LASTED: Duration = Duration::from_secs(2);
 
-/// Objects of one answer. A full slice is some 10 KB.
-const PAGE: u32 = 100;
-
 /// The resource version is too old to go on from.
 const GONE: u16 = 410;
 
@@ -185,9 +182,10 @@ impl Selector {
     /// group each kept it busy for minutes (measured). What the cache does not have yet follows in the watch, and nothing
     /// is handed on before it has come. A single object by its name costs nothing, and is the newest.
     fn list(&self) -> ListParams {
-        let parameters = ListParams::default().limit(PAGE);
+        let parameters = ListParams::default();
         match self {
             Self::Fields(fields) => parameters.fields(fields),
+            // With a limit, `kube` would ask for the newest state after all; the cache knows no pages.
             Self::Labels(labels) => parameters.labels(labels).match_any(),
         }
     }
@@ -231,26 +229,14 @@ pub(super) async fn follow<D: Document, F>(
     }
 }
 
-/// Everything that there is, page by page, and the version from which to follow.
+/// Everything that there is, and the version from which to follow.
 pub(super) async fn list<D: Document>(
     api: &Api<DeserializeGuard<D>>,
     selector: &Selector,
 ) -> Result<(Vec<Object<D::Accepted>>, String), String> {
-    let mut objects = Vec::new();
-    let mut parameters = selector.list();
-    loop {
-        let page = answer(api.list(&parameters)).await?;
-        objects.extend(page.items.into_iter().map(object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            // The token holds the version; a request that gives another beside it is refused.
-            Some(token) => {
-                parameters.continue_token = Some(token);
-                parameters.version_match = None;
-                parameters.resource_version = None;
-            }
-            None => return Ok((objects, page.metadata.resource_version.unwrap_or_default())),
-        }
-    }
+    let found = answer(api.list(&selector.list())).await?;
+    let version = found.metadata.resource_version.unwrap_or_default();
+    Ok((found.items.into_iter().map(object).collect(), version))
 }
 
 /// Follows from `version` on, over as many requests as it takes, until the API server does not know that version any

@@ -235,31 +235,38 @@ fn the_output_holds_what_was_compiled_and_nothing_else() {
         workshop
             .compile(&["all.yaml"], &[])
             .errors
-            .ends_with("3 documents: 3 written, 0 unchanged; 0 deleted\n")
+            .ends_with("4 documents: 4 written, 0 unchanged; 0 deleted\n")
     );
     let all = workshop.written();
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 4);
     assert!(
         workshop
             .compile(&["all.yaml"], &[])
             .errors
-            .ends_with("3 documents: 0 written, 3 unchanged; 0 deleted\n")
+            .ends_with("4 documents: 0 written, 4 unchanged; 0 deleted\n")
     );
 
     let run = workshop.compile(&["all.yaml"], &["--node", "node-2"]);
     assert!(
         run.errors
-            .ends_with("2 documents: 0 written, 2 unchanged; 1 deleted\n"),
+            .ends_with("3 documents: 0 written, 3 unchanged; 1 deleted\n"),
         "{}",
         run.errors
     );
-    assert_eq!(workshop.written(), [all[0].as_str(), "noderulesets/node-2.json"]);
+    assert_eq!(
+        workshop.written(),
+        [
+            all[0].as_str(),
+            "noderulesets/node-2.json",
+            "policyslices/shop-s.json"
+        ]
+    );
 
     workshop.write("all.yaml", documents(&[NODE, POD]));
     let run = workshop.compile(&["all.yaml"], &[]);
     assert!(
         run.errors
-            .ends_with("1 document: 1 written, 0 unchanged; 2 deleted\n"),
+            .ends_with("1 document: 1 written, 0 unchanged; 3 deleted\n"),
         "{}",
         run.errors
     );

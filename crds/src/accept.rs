@@ -4,45 +4,100 @@ mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::{Direction, NodeName, PodKey, PodUid, PolicyKey, Protocol};
+use palisade_policy::model::{NamespaceName, NodeName, PodKey, PodUid, Protocol};
 use palisade_policy::rules::{
-    GroupId, LocalPod, Member, NamedPort, NodeRules, Profile, ProfileId, Slice, SliceId,
+    GroupId, Member, NamedPort, PolicySlice as Policies, Resident, Residents, Slice, SliceId,
 };
 
 use crate::address_group::{AddressGroup, AddressGroupSpec, MemberEntry};
 use crate::error::{DocumentError, InField, Problem};
-use crate::node_rule_set::{NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry, ProfileEntry};
+use crate::node_rule_set::{NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry};
+use crate::policy_slice::{PolicySlice, PolicySliceSpec};
 
-impl TryFrom<&NodeRuleSet> for NodeRules {
+impl TryFrom<&NodeRuleSet> for Residents {
     type Error = DocumentError;
 
-    /// The rules, if the object's name, its hash and every reference in it are right.
+    /// The node's pods, if the object's name and its hash are right.
     fn try_from(document: &NodeRuleSet) -> Result<Self, DocumentError> {
         check_name(document.metadata.name.as_deref(), &document.spec.node)?;
         Self::try_from(&document.spec)
     }
 }
 
-impl TryFrom<&NodeRuleSetSpec> for NodeRules {
+impl TryFrom<&NodeRuleSetSpec> for Residents {
     type Error = DocumentError;
 
     fn try_from(spec: &NodeRuleSetSpec) -> Result<Self, DocumentError> {
         let node = present(&spec.node).in_field(|| "spec.node".to_owned())?;
         check_hash(&spec.hash, spec.content_hash())?;
-        let rules = Self {
+        let namespaces = each(&spec.namespaces, "spec.namespaces", |text, field| {
+            let name = present(text).in_field(|| field.to_owned())?;
+            Ok(NamespaceName::from(name))
+        })?;
+        Ok(Self {
             node: NodeName::from(node),
             pod_networks: each(&spec.pod_networks, "spec.podNetworks", |text, field| {
                 network(text).in_field(|| field.to_owned())
             })?,
             pods: keyed(&spec.pods, "spec.pods", pod)?,
-            profiles: keyed(&spec.profiles, "spec.profiles", profile)?,
-            policies: keyed(&spec.policies, "spec.policies", rules::policy)?,
-            groups: groups(&spec.groups)?,
-        };
-        rules::check_references(&rules)?;
-        Ok(rules)
+            namespaces: namespaces.into_iter().collect(),
+        })
+    }
+}
+
+impl TryFrom<&PolicySlice> for Policies {
+    type Error = DocumentError;
+
+    /// The slice, if the object's name and its hash are right.
+    fn try_from(document: &PolicySlice) -> Result<Self, DocumentError> {
+        let slice = Self::try_from(&document.spec)?;
+        check_name(
+            document.metadata.name.as_deref(),
+            &PolicySlice::name_of(&slice.namespace, slice.id),
+        )?;
+        Ok(slice)
+    }
+}
+
+impl TryFrom<&PolicySliceSpec> for Policies {
+    type Error = DocumentError;
+
+    fn try_from(spec: &PolicySliceSpec) -> Result<Self, DocumentError> {
+        let namespace = present(&spec.namespace).in_field(|| "spec.namespace".to_owned())?;
+        let namespace = NamespaceName::from(namespace);
+        let id = slice_id(&spec.slice, spec.split, spec.policies.is_empty(), "policies")?;
+        check_hash(&spec.hash, spec.content_hash())?;
+        let policies = keyed(&spec.policies, "spec.policies", |entry, field| {
+            let (key, policy) = rules::policy(entry, field)?;
+            if key.namespace != namespace {
+                return Err(Problem::Namespace {
+                    policy: key.to_string(),
+                    namespace: namespace.to_string(),
+                })
+                .in_field(|| format!("{field}.policy"));
+            }
+            Ok((key, Arc::new(policy)))
+        })?;
+        Ok(Self {
+            namespace,
+            id,
+            split: spec.split,
+            policies,
+        })
+    }
+}
+
+/// Reads which slice it is. One that is split has nothing in its list, and has halves: who looks for those of a slice of
+/// the longest prefix would find it again, and again.
+fn slice_id(text: &str, split: bool, is_empty: bool, list: &'static str) -> Result<SliceId, DocumentError> {
+    let id = SliceId::parse(text).in_field(|| "spec.slice".to_owned())?;
+    let others = [(list, is_empty), ("slice", !id.halves().contains(&id))];
+    match others.into_iter().find(|(_, fits)| split && !fits) {
+        Some((other, _)) => Err(Problem::Contradiction { other }).in_field(|| "spec.split".to_owned()),
+        None => Ok(id),
     }
 }
 
@@ -65,13 +120,14 @@ impl TryFrom<&AddressGroupSpec> for Slice {
 
     fn try_from(spec: &AddressGroupSpec) -> Result<Self, DocumentError> {
         let group = GroupId::parse(&spec.group).in_field(|| "spec.group".to_owned())?;
-        let id = SliceId::parse(&spec.slice).in_field(|| "spec.slice".to_owned())?;
+        let id = slice_id(&spec.slice, spec.split, spec.members.is_empty(), "members")?;
         check_hash(&spec.hash, spec.content_hash())?;
         let members = each(&spec.members, "spec.members", member)?;
         Ok(Self {
             group,
             id,
             description: spec.description.clone(),
+            split: spec.split,
             members,
         })
     }
@@ -98,56 +154,23 @@ fn check_hash(found: &str, expected: String) -> Result<(), DocumentError> {
         .in_field(|| "spec.hash".to_owned())
 }
 
-fn pod(entry: &PodEntry, field: &str) -> Result<(PodUid, LocalPod), DocumentError> {
+fn pod(entry: &PodEntry, field: &str) -> Result<(PodUid, Resident), DocumentError> {
     let uid = present(&entry.uid).in_field(|| format!("{field}.uid"))?;
-    let reference = |id: &Option<String>, name| {
-        id.as_deref()
-            .map(|id| ProfileId::parse(id).in_field(|| format!("{field}.{name}")))
-            .transpose()
-    };
-    let pod = LocalPod {
+    let pod = Resident {
         key: pod_key(&entry.pod).in_field(|| format!("{field}.pod"))?,
         addresses: addresses(&entry.ips, &format!("{field}.ips"))?,
-        ingress: reference(&entry.ingress, "ingress")?,
-        egress: reference(&entry.egress, "egress")?,
+        labels: entry
+            .labels
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect(),
+        ports: keyed(
+            &entry.named_ports,
+            &format!("{field}.namedPorts"),
+            numbers_of_name,
+        )?,
     };
     Ok((PodUid::from(uid), pod))
-}
-
-fn profile(entry: &ProfileEntry, field: &str) -> Result<(ProfileId, Profile), DocumentError> {
-    let id = ProfileId::parse(&entry.id).in_field(|| format!("{field}.id"))?;
-    let direction = match entry.direction.as_str() {
-        "Ingress" => Direction::Ingress,
-        "Egress" => Direction::Egress,
-        text => {
-            return Err(Problem::Direction {
-                text: text.to_owned(),
-            })
-            .in_field(|| format!("{field}.direction"));
-        }
-    };
-    if entry.policies.is_empty() {
-        return Err(Problem::Empty).in_field(|| format!("{field}.policies"));
-    }
-    if direction == Direction::Egress && !entry.named_ports.is_empty() {
-        return Err(Problem::DirectionMismatch { direction }).in_field(|| format!("{field}.namedPorts"));
-    }
-    let policies: Vec<PolicyKey> = each(&entry.policies, &format!("{field}.policies"), |text, field| {
-        policy_key(text).in_field(|| field.to_owned())
-    })?;
-    let named_ports = keyed(
-        &entry.named_ports,
-        &format!("{field}.namedPorts"),
-        numbers_of_name,
-    )?;
-    Ok((
-        id,
-        Profile {
-            direction,
-            policies: policies.into_iter().collect(),
-            named_ports,
-        },
-    ))
 }
 
 fn numbers_of_name(entry: &NamedPortEntry, field: &str) -> Result<(NamedPort, BTreeSet<u16>), DocumentError> {
@@ -160,23 +183,6 @@ fn numbers_of_name(entry: &NamedPortEntry, field: &str) -> Result<(NamedPort, BT
         },
         ports(&entry.numbers, &format!("{field}.numbers"))?,
     ))
-}
-
-fn groups(
-    entries: &BTreeMap<String, Vec<String>>,
-) -> Result<BTreeMap<GroupId, BTreeSet<SliceId>>, DocumentError> {
-    let group = |(text, slices): (&String, &Vec<String>)| {
-        let field = format!("spec.groups.{text}");
-        let id = GroupId::parse(text).in_field(|| field.clone())?;
-        if slices.is_empty() {
-            return Err(Problem::Empty).in_field(|| field);
-        }
-        let slices = each(slices, &field, |text, field| {
-            SliceId::parse(text).in_field(|| field.to_owned())
-        })?;
-        Ok((id, slices.into_iter().collect()))
-    };
-    entries.iter().map(group).collect()
 }
 
 fn member(entry: &MemberEntry, field: &str) -> Result<Member, DocumentError> {
@@ -230,12 +236,6 @@ fn present(text: &str) -> Result<&str, Problem> {
 
 fn pod_key(text: &str) -> Result<PodKey, Problem> {
     PodKey::parse(text).ok_or_else(|| Problem::Key {
-        text: text.to_owned(),
-    })
-}
-
-fn policy_key(text: &str) -> Result<PolicyKey, Problem> {
-    PolicyKey::parse(text).ok_or_else(|| Problem::Key {
         text: text.to_owned(),
     })
 }

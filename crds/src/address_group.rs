@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy_slice::is_false;
 use crate::schema;
 
 /// A slice of a group of pods that rules refer to. Made by the controller, shared by the nodes that need it.
@@ -31,20 +32,26 @@ use crate::schema;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct AddressGroupSpec {
-    /// Identifies the members: equal slices have equal hashes.
+    /// Counts the changes of this object.
+    #[schemars(schema_with = "schema::revision")]
+    pub revision: u64,
+    /// Identifies the members: equal slices have equal hashes, whatever their revision.
     #[schemars(schema_with = "schema::hash")]
     pub hash: String,
     /// The group.
     #[schemars(schema_with = "schema::id")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("group is immutable"))]
     pub group: String,
-    /// Which part of the group: `s` is the whole, `s0` and `s1` its halves, and so on.
+    /// Which part of the group: `s` is the first slice, `s0` and `s1` its halves, and so on.
     #[schemars(schema_with = "schema::slice")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("slice is immutable"))]
     pub slice: String,
     /// The group in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// The members are in the two halves of the slice, and none is here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub split: bool,
     /// The members.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field}: {problem}")]
 pub struct DocumentError {
-    /// The field, as a path from the object's root: `spec.profiles[2].direction`.
+    /// The field, as a path from the object's root: `spec.policies[2].ingress[0].ports`.
     pub field: String,
     /// What is wrong with it.
     #[source]
@@ -30,7 +30,7 @@ pub enum Problem {
         /// The name that it should have.
         expected: String,
     },
-    /// Not a group or profile identifier.
+    /// Not a group identifier.
     #[error(transparent)]
     Id(#[from] InvalidId),
     /// Not a slice identifier.
@@ -63,11 +63,19 @@ pub enum Problem {
         /// The refused text.
         text: String,
     },
-    /// A direction that is none.
-    #[error("{text:?} is no direction: it should be Ingress or Egress")]
-    Direction {
+    /// An operator that selectors do not know.
+    #[error("{text:?} is no operator: it should be In, NotIn, Exists or DoesNotExist")]
+    Operator {
         /// The refused text.
         text: String,
+    },
+    /// A policy of another namespace.
+    #[error("policy {policy} is not in namespace {namespace}")]
+    Namespace {
+        /// The policy.
+        policy: String,
+        /// The namespace of the slice.
+        namespace: String,
     },
     /// A number that is no port.
     #[error("{number} is no port: it should be 1 to 65535")]
@@ -87,33 +95,13 @@ pub enum Problem {
     /// A list that must have entries has none.
     #[error("is empty")]
     Empty,
-    /// A reference to a profile that the document does not have.
-    #[error("there is no profile {id}")]
-    DanglingProfile {
-        /// The identifier.
-        id: String,
-    },
-    /// A reference to a policy whose rules of that direction the document does not have.
-    #[error("there are no {direction} rules of policy {policy}")]
-    DanglingPolicy {
-        /// The policy.
-        policy: String,
-        /// The direction of the profile that refers to it.
-        direction: Direction,
-    },
-    /// A reference to a group that the document does not list.
-    #[error("there is no group {id}")]
-    DanglingGroup {
-        /// The identifier.
-        id: String,
-    },
     /// Something that has a meaning in the other direction only.
     #[error("has no place among {direction} rules")]
     DirectionMismatch {
         /// The direction that it is used for.
         direction: Direction,
     },
-    /// Two fields of a rule or a port that exclude each other.
+    /// Two fields that exclude each other.
     #[error("excludes {other}")]
     Contradiction {
         /// The field that it cannot stand beside.
@@ -142,14 +130,12 @@ impl Problem {
             Self::Cidr { .. } => "InvalidCidr",
             Self::Except(_) => "ExceptOutsideCidr",
             Self::Protocol { .. } => "UnknownProtocol",
-            Self::Direction { .. } => "UnknownDirection",
+            Self::Operator { .. } => "UnknownOperator",
+            Self::Namespace { .. } => "WrongNamespace",
             Self::Port { .. } => "InvalidPort",
             Self::Range(_) => "InvalidPortRange",
             Self::Duplicate { .. } => "Duplicate",
             Self::Empty => "Empty",
-            Self::DanglingProfile { .. } => "DanglingProfile",
-            Self::DanglingPolicy { .. } => "DanglingPolicy",
-            Self::DanglingGroup { .. } => "DanglingGroup",
             Self::DirectionMismatch { .. } => "DirectionMismatch",
             Self::Contradiction { .. } => "Contradiction",
             Self::Hash { .. } => "HashMismatch",

@@ -5,30 +5,29 @@ use sha2::{Digest, Sha256};
 
 use crate::address_group::AddressGroupSpec;
 use crate::node_rule_set::NodeRuleSetSpec;
+use crate::policy_slice::PolicySliceSpec;
 
-impl NodeRuleSetSpec {
-    /// The hash of what the document says, its revision and its own hash left out.
-    ///
-    /// It is taken over the fields that this version knows. A document of a later version with further fields has
-    /// another hash and is refused, rather than enforced without what they say.
-    pub fn content_hash(&self) -> String {
-        digest(&Self {
-            revision: 0,
-            hash: String::new(),
-            ..self.clone()
-        })
-    }
+macro_rules! content_hash {
+    ($spec:ident) => {
+        impl $spec {
+            /// The hash of what the document says, its revision and its own hash left out.
+            ///
+            /// It is taken over the fields that this version knows. A document of a later version with further fields
+            /// has another hash and is refused, rather than enforced without what they say.
+            pub fn content_hash(&self) -> String {
+                digest(&Self {
+                    revision: 0,
+                    hash: String::new(),
+                    ..self.clone()
+                })
+            }
+        }
+    };
 }
 
-impl AddressGroupSpec {
-    /// The hash of what the document says, its own hash left out. See [`NodeRuleSetSpec::content_hash`].
-    pub fn content_hash(&self) -> String {
-        digest(&Self {
-            hash: String::new(),
-            ..self.clone()
-        })
-    }
-}
+content_hash!(NodeRuleSetSpec);
+content_hash!(PolicySliceSpec);
+content_hash!(AddressGroupSpec);
 
 /// The first 128 bits of the SHA-256 of a value's compact JSON, which is canonical: fields in the order of their
 /// declaration, maps sorted.

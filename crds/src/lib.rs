@@ -1,16 +1,22 @@
 //! The custom resources that carry compiled rules from the controller to the enforcers.
 //!
 //! ```text
-//!   palisade_policy::rules ──publish──► NodeRuleSet, AddressGroup ──accept──► palisade_policy::rules
-//!        (controller)                    (API server, or files)                   (enforcer)
+//!   palisade_policy::rules ──publish──► NodeRuleSet, PolicySlice, ──accept──► palisade_policy::rules
+//!        (controller)                   AddressGroup                              (enforcer)
+//!                                       (API server, or files)
 //! ```
 //!
 //! A document mirrors the core's types without loss; what it says is covered by a hash, so that one that was cut,
 //! edited or pruned on its way is refused rather than enforced in part. Publishing never fails, accepting checks
 //! everything ([`DocumentError`]).
 //!
-//! Order, wherever documents are kept: slices before the rule sets that name them; deletion in reverse. [`files`]
-//! keeps it for directories.
+//! ```text
+//!   NodeRuleSet ──namespaces──► PolicySlice ──groups──► AddressGroup
+//!   (a node's pods)             (policies)              (pods as peers)
+//! ```
+//!
+//! A reference is to the first slice of a tree; a slice that is split refers to its halves. Order, wherever documents are
+//! kept: what is referred to before what refers to it; deletion in reverse. [`files`] keeps it for directories.
 
 mod accept;
 pub mod address_group;
@@ -18,6 +24,7 @@ mod error;
 pub mod files;
 mod hash;
 pub mod node_rule_set;
+pub mod policy_slice;
 mod publish;
 mod rule_set;
 mod schema;
@@ -28,13 +35,17 @@ use kube::CustomResourceExt;
 pub use address_group::AddressGroup;
 pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
-pub use rule_set::{AcceptedRules, AcceptedSlice, RuleSet};
+pub use policy_slice::PolicySlice;
+pub use rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
 pub const GROUP_LABEL: &str = "palisade.dev/group";
 
-/// The label of an [`AddressGroup`] by which an enforcer subscribes: the namespace that all its pods are in, or
-/// [`SCOPE_CLUSTER`]. (A namespace may have that name too; its subscribers then see a little more than they need.)
+/// The label of a [`PolicySlice`] that gives its namespace, whichever slice it is.
+pub const NAMESPACE_LABEL: &str = "palisade.dev/namespace";
+
+/// The label of an [`AddressGroup`] that gives the namespace that all its pods are in, or [`SCOPE_CLUSTER`]: for people
+/// who look for groups.
 pub const SCOPE_LABEL: &str = "palisade.dev/scope";
 
 /// The value of [`SCOPE_LABEL`] for groups over several namespaces.
@@ -44,7 +55,7 @@ pub const SCOPE_CLUSTER: &str = "cluster";
 /// from here.
 pub const PUBLISHED_AT: &str = "palisade.dev/published-at";
 
-/// The definitions of both resources, as `palisade crds` prints them.
+/// The definitions of all resources, as `palisade crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![AddressGroup::crd(), NodeRuleSet::crd()]
+    vec![AddressGroup::crd(), NodeRuleSet::crd(), PolicySlice::crd()]
 }

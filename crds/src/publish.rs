@@ -1,59 +1,99 @@
 //! From the core's types to the documents. Never fails: the core's types cannot say what a document cannot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::core::ObjectMeta;
-use palisade_policy::model::{Direction, IpBlock, Protocol};
+use palisade_policy::model::{IpBlock, NamespaceName, Operator, PolicyKey, Protocol, Selector};
 use palisade_policy::rules::{
-    CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort, NodeRules, PolicyRules,
-    Profile, ProfileId, Scope, Slice, SliceId,
+    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort,
+    PolicySlice as Policies, Resident, Residents, Scope, Slice, SliceId,
 };
 
 use crate::address_group::{AddressGroup, AddressGroupSpec, MemberEntry};
-use crate::node_rule_set::{
-    BlockEntry, DefectEntry, NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry, PolicyEntry, PortEntry,
-    ProfileEntry, RuleEntry,
+use crate::node_rule_set::{NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry};
+use crate::policy_slice::{
+    BlockEntry, DefectEntry, PolicyEntry, PolicySlice, PolicySliceSpec, PortEntry, RuleEntry,
 };
-use crate::{GROUP_LABEL, SCOPE_CLUSTER, SCOPE_LABEL};
+use crate::{GROUP_LABEL, NAMESPACE_LABEL, SCOPE_CLUSTER, SCOPE_LABEL};
 
 impl NodeRuleSet {
-    /// The document that publishes `rules` under `revision`.
-    pub fn publish(rules: &NodeRules, revision: u64) -> Self {
-        let mut spec = NodeRuleSetSpec::from(rules);
+    /// The document that publishes `residents` under `revision`.
+    pub fn publish(residents: &Residents, revision: u64) -> Self {
+        let mut spec = NodeRuleSetSpec::from(residents);
         spec.revision = revision;
-        Self::new(rules.node.as_str(), spec)
+        Self::new(residents.node.as_str(), spec)
     }
 }
 
-impl From<&NodeRules> for NodeRuleSetSpec {
+impl From<&Residents> for NodeRuleSetSpec {
     /// The content with its hash, at revision 0.
-    fn from(rules: &NodeRules) -> Self {
+    fn from(residents: &Residents) -> Self {
+        let pod = |(uid, pod): (&_, &Resident)| PodEntry {
+            uid: ToString::to_string(uid),
+            pod: pod.key.to_string(),
+            ips: texts(&pod.addresses),
+            labels: pod
+                .labels
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
+            named_ports: pod.ports.iter().map(named_port).collect(),
+        };
         let mut spec = Self {
             revision: 0,
             hash: String::new(),
-            node: rules.node.to_string(),
-            pod_networks: texts(&rules.pod_networks),
-            pods: rules
-                .pods
-                .iter()
-                .map(|(uid, pod)| PodEntry {
-                    uid: uid.to_string(),
-                    pod: pod.key.to_string(),
-                    ips: texts(&pod.addresses),
-                    ingress: pod.ingress.as_ref().map(ToString::to_string),
-                    egress: pod.egress.as_ref().map(ToString::to_string),
-                })
-                .collect(),
-            profiles: rules.profiles.iter().map(profile).collect(),
-            policies: rules
+            node: residents.node.to_string(),
+            pod_networks: texts(&residents.pod_networks),
+            namespaces: texts(&residents.namespaces),
+            pods: residents.pods.iter().map(pod).collect(),
+        };
+        spec.hash = spec.content_hash();
+        spec
+    }
+}
+
+fn named_port((NamedPort { name, protocol }, ports): (&NamedPort, &BTreeSet<u16>)) -> NamedPortEntry {
+    NamedPortEntry {
+        name: name.to_string(),
+        protocol: protocol.to_string(),
+        numbers: numbers(ports),
+    }
+}
+
+impl PolicySlice {
+    /// The document that publishes `slice` under `revision`.
+    pub fn publish(slice: &Policies, revision: u64) -> Self {
+        let mut spec = PolicySliceSpec::from(slice);
+        spec.revision = revision;
+        Self {
+            metadata: metadata(
+                Self::name_of(&slice.namespace, slice.id),
+                [(NAMESPACE_LABEL, slice.namespace.as_str())],
+            ),
+            spec,
+        }
+    }
+
+    /// The name of the object that holds a slice.
+    pub fn name_of(namespace: &NamespaceName, slice: SliceId) -> String {
+        format!("{namespace}-{slice}")
+    }
+}
+
+impl From<&Policies> for PolicySliceSpec {
+    /// The content with its hash, at revision 0.
+    fn from(slice: &Policies) -> Self {
+        let mut spec = Self {
+            revision: 0,
+            hash: String::new(),
+            namespace: slice.namespace.to_string(),
+            slice: slice.id.to_string(),
+            split: slice.split,
+            policies: slice
                 .policies
                 .iter()
-                .map(|(key, rules)| policy(key.to_string(), rules))
-                .collect(),
-            groups: rules
-                .groups
-                .iter()
-                .map(|(id, slices)| (id.to_string(), texts(slices)))
+                .map(|(key, compiled)| policy(key, compiled))
                 .collect(),
         };
         spec.hash = spec.content_hash();
@@ -61,25 +101,33 @@ impl From<&NodeRules> for NodeRuleSetSpec {
     }
 }
 
+fn metadata<const N: usize>(name: String, labels: [(&str, &str); N]) -> ObjectMeta {
+    let labels: BTreeMap<String, String> = labels
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    ObjectMeta {
+        name: Some(name),
+        labels: Some(labels),
+        ..ObjectMeta::default()
+    }
+}
+
 impl AddressGroup {
-    /// The document that publishes `slice`, of a group of pods in `scope`.
-    pub fn publish(slice: &Slice, scope: &Scope) -> Self {
+    /// The document that publishes `slice`, of a group of pods in `scope`, under `revision`.
+    pub fn publish(slice: &Slice, scope: &Scope, revision: u64) -> Self {
         let scope = match scope {
             Scope::Namespace(namespace) => namespace.as_str(),
             Scope::Cluster(_) => SCOPE_CLUSTER,
         };
-        let labels = [(GROUP_LABEL, slice.group.as_str()), (SCOPE_LABEL, scope)];
-        let labels: BTreeMap<String, String> = labels
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        let mut spec = AddressGroupSpec::from(slice);
+        spec.revision = revision;
         Self {
-            metadata: ObjectMeta {
-                name: Some(Self::name_of(&slice.group, slice.id)),
-                labels: Some(labels),
-                ..ObjectMeta::default()
-            },
-            spec: AddressGroupSpec::from(slice),
+            metadata: metadata(
+                Self::name_of(&slice.group, slice.id),
+                [(GROUP_LABEL, slice.group.as_str()), (SCOPE_LABEL, scope)],
+            ),
+            spec,
         }
     }
 
@@ -90,13 +138,15 @@ impl AddressGroup {
 }
 
 impl From<&Slice> for AddressGroupSpec {
-    /// The content with its hash.
+    /// The content with its hash, at revision 0.
     fn from(slice: &Slice) -> Self {
         let mut spec = Self {
+            revision: 0,
             hash: String::new(),
             group: slice.group.to_string(),
             slice: slice.id.to_string(),
             description: slice.description.clone(),
+            split: slice.split,
             members: slice
                 .members
                 .iter()
@@ -112,37 +162,16 @@ impl From<&Slice> for AddressGroupSpec {
     }
 }
 
-fn profile((id, profile): (&ProfileId, &Profile)) -> ProfileEntry {
-    let direction = match profile.direction {
-        Direction::Ingress => "Ingress",
-        Direction::Egress => "Egress",
-    };
-    ProfileEntry {
-        id: id.to_string(),
-        direction: direction.to_owned(),
-        policies: texts(&profile.policies),
-        named_ports: profile
-            .named_ports
-            .iter()
-            .map(|(NamedPort { name, protocol }, ports)| NamedPortEntry {
-                name: name.to_string(),
-                protocol: protocol.to_string(),
-                numbers: numbers(ports),
-            })
-            .collect(),
-    }
-}
-
-fn policy(policy: String, rules: &PolicyRules) -> PolicyEntry {
-    let entries = |direction| {
-        rules
-            .rules(direction)
-            .map(|rules| rules.iter().map(rule).collect())
+fn policy(key: &PolicyKey, CompiledPolicy { subject, rules }: &CompiledPolicy) -> PolicyEntry {
+    let entries = |rules: &Option<Vec<CompiledRule>>| {
+        let rules = rules.as_ref()?;
+        Some(rules.iter().map(rule).collect())
     };
     PolicyEntry {
-        policy,
-        ingress: entries(Direction::Ingress),
-        egress: entries(Direction::Egress),
+        policy: key.to_string(),
+        pod_selector: selector(subject),
+        ingress: entries(&rules.ingress),
+        egress: entries(&rules.egress),
         defects: rules
             .defects
             .iter()
@@ -151,6 +180,38 @@ fn policy(policy: String, rules: &PolicyRules) -> PolicyEntry {
                 message: defect.message.clone(),
             })
             .collect(),
+    }
+}
+
+/// A selector as people write it: `matchLabels` where that says it, once for a key.
+fn selector(selector: &Selector) -> LabelSelector {
+    let mut labels = BTreeMap::new();
+    let mut expressions = Vec::new();
+    for requirement in selector.requirements() {
+        let key = requirement.key.to_string();
+        let (operator, values) = match &requirement.operator {
+            Operator::In(values) => {
+                if let Some(value) = values.first().filter(|_| values.len() == 1)
+                    && !labels.contains_key(&key)
+                {
+                    labels.insert(key, value.to_string());
+                    continue;
+                }
+                ("In", Some(values))
+            }
+            Operator::NotIn(values) => ("NotIn", Some(values)),
+            Operator::Exists => ("Exists", None),
+            Operator::DoesNotExist => ("DoesNotExist", None),
+        };
+        expressions.push(LabelSelectorRequirement {
+            key,
+            operator: operator.to_owned(),
+            values: values.map(texts),
+        });
+    }
+    LabelSelector {
+        match_labels: (!labels.is_empty()).then_some(labels),
+        match_expressions: (!expressions.is_empty()).then_some(expressions),
     }
 }
 

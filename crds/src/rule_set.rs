@@ -1,40 +1,36 @@
-//! A node's rules together with all that they refer to, put together from single documents.
+//! What a node has to enforce, put together from single documents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use palisade_policy::rules::{GroupId, NodeRules, Slice, SliceId};
+use palisade_policy::assemble::assemble;
+use palisade_policy::model::NamespaceName;
+use palisade_policy::rules::{GroupId, NodeRules, PolicySlice as Policies, Residents, Slice, SliceId};
 
 use crate::hash::digest;
-use crate::{AddressGroup, DocumentError, NodeRuleSet};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice};
 
-/// A node's rules with every slice that they refer to. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleSet {
-    /// The rules.
-    pub rules: Arc<NodeRules>,
-    /// The revision of the document.
-    pub revision: u64,
-    /// The hash of the document; the slices have their own.
-    pub hash: String,
-    /// One hash over the document and all of its slices: it tells whether anything at all has changed.
-    pub content: String,
-    /// The slices that [`NodeRules::groups`] names, no more and no fewer.
-    pub slices: BTreeMap<(GroupId, SliceId), Arc<Slice>>,
-}
-
-/// A rule set that was accepted, without its slices.
+/// A rule set that was accepted, without anything that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedRules {
-    /// The rules.
-    pub rules: Arc<NodeRules>,
+    /// The node's pods.
+    pub residents: Arc<Residents>,
     /// The revision of the document.
     pub revision: u64,
     /// The hash of the document.
     pub hash: String,
 }
 
-/// A slice that was accepted.
+/// A slice of policies that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedPolicies {
+    /// The slice.
+    pub slice: Arc<Policies>,
+    /// The hash of the document.
+    pub hash: String,
+}
+
+/// A slice of a group that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedSlice {
     /// The slice.
@@ -43,13 +39,54 @@ pub struct AcceptedSlice {
     pub hash: String,
 }
 
+/// A node's pods with the policies that select them, without the members of groups. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// The rules.
+    pub rules: Arc<NodeRules>,
+    /// The revision of the rule set.
+    pub revision: u64,
+    /// The hash of the rule set.
+    pub hash: String,
+    /// One hash over all slices of policies.
+    pub policies: String,
+}
+
+/// Everything that a node has to enforce. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSet {
+    /// The rules.
+    pub rules: Arc<NodeRules>,
+    /// The revision of the rule set.
+    pub revision: u64,
+    /// The hash of the rule set; the slices have their own.
+    pub hash: String,
+    /// One hash over all slices of policies.
+    pub policies: String,
+    /// One hash over all documents: it tells whether anything at all has changed.
+    pub content: String,
+    /// The slices with members of the groups that the rules name, no more and no fewer.
+    pub slices: BTreeMap<(GroupId, SliceId), Arc<Slice>>,
+}
+
 impl TryFrom<&NodeRuleSet> for AcceptedRules {
     type Error = DocumentError;
 
     fn try_from(document: &NodeRuleSet) -> Result<Self, DocumentError> {
         Ok(Self {
-            rules: Arc::new(NodeRules::try_from(document)?),
+            residents: Arc::new(Residents::try_from(document)?),
             revision: document.spec.revision,
+            hash: document.spec.hash.clone(),
+        })
+    }
+}
+
+impl TryFrom<&PolicySlice> for AcceptedPolicies {
+    type Error = DocumentError;
+
+    fn try_from(document: &PolicySlice) -> Result<Self, DocumentError> {
+        Ok(Self {
+            slice: Arc::new(Policies::try_from(document)?),
             hash: document.spec.hash.clone(),
         })
     }
@@ -66,31 +103,75 @@ impl TryFrom<&AddressGroup> for AcceptedSlice {
     }
 }
 
+impl AcceptedRules {
+    /// Finds out which policies select the node's pods, or returns why one of the slices is not to be had.
+    pub fn select<E>(
+        &self,
+        mut slice: impl FnMut(&NamespaceName, SliceId) -> Result<AcceptedPolicies, E>,
+    ) -> Result<Selected, E> {
+        let mut slices = Vec::new();
+        let mut hashes = Vec::new();
+        for namespace in &self.residents.namespaces {
+            walk(|id| {
+                let AcceptedPolicies { slice, hash } = slice(namespace, id)?;
+                let split = slice.split;
+                hashes.push(hash);
+                slices.push(slice);
+                Ok(split)
+            })?;
+        }
+        Ok(Selected {
+            rules: Arc::new(assemble(&self.residents, slices.iter().map(AsRef::as_ref))),
+            revision: self.revision,
+            hash: self.hash.clone(),
+            policies: digest(&hashes),
+        })
+    }
+}
+
 impl RuleSet {
-    /// Puts together `rules` and each of the slices that they name, or returns why one of these is not to be had.
+    /// Puts together `selected` and the members of its groups, or returns why one of the slices is not to be had.
     pub fn assemble<E>(
-        AcceptedRules {
+        selected: Selected,
+        mut slice: impl FnMut(&GroupId, SliceId) -> Result<AcceptedSlice, E>,
+    ) -> Result<Self, E> {
+        let Selected {
             rules,
             revision,
             hash,
-        }: AcceptedRules,
-        mut slice: impl FnMut(&GroupId, SliceId) -> Result<AcceptedSlice, E>,
-    ) -> Result<Self, E> {
+            policies,
+        } = selected;
         let mut slices = BTreeMap::new();
-        let mut hashes = vec![hash.clone()];
-        for (group, ids) in &rules.groups {
-            for &id in ids {
-                let accepted = slice(group, id)?;
-                hashes.push(accepted.hash);
-                slices.insert((group.clone(), id), accepted.slice);
-            }
+        let mut hashes = vec![hash.clone(), policies.clone()];
+        for group in &rules.groups {
+            walk(|id| {
+                let AcceptedSlice { slice, hash } = slice(group, id)?;
+                let split = slice.split;
+                hashes.push(hash);
+                if !split {
+                    slices.insert((group.clone(), id), slice);
+                }
+                Ok(split)
+            })?;
         }
         Ok(Self {
             content: digest(&hashes),
             rules,
             revision,
             hash,
+            policies,
             slices,
         })
     }
+}
+
+/// Visits the slices of a tree, the first one and the halves of each that says that it is split.
+fn walk<E>(mut is_split: impl FnMut(SliceId) -> Result<bool, E>) -> Result<(), E> {
+    let mut open = vec![SliceId::WHOLE];
+    while let Some(slice) = open.pop() {
+        if is_split(slice)? {
+            open.extend(slice.halves());
+        }
+    }
+    Ok(())
 }

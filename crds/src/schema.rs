@@ -2,7 +2,7 @@
 //!
 //! The API server refuses a document whose schema nests without bounds, or whose CEL rules might cost too much. So
 //! every list on the way to a CEL rule has a longest length, and places that are nested too deeply for that (the
-//! blocks of the rules of the policies) have a pattern instead; the reader checks them whole.
+//! blocks of the rules of policies) have a pattern instead; the reader checks them whole.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
@@ -29,13 +29,9 @@ pub(crate) fn hash(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })
 }
 
-/// What [`palisade_policy::rules::GroupId`] and `ProfileId` look like.
+/// What [`palisade_policy::rules::GroupId`] looks like.
 pub(crate) fn id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 20, "pattern": "^[0-9a-z]{20}$" })
-}
-
-pub(crate) fn optional_id(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "maxLength": 20, "pattern": "^[0-9a-z]{20}$", "nullable": true })
 }
 
 pub(crate) fn ids(_: &mut SchemaGenerator) -> Schema {
@@ -46,14 +42,16 @@ pub(crate) fn slice(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 33, "pattern": "^s[01]{0,32}$" })
 }
 
-pub(crate) fn slices_by_group(_: &mut SchemaGenerator) -> Schema {
+/// A label of DNS (RFC 1123), which the name of a namespace is.
+pub(crate) fn namespace(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "minLength": 1, "maxLength": 63 })
+}
+
+pub(crate) fn namespaces(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
-        "type": "object",
-        "additionalProperties": {
-            "type": "array",
-            "minItems": 1,
-            "items": { "type": "string", "maxLength": 33, "pattern": "^s[01]{0,32}$" },
-        },
+        "type": "array",
+        "maxItems": 4096,
+        "items": { "type": "string", "minLength": 1, "maxLength": 63 },
     })
 }
 
@@ -68,14 +66,6 @@ pub(crate) fn node(_: &mut SchemaGenerator) -> Schema {
 
 pub(crate) fn key(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": KEY_LENGTH, "pattern": "^[^/]+/[^/]+$" })
-}
-
-pub(crate) fn keys(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "array",
-        "minItems": 1,
-        "items": { "type": "string", "maxLength": KEY_LENGTH, "pattern": "^[^/]+/[^/]+$" },
-    })
 }
 
 pub(crate) fn addresses(_: &mut SchemaGenerator) -> Schema {
@@ -118,10 +108,6 @@ pub(crate) fn cidrs(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "items": { "type": "string", "maxLength": CIDR_LENGTH, "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$" },
     })
-}
-
-pub(crate) fn direction(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["Ingress", "Egress"] })
 }
 
 pub(crate) fn protocol(_: &mut SchemaGenerator) -> Schema {

@@ -6,7 +6,9 @@
     reason = "helpers of tests may fail like tests"
 )]
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 fn schemas() -> Vec<(String, Value)> {
     let definitions = palisade_crds::crds().into_iter();
@@ -75,30 +77,75 @@ fn every_rule_is_evaluated_a_bounded_number_of_times() {
             }
         });
     }
-    assert_eq!(rules, 8);
+    assert_eq!(rules, 11);
 }
 
 #[test]
-fn status_is_a_subresource_and_the_columns_tell_the_state() {
+fn there_is_a_definition_of_each_kind() {
     let definitions = palisade_crds::crds();
-    let rule_set = definitions
+    let names: Vec<&str> = definitions
         .iter()
-        .find(|definition| definition.spec.names.kind == "NodeRuleSet")
-        .unwrap();
-    let version = &rule_set.spec.versions[0];
-    assert!(version.subresources.as_ref().unwrap().status.is_some());
-    let columns: Vec<&str> = version
-        .additional_printer_columns
-        .iter()
-        .flatten()
-        .map(|column| column.name.as_str())
+        .filter_map(|definition| definition.metadata.name.as_deref())
         .collect();
     assert_eq!(
-        columns,
+        names,
+        [
+            "addressgroups.palisade.dev",
+            "noderulesets.palisade.dev",
+            "policyslices.palisade.dev"
+        ]
+    );
+}
+
+fn columns(kind: &str) -> Vec<String> {
+    let definitions = palisade_crds::crds();
+    let definition = definitions
+        .iter()
+        .find(|definition| definition.spec.names.kind == kind);
+    let columns = &definition.unwrap().spec.versions[0].additional_printer_columns;
+    columns
+        .iter()
+        .flatten()
+        .map(|column| column.name.clone())
+        .collect()
+}
+
+#[test]
+fn only_a_rule_set_has_a_status_and_it_is_a_subresource() {
+    for definition in palisade_crds::crds() {
+        let version = &definition.spec.versions[0];
+        let subresources = version.subresources.as_ref();
+        let status = subresources.and_then(|subresources| subresources.status.as_ref());
+        let kind = &definition.spec.names.kind;
+        assert_eq!(status.is_some(), kind == "NodeRuleSet", "{kind}");
+    }
+}
+
+#[test]
+fn the_columns_tell_the_state() {
+    assert_eq!(
+        columns("NodeRuleSet"),
         ["Revision", "Observed", "Pods", "Programmed", "Degraded", "Age"]
     );
+    assert_eq!(columns("PolicySlice"), ["Namespace", "Slice", "Age"]);
+    assert_eq!(columns("AddressGroup"), ["Description", "Slice", "Age"]);
+}
+
+#[test]
+fn a_policy_without_a_selector_is_refused_by_the_schema() {
+    let schemas: BTreeMap<String, Value> = schemas().into_iter().collect();
+    let policy = &schemas["PolicySlice"]["properties"]["spec"]["properties"]["policies"]["items"];
+    let required: Vec<&str> = policy["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(required, ["podSelector", "policy"]);
+    let selector = &policy["properties"]["podSelector"];
+    assert_eq!(selector["type"], "object");
     assert_eq!(
-        rule_set.metadata.name.as_deref(),
-        Some("noderulesets.palisade.dev")
+        selector["properties"]["matchExpressions"]["items"]["required"],
+        json!(["key", "operator"])
     );
 }

@@ -1,4 +1,5 @@
-//! Each way in which a document can be wrong is refused with the field and the reason.
+//! Each way in which a document can be wrong is refused with the field and the reason. For what policies say, see
+//! `policies.rs`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,117 +9,189 @@
 
 mod common;
 
-use palisade_crds::{AddressGroup, DocumentError, NodeRuleSet, Problem};
-use palisade_policy::rules::{NodeRules, Slice, SliceId, slices};
-use serde_json::{Value, json};
+use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, Problem};
+use palisade_policy::rules::{PolicySlice as Policies, Residents, Slice, SliceId, slices};
+use serde_json::json;
 
-use common::{frontends, full_node};
-
-/// The full node's document with one field replaced (or, by null, removed) and the hash made right again.
-fn node_with(pointer: &str, value: Value) -> Result<NodeRules, DocumentError> {
-    let document = serde_json::to_value(NodeRuleSet::publish(&full_node(), 1)).unwrap();
-    let mut document: NodeRuleSet = serde_json::from_value(replaced(document, pointer, value)).unwrap();
-    document.spec.hash = document.spec.content_hash();
-    NodeRules::try_from(&document)
-}
-
-fn group_with(pointer: &str, value: Value) -> Result<Slice, DocumentError> {
-    let (id, group) = frontends(2);
-    let document = AddressGroup::publish(&slices(&id, &group)[&SliceId::WHOLE], &group.spec.scope);
-    let document = serde_json::to_value(document).unwrap();
-    let mut document: AddressGroup = serde_json::from_value(replaced(document, pointer, value)).unwrap();
-    document.spec.hash = document.spec.content_hash();
-    Slice::try_from(&document)
-}
-
-fn replaced(mut document: Value, pointer: &str, value: Value) -> Value {
-    let (parent, field) = pointer.rsplit_once('/').unwrap();
-    match document.pointer_mut(parent).unwrap() {
-        Value::Object(object) => {
-            object.insert(field.to_owned(), value);
-            object.retain(|_, value| !value.is_null());
-        }
-        Value::Array(array) => array[field.parse::<usize>().unwrap()] = value,
-        other => panic!("no place for {field} in {other}"),
-    }
-    document
-}
-
-fn refusal<T: std::fmt::Debug>(result: Result<T, DocumentError>) -> (String, &'static str, String) {
-    let error = result.unwrap_err();
-    (error.field, error.problem.reason(), error.problem.to_string())
-}
-
-#[track_caller]
-fn node_refused(pointer: &str, value: Value, field: &str, reason: &str) {
-    let (found_field, found_reason, message) = refusal(node_with(pointer, value));
-    assert_eq!((found_field.as_str(), found_reason), (field, reason), "{message}");
-}
+use common::edited::{
+    group, group_refused, group_with, node_refused, node_with, policies_with, policy_refused, refused,
+    replaced,
+};
+use common::{frontends, full_node, full_policies};
 
 #[test]
-fn the_unchanged_document_is_accepted() {
+fn the_unchanged_documents_are_accepted() {
     assert_eq!(node_with("/spec/revision", json!(9)).unwrap(), full_node());
+    assert_eq!(
+        policies_with("/spec/revision", json!(9)).unwrap(),
+        full_policies()
+    );
+    let (id, group) = frontends(2);
+    assert_eq!(
+        group_with("/spec/revision", json!(9)).unwrap(),
+        slices(&id, &group)[&SliceId::WHOLE]
+    );
 }
 
 #[test]
 fn names_that_do_not_fit_are_refused() {
-    node_refused("/metadata/name", json!("node-2"), "metadata.name", "WrongName");
-    node_refused("/spec/node", json!("node-2"), "metadata.name", "WrongName");
-    assert_eq!(
-        refusal(group_with("/metadata/name", json!("other"))).1,
-        "WrongName"
-    );
-    assert_eq!(refusal(group_with("/spec/slice", json!("s0"))).1, "WrongName");
+    for (pointer, value) in [
+        ("/metadata/name", json!("node-2")),
+        ("/metadata/name", json!(null)),
+        ("/spec/node", json!("node-2")),
+    ] {
+        node_refused(pointer, value, "metadata.name", "WrongName");
+    }
+    for (pointer, value) in [
+        ("/metadata/name", json!("shop")),
+        ("/metadata/name", json!("shop-s0")),
+        ("/metadata/name", json!(null)),
+        ("/spec/slice", json!("s0")),
+    ] {
+        refused(policies_with(pointer, value), "metadata.name", "WrongName");
+    }
+    for (pointer, value) in [
+        ("/metadata/name", json!("other")),
+        ("/metadata/name", json!(null)),
+        ("/spec/slice", json!("s0")),
+        ("/spec/group", json!("0".repeat(20))),
+    ] {
+        group_refused(pointer, value, "metadata.name", "WrongName");
+    }
 }
 
 #[test]
 fn identifiers_that_are_none_are_refused() {
-    node_refused(
-        "/spec/profiles/0/id",
-        json!("short"),
-        "spec.profiles[0].id",
-        "InvalidId",
-    );
-    node_refused(
-        "/spec/pods/0/ingress",
-        json!("short"),
-        "spec.pods[0].ingress",
-        "InvalidId",
-    );
-    node_refused(
-        "/spec/pods/0/egress",
-        json!(""),
-        "spec.pods[0].egress",
-        "InvalidId",
-    );
+    node_refused("/spec/node", json!(""), "metadata.name", "WrongName");
     node_refused("/spec/pods/0/uid", json!(""), "spec.pods[0].uid", "Missing");
     node_refused("/spec/pods/0/pod", json!("web"), "spec.pods[0].pod", "InvalidKey");
-    node_refused(
-        "/spec/policies/0/policy",
-        json!("a/b/c"),
-        "spec.policies[0].policy",
+    node_refused("/spec/namespaces/0", json!(""), "spec.namespaces[0]", "Missing");
+    refused(
+        policies_with("/spec/namespace", json!("")),
+        "spec.namespace",
+        "Missing",
+    );
+    policy_refused("/policy", json!("a/b/c"), "policy", "InvalidKey");
+    policy_refused(
+        "/ingress/0/groups/0",
+        json!("short"),
+        "ingress[0].groups[0]",
+        "InvalidId",
+    );
+    policy_refused(
+        "/egress/0/groups",
+        json!([""]),
+        "egress[0].groups[0]",
+        "InvalidId",
+    );
+    group_refused("/spec/group", json!("x"), "spec.group", "InvalidId");
+    group_refused(
+        "/spec/members/1/pod",
+        json!("/web"),
+        "spec.members[1].pod",
         "InvalidKey",
     );
-    node_refused("/spec/groups", json!({"x": ["s"]}), "spec.groups.x", "InvalidId");
-    assert_eq!(refusal(group_with("/spec/group", json!("x"))).0, "spec.group");
+}
+
+#[test]
+fn a_node_without_a_name_is_refused() {
+    let mut document = NodeRuleSet::publish(&full_node(), 1);
+    document.metadata.name = Some(String::new());
+    document.spec.node.clear();
+    document.spec.hash = document.spec.content_hash();
+    refused(Residents::try_from(&document), "spec.node", "Missing");
 }
 
 #[test]
 fn slices_that_are_none_are_refused() {
-    let group = full_node().groups.keys().next().unwrap().to_string();
-    node_refused(
-        &format!("/spec/groups/{group}/0"),
-        json!("t1"),
-        &format!("spec.groups.{group}[0]"),
-        "InvalidSlice",
+    let too_long = format!("s{}", "0".repeat(33));
+    for text in ["t1", "", "s2", too_long.as_str()] {
+        let policies = policies_with("/spec/slice", json!(text));
+        refused(policies, "spec.slice", "InvalidSlice");
+        group_refused("/spec/slice", json!(text), "spec.slice", "InvalidSlice");
+    }
+}
+
+#[test]
+fn a_slice_that_is_split_and_has_content_is_refused() {
+    let policies = policies_with("/spec/split", json!(true));
+    assert_eq!(policies.unwrap_err().to_string(), "spec.split: excludes policies");
+    let group = group_with("/spec/split", json!(true));
+    assert_eq!(group.unwrap_err().to_string(), "spec.split: excludes members");
+}
+
+#[test]
+fn a_slice_that_is_split_and_has_no_halves_is_refused() {
+    let longest = SliceId::parse(&format!("s{}", "1".repeat(32))).unwrap();
+    let mut slice = full_policies();
+    (slice.id, slice.split) = (longest, true);
+    slice.policies.clear();
+    let document = PolicySlice::publish(&slice, 1);
+    refused(Policies::try_from(&document), "spec.split", "Contradiction");
+
+    let (id, group) = frontends(0);
+    let mut slice = slices(&id, &group)[&SliceId::WHOLE].clone();
+    (slice.id, slice.split) = (longest, true);
+    let document = AddressGroup::publish(&slice, &group.spec.scope, 1);
+    refused(Slice::try_from(&document), "spec.split", "Contradiction");
+}
+
+#[test]
+fn policies_of_another_namespace_are_refused() {
+    let error = policies_with("/spec/policies/0/policy", json!("bank/web")).unwrap_err();
+    assert_eq!(error.problem.reason(), "WrongNamespace");
+    assert_eq!(
+        error.to_string(),
+        "spec.policies[0].policy: policy bank/web is not in namespace shop"
     );
-    node_refused(
-        &format!("/spec/groups/{group}"),
-        json!([]),
-        &format!("spec.groups.{group}"),
-        "Empty",
-    );
-    assert_eq!(refusal(group_with("/spec/slice", json!("s2"))).1, "InvalidSlice");
+}
+
+#[test]
+fn a_document_without_a_field_that_it_must_have_does_not_decode() {
+    let document = serde_json::to_value(PolicySlice::publish(&full_policies(), 1)).unwrap();
+    assert!(serde_json::from_value::<PolicySlice>(document.clone()).is_ok());
+    for pointer in [
+        "/spec/hash",
+        "/spec/namespace",
+        "/spec/slice",
+        "/spec/policies/0/policy",
+        "/spec/policies/0/podSelector",
+        "/spec/policies/0/ingress/0/index",
+        "/spec/policies/0/ingress/0/blocks/0/cidr",
+        "/spec/policies/0/ingress/0/ports/0/protocol",
+    ] {
+        let document = replaced(document.clone(), pointer, json!(null));
+        assert!(
+            serde_json::from_value::<PolicySlice>(document).is_err(),
+            "{pointer}"
+        );
+    }
+    let mut absent = document;
+    absent["spec"]["policies"][0]["podSelector"] = json!(null);
+    assert!(serde_json::from_value::<PolicySlice>(absent).is_err());
+
+    let document = serde_json::to_value(NodeRuleSet::publish(&full_node(), 1)).unwrap();
+    for pointer in ["/spec/hash", "/spec/node", "/spec/pods/0/uid", "/spec/pods/0/pod"] {
+        let document = replaced(document.clone(), pointer, json!(null));
+        assert!(
+            serde_json::from_value::<NodeRuleSet>(document).is_err(),
+            "{pointer}"
+        );
+    }
+    let document = serde_json::to_value(group()).unwrap();
+    for pointer in [
+        "/spec/hash",
+        "/spec/group",
+        "/spec/slice",
+        "/spec/members/0/pod",
+        "/spec/members/0/ips",
+    ] {
+        let document = replaced(document.clone(), pointer, json!(null));
+        assert!(
+            serde_json::from_value::<AddressGroup>(document).is_err(),
+            "{pointer}"
+        );
+    }
 }
 
 #[test]
@@ -135,203 +208,76 @@ fn addresses_and_blocks_that_are_none_are_refused() {
         "spec.podNetworks[0]",
         "InvalidCidr",
     );
-    let rule = "/spec/policies/0/ingress/0";
-    let field = "spec.policies[0].ingress[0].blocks[0]";
-    node_refused(
-        &format!("{rule}/blocks/0/cidr"),
-        json!("10.0.0.0/40"),
-        &format!("{field}.cidr"),
-        "InvalidCidr",
-    );
-    node_refused(
-        &format!("{rule}/blocks/0/except/0"),
-        json!("x"),
-        &format!("{field}.except[0]"),
-        "InvalidCidr",
-    );
-    node_refused(
-        &format!("{rule}/blocks/0/except/0"),
-        json!("11.0.0.0/16"),
-        &format!("{field}.except"),
-        "ExceptOutsideCidr",
-    );
-    assert_eq!(
-        refusal(group_with("/spec/members/1/ips", json!(["::g"]))).0,
-        "spec.members[1].ips[0]"
-    );
-    assert_eq!(refusal(group_with("/spec/members/0/ips", json!([]))).1, "Empty");
-}
-
-#[test]
-fn references_that_find_nothing_are_refused() {
-    node_refused(
-        "/spec/profiles",
-        json!(null),
-        "spec.pods[0].ingress",
-        "DanglingProfile",
-    );
-    node_refused(
-        "/spec/policies",
-        json!(null),
-        "spec.profiles[0].policies",
-        "DanglingPolicy",
-    );
-    let (field, reason, _) = refusal(node_with("/spec/policies/0/egress", json!(null)));
-    assert!(field.starts_with("spec.profiles["), "{field}");
-    assert_eq!(reason, "DanglingPolicy");
-    node_refused(
-        "/spec/groups",
-        json!(null),
-        "spec.policies[0].ingress[0].groups",
-        "DanglingGroup",
-    );
-}
-
-#[test]
-fn what_belongs_to_the_other_direction_is_refused() {
-    let rules = full_node();
-    let pod = rules.pods.values().next().unwrap();
-    let egress = pod.egress.as_ref().unwrap().to_string();
-    node_refused(
-        "/spec/pods/0/ingress",
-        json!(egress),
-        "spec.pods[0].ingress",
-        "DirectionMismatch",
-    );
-    node_refused(
-        "/spec/policies/0/ingress/0",
-        json!({"index": 0, "memberPorts": "TCP"}),
-        "spec.policies[0].ingress[0].memberPorts",
-        "DirectionMismatch",
-    );
-    node_refused(
-        "/spec/policies/0/egress/0",
-        json!({"index": 0, "ports": [{"protocol": "TCP", "name": "http"}]}),
-        "spec.policies[0].egress[0].ports[0].name",
-        "DirectionMismatch",
-    );
-    let outward = rules
-        .profiles
-        .keys()
-        .position(|id| id.as_str() == egress)
-        .unwrap();
-    node_refused(
-        &format!("/spec/profiles/{outward}/namedPorts"),
-        json!([{"name": "http", "protocol": "TCP", "numbers": [80]}]),
-        &format!("spec.profiles[{outward}].namedPorts"),
-        "DirectionMismatch",
-    );
-    node_refused(
-        "/spec/profiles/0/direction",
-        json!("Both"),
-        "spec.profiles[0].direction",
-        "UnknownDirection",
-    );
-    node_refused(
-        "/spec/profiles/0/policies",
-        json!([]),
-        "spec.profiles[0].policies",
-        "Empty",
-    );
-}
-
-#[test]
-fn protocols_and_ports_that_are_none_are_refused() {
-    let ports = "/spec/policies/0/ingress/0/ports";
-    let field = "spec.policies[0].ingress[0].ports[0]";
-    for (port, place, reason) in [
-        (json!({"protocol": "tcp"}), "protocol", "UnknownProtocol"),
-        (json!({"protocol": "TCP", "port": 0}), "port", "InvalidPort"),
-        (json!({"protocol": "TCP", "port": 65536}), "port", "InvalidPort"),
+    let block = "/ingress/0/blocks/0";
+    let field = "ingress[0].blocks[0]";
+    for (place, value, field, reason) in [
         (
-            json!({"protocol": "TCP", "port": 80, "endPort": 65536}),
-            "endPort",
-            "InvalidPort",
+            "cidr",
+            json!("10.0.0.0/40"),
+            format!("{field}.cidr"),
+            "InvalidCidr",
         ),
         (
-            json!({"protocol": "TCP", "port": 80, "endPort": 79}),
-            "endPort",
-            "InvalidPortRange",
+            "except/0",
+            json!("x"),
+            format!("{field}.except[0]"),
+            "InvalidCidr",
         ),
-        (json!({"protocol": "TCP", "endPort": 79}), "port", "Missing"),
-        (json!({"protocol": "TCP", "name": ""}), "name", "Missing"),
         (
-            json!({"protocol": "TCP", "name": "http", "port": 80}),
-            "name",
-            "Contradiction",
+            "except/0",
+            json!("11.0.0.0/16"),
+            format!("{field}.except"),
+            "ExceptOutsideCidr",
         ),
     ] {
-        node_refused(ports, json!([port]), &format!("{field}.{place}"), reason);
+        policy_refused(&format!("{block}/{place}"), value, &field, reason);
     }
-    node_refused(
-        "/spec/policies/0/egress/0/memberPorts",
-        json!("ICMP"),
-        "spec.policies[0].egress[0].memberPorts",
-        "UnknownProtocol",
+    group_refused(
+        "/spec/members/1/ips",
+        json!(["::g"]),
+        "spec.members[1].ips[0]",
+        "InvalidAddress",
     );
-}
-
-#[test]
-fn rules_that_contradict_themselves_are_refused() {
-    let field = "spec.policies[0].ingress[0]";
-    node_refused(
-        "/spec/policies/0/ingress/0/anyPeer",
-        json!(true),
-        &format!("{field}.anyPeer"),
-        "Contradiction",
-    );
-    node_refused(
-        "/spec/policies/0/ingress/0/anyPort",
-        json!(true),
-        &format!("{field}.anyPort"),
-        "Contradiction",
-    );
-    node_refused(
-        "/spec/policies/0/egress/0/blocks",
-        json!([{"cidr": "10.0.0.0/8"}]),
-        "spec.policies[0].egress[0].memberPorts",
-        "Contradiction",
-    );
-    node_refused(
-        "/spec/policies/0/egress/0",
-        json!({"index": 0, "anyPeer": true, "memberPorts": "UDP"}),
-        "spec.policies[0].egress[0].memberPorts",
-        "Contradiction",
-    );
-}
-
-#[test]
-fn a_rule_of_which_nothing_is_left_allows_nothing() {
-    let rules = node_with("/spec/policies/0/ingress/0", json!({"index": 0})).unwrap();
-    let rule = &rules.policies.values().next().unwrap().ingress.as_ref().unwrap()[0];
-    assert_eq!(format!("{:?}", rule.peers), "AnyOf { groups: {}, blocks: {} }");
-    assert_eq!(format!("{:?}", rule.ports), "AnyOf({})");
+    group_refused("/spec/members/0/ips", json!([]), "spec.members[0].ips", "Empty");
 }
 
 #[test]
 fn keys_that_repeat_are_refused() {
-    let document = serde_json::to_value(NodeRuleSet::publish(&full_node(), 1)).unwrap();
-    for list in ["pods", "profiles", "policies"] {
-        let entry = &document["spec"][list][0];
-        node_refused(
-            &format!("/spec/{list}"),
-            json!([entry, entry]),
-            &format!("spec.{list}[1]"),
-            "Duplicate",
-        );
-    }
+    let node = serde_json::to_value(NodeRuleSet::publish(&full_node(), 1)).unwrap();
+    let pod = &node["spec"]["pods"][0];
+    node_refused("/spec/pods", json!([pod, pod]), "spec.pods[1]", "Duplicate");
+    let named = &pod["namedPorts"][0];
+    node_refused(
+        "/spec/pods/0/namedPorts",
+        json!([named, named]),
+        "spec.pods[0].namedPorts[1]",
+        "Duplicate",
+    );
+    let policies = serde_json::to_value(PolicySlice::publish(&full_policies(), 1)).unwrap();
+    let policy = &policies["spec"]["policies"][0];
+    refused(
+        policies_with("/spec/policies", json!([policy, policy])),
+        "spec.policies[1]",
+        "Duplicate",
+    );
 }
 
 #[test]
 fn content_that_was_changed_is_refused_by_its_hash() {
     let mut document = NodeRuleSet::publish(&full_node(), 1);
-    document.spec.pods[0].ingress = None;
-    let error = NodeRules::try_from(&document).unwrap_err();
+    document.spec.pods[0].labels.clear();
+    let error = Residents::try_from(&document).unwrap_err();
     assert_eq!(error.field, "spec.hash");
     assert!(matches!(error.problem, Problem::Hash { .. }), "{error}");
 
-    let (id, group) = frontends(2);
-    let mut document = AddressGroup::publish(&slices(&id, &group)[&SliceId::WHOLE], &group.spec.scope);
+    let mut document = PolicySlice::publish(&full_policies(), 1);
+    document.spec.policies[0].ingress = None;
+    refused(Policies::try_from(&document), "spec.hash", "HashMismatch");
+    let mut document = PolicySlice::publish(&full_policies(), 1);
+    document.spec.policies[0].pod_selector.match_labels = None;
+    refused(Policies::try_from(&document), "spec.hash", "HashMismatch");
+
+    let mut document = group();
     document.spec.members.pop();
-    assert_eq!(refusal(Slice::try_from(&document)).1, "HashMismatch");
+    refused(Slice::try_from(&document), "spec.hash", "HashMismatch");
 }

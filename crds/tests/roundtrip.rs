@@ -1,4 +1,4 @@
-//! Nothing is lost between the core and the documents, and the documents are small.
+//! Nothing is lost between the core and the documents.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,100 +8,157 @@
 
 mod common;
 
-use std::net::{IpAddr, Ipv6Addr};
-
-use palisade_crds::{AddressGroup, NodeRuleSet};
+use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::compile::compile;
 use palisade_policy::model::Selector;
-use palisade_policy::rules::{NodeRules, SLICE_CAPACITY, Scope, Slice, SliceId, slices};
+use palisade_policy::rules::{PolicySlice as Policies, Residents, Scope, Slice, SliceId, slices};
 use palisade_policy::testing::config;
 use palisade_policy::testing::strategies::history;
 use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
-use common::{frontends, full_node, group_spec, node_rules, slice};
+use common::strategies::{policy_slice, residents, slice};
+use common::{frontends, full_node, full_policies, group_spec};
+
+fn through_json<T: Serialize + DeserializeOwned>(document: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(document).unwrap()).unwrap()
+}
 
 proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn node_rules_survive_the_journey_through_json(rules in node_rules(), revision in 0..=i64::MAX.unsigned_abs()) {
-        let document = NodeRuleSet::publish(&rules, revision);
-        let text = serde_json::to_string(&document).unwrap();
-        let read: NodeRuleSet = serde_json::from_str(&text).unwrap();
+    fn residents_survive_the_journey_through_json(
+        residents in residents(),
+        revision in 0..=i64::MAX.unsigned_abs(),
+    ) {
+        let document = NodeRuleSet::publish(&residents, revision);
+        let read = through_json(&document);
         prop_assert_eq!(&read, &document);
         prop_assert_eq!(read.spec.revision, revision);
-        prop_assert_eq!(NodeRules::try_from(&read).unwrap(), rules);
+        prop_assert_eq!(Residents::try_from(&read).unwrap(), residents);
     }
 
     #[test]
-    fn slices_survive_the_journey_through_json(slice in slice()) {
-        let document = AddressGroup::publish(&slice, &group_spec("shop", "web").scope);
-        let text = serde_json::to_string(&document).unwrap();
-        let read: AddressGroup = serde_json::from_str(&text).unwrap();
+    fn slices_of_policies_survive_the_journey_through_json(
+        slice in policy_slice(),
+        revision in 0..=i64::MAX.unsigned_abs(),
+    ) {
+        let document = PolicySlice::publish(&slice, revision);
+        let read = through_json(&document);
+        prop_assert_eq!(&read, &document);
+        prop_assert_eq!(read.spec.revision, revision);
+        prop_assert_eq!(Policies::try_from(&read).unwrap(), slice);
+    }
+
+    #[test]
+    fn slices_of_groups_survive_the_journey_through_json(
+        slice in slice(),
+        revision in 0..=i64::MAX.unsigned_abs(),
+    ) {
+        let document = AddressGroup::publish(&slice, &group_spec("shop", "web").scope, revision);
+        let read = through_json(&document);
+        prop_assert_eq!(&read, &document);
+        prop_assert_eq!(read.spec.revision, revision);
         prop_assert_eq!(Slice::try_from(&read).unwrap(), slice);
     }
 
     #[test]
     fn whatever_is_compiled_can_be_published(history in history(20)) {
         let published = compile(&ClusterState::from_events(history));
-        for rules in published.nodes.values() {
-            prop_assert_eq!(&NodeRules::try_from(&NodeRuleSet::publish(rules, 1)).unwrap(), rules.as_ref());
+        for residents in published.nodes.values() {
+            let document = through_json(&NodeRuleSet::publish(residents, 1));
+            prop_assert_eq!(&Residents::try_from(&document).unwrap(), residents.as_ref());
+        }
+        for slice in published.policies.values().flat_map(|slices| slices.values()) {
+            let document = through_json(&PolicySlice::publish(slice, 1));
+            prop_assert_eq!(&Policies::try_from(&document).unwrap(), slice);
         }
         for (id, group) in &published.groups {
             for slice in slices(id, group).values() {
-                let document = AddressGroup::publish(slice, &group.spec.scope);
+                let document = through_json(&AddressGroup::publish(slice, &group.spec.scope, 1));
                 prop_assert_eq!(&Slice::try_from(&document).unwrap(), slice);
             }
         }
     }
 
     #[test]
-    fn different_rules_have_different_hashes(one in node_rules(), other in node_rules()) {
-        let hash = |rules| NodeRuleSet::publish(rules, 7).spec.hash;
+    fn different_residents_have_different_hashes(one in residents(), other in residents()) {
+        let hash = |residents| NodeRuleSet::publish(residents, 7).spec.hash;
+        prop_assert_eq!(hash(&one) == hash(&other), one == other);
+    }
+
+    #[test]
+    fn different_slices_of_policies_have_different_hashes(one in policy_slice(), other in policy_slice()) {
+        let hash = |slice| PolicySlice::publish(slice, 7).spec.hash;
+        prop_assert_eq!(hash(&one) == hash(&other), one == other);
+    }
+
+    #[test]
+    fn different_slices_of_groups_have_different_hashes(one in slice(), other in slice()) {
+        let scope = group_spec("shop", "web").scope;
+        let hash = |slice| AddressGroup::publish(slice, &scope, 7).spec.hash;
         prop_assert_eq!(hash(&one) == hash(&other), one == other);
     }
 }
 
 #[test]
 fn the_hash_does_not_depend_on_the_revision() {
-    let rules = full_node();
+    let (id, group) = frontends(1);
+    let hashes = |revision| {
+        let slice = &slices(&id, &group)[&SliceId::WHOLE];
+        [
+            NodeRuleSet::publish(&full_node(), revision).spec.hash,
+            PolicySlice::publish(&full_policies(), revision).spec.hash,
+            AddressGroup::publish(slice, &group.spec.scope, revision)
+                .spec
+                .hash,
+        ]
+    };
+    assert_eq!(hashes(1), hashes(2));
+}
+
+#[test]
+fn a_selector_is_published_as_people_write_it() {
+    let document = PolicySlice::publish(&full_policies(), 1);
+    let values = ["a", "b"];
     assert_eq!(
-        NodeRuleSet::publish(&rules, 1).spec.hash,
-        NodeRuleSet::publish(&rules, 2).spec.hash
+        serde_json::to_value(&document.spec.policies[0].pod_selector).unwrap(),
+        json!({
+            "matchLabels": { "app": "web" },
+            "matchExpressions": [
+                { "key": "env", "operator": "In", "values": values },
+                { "key": "old", "operator": "DoesNotExist" },
+                { "key": "tier", "operator": "NotIn", "values": values },
+                { "key": "track", "operator": "Exists" },
+            ],
+        })
     );
 }
 
 #[test]
-fn a_slice_is_labelled_with_its_group_and_scope() {
+fn a_slice_of_a_group_is_labelled_with_its_group_and_scope() {
     let (id, group) = frontends(1);
     let slice = &slices(&id, &group)[&SliceId::WHOLE];
-    let labels = |scope: &Scope| AddressGroup::publish(slice, scope).metadata.labels.unwrap();
+    let metadata = |scope: &Scope| AddressGroup::publish(slice, scope, 1).metadata;
+    let labels = |scope: &Scope| metadata(scope).labels.unwrap();
     assert_eq!(labels(&group.spec.scope)["palisade.dev/scope"], "shop");
     assert_eq!(
         labels(&Scope::Cluster(Selector::everything()))["palisade.dev/scope"],
         "cluster"
     );
     assert_eq!(labels(&group.spec.scope)["palisade.dev/group"], id.as_str());
-    assert_eq!(
-        AddressGroup::publish(slice, &group.spec.scope)
-            .metadata
-            .name
-            .unwrap(),
-        format!("{id}-s")
-    );
+    assert_eq!(metadata(&group.spec.scope).name.unwrap(), format!("{id}-s"));
 }
 
 #[test]
-fn a_full_slice_of_both_families_stays_below_ten_kilobytes() {
-    let (id, mut group) = frontends(u32::try_from(SLICE_CAPACITY).unwrap());
-    for (number, member) in group.members.values_mut().enumerate() {
-        let host = u16::try_from(number).unwrap();
-        member
-            .addresses
-            .insert(IpAddr::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 7, 0, 0, 0, host)));
-    }
-    let document = AddressGroup::publish(&slices(&id, &group)[&SliceId::WHOLE], &group.spec.scope);
-    let size = serde_json::to_vec(&document).unwrap().len();
-    assert!(size < 10_000, "{size} bytes");
+fn a_slice_of_policies_is_labelled_with_its_namespace() {
+    let mut slice = full_policies();
+    slice.id = SliceId::parse("s01").unwrap();
+    let metadata = PolicySlice::publish(&slice, 1).metadata;
+    assert_eq!(metadata.labels.unwrap()["palisade.dev/namespace"], "shop");
+    assert_eq!(metadata.name.unwrap(), "shop-s01");
 }

@@ -75,9 +75,10 @@ impl Nodes {
             facts: BTreeMap::new(),
             attachment,
         };
-        for (name, rules) in &published.nodes {
-            let facts = facts(state, rules, attachment);
-            let plan = plan(rules, &slices, &facts, &Settings::default()).unwrap();
+        for name in published.nodes.keys() {
+            let rules = published.rules(name).unwrap();
+            let facts = facts(state, &rules, attachment);
+            let plan = plan(&rules, &slices, &facts, &Settings::default()).unwrap();
             plan.ruleset.check().unwrap();
             nodes.rulesets.insert(name.clone(), plan.ruleset);
             nodes.facts.insert(name.clone(), facts);

@@ -3,9 +3,9 @@
 #![expect(clippy::print_stdout, reason = "the figures of a run are its result")]
 
 use anyhow::Result;
-use palisade_policy::compile::{Compiler, Published, compile};
+use palisade_policy::compile::{Compiler, compile};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::judge::judge;
+use palisade_policy::judge::{Enforced, judge};
 use palisade_policy::model::{NodeName, Packet, Verdict};
 use palisade_tests::cases::{self, Addresses, Case, Family, Step};
 
@@ -94,20 +94,15 @@ fn the_oracle_agrees_with_the_case_table() -> Result<()> {
 #[test]
 fn the_compiled_rules_agree_with_the_case_table() -> Result<()> {
     agree(
-        |_, step| compile(&step.state),
-        |published, step, packet| {
-            (
-                judge(published, packet, step.state.nodes()),
-                explain(step, packet),
-            )
-        },
+        |_, step| Enforced::from(&compile(&step.state)),
+        |enforced, step, packet| (judge(enforced, packet, step.state.nodes()), explain(step, packet)),
     )
 }
 
 #[test]
 fn rules_that_were_compiled_step_by_step_agree_with_the_case_table() -> Result<()> {
     let mut compiler = Compiler::default();
-    let follow = |number: usize, step: &Step| -> Published {
+    let follow = |number: usize, step: &Step| -> Enforced {
         if number == 0 {
             compiler = Compiler::default();
         }
@@ -115,12 +110,9 @@ fn rules_that_were_compiled_step_by_step_agree_with_the_case_table() -> Result<(
             compiler.apply(event.clone());
         }
         compiler.flush();
-        compiler.published()
+        Enforced::from(&compiler.published())
     };
-    agree(follow, |published, step, packet| {
-        (
-            judge(published, packet, step.state.nodes()),
-            explain(step, packet),
-        )
+    agree(follow, |enforced, step, packet| {
+        (judge(enforced, packet, step.state.nodes()), explain(step, packet))
     })
 }

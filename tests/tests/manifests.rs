@@ -103,6 +103,7 @@ fn the_installation_is_these_objects_and_no_field_is_unknown() {
             "Namespace palisade-system",
             "CustomResourceDefinition addressgroups.palisade.dev",
             "CustomResourceDefinition noderulesets.palisade.dev",
+            "CustomResourceDefinition policyslices.palisade.dev",
             "ServiceAccount palisade-controller",
             "ServiceAccount palisade-enforcer",
             "Role palisade-controller",
@@ -145,7 +146,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
             { "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read },
             {
                 "apiGroups": ["palisade.dev"],
-                "resources": ["noderulesets", "addressgroups"],
+                "resources": ["noderulesets", "policyslices", "addressgroups"],
                 "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
             },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },
@@ -168,7 +169,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
     assert_eq!(
         value(&enforcer.rules),
         json!([
-            { "apiGroups": ["palisade.dev"], "resources": ["noderulesets", "addressgroups"], "verbs": read },
+            { "apiGroups": ["palisade.dev"], "resources": ["noderulesets", "policyslices", "addressgroups"], "verbs": read },
             { "apiGroups": ["palisade.dev"], "resources": ["noderulesets/status"], "verbs": ["patch"] },
         ])
     );

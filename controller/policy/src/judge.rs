@@ -1,4 +1,4 @@
-//! The published rules read back as verdicts, as an enforcer would apply them.
+//! The rules of the nodes read back as verdicts, as an enforcer would apply them.
 //!
 //! This is what a node does in the kernel, done in plain code: for tests that hold the published form to the oracle
 //! without a kernel, and for an enforcer that must judge a connection again.
@@ -12,12 +12,31 @@ use crate::rules::{
     CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, Group, GroupId, LocalPod, NodeRules, Profile,
 };
 
-/// Judges a packet by what is published: on the node of each side that is a pod.
+/// What all nodes together enforce.
+#[derive(Clone, Debug)]
+pub struct Enforced {
+    /// The rules of each node.
+    pub nodes: BTreeMap<NodeName, NodeRules>,
+    /// All groups.
+    pub groups: BTreeMap<GroupId, Group>,
+}
+
+impl From<&Published> for Enforced {
+    fn from(published: &Published) -> Self {
+        let rules = |node: &NodeName| Some((node.clone(), published.rules(node)?));
+        Self {
+            nodes: published.nodes.keys().filter_map(rules).collect(),
+            groups: published.groups.clone(),
+        }
+    }
+}
+
+/// Judges a packet by what is enforced: on the node of each side that is a pod.
 ///
 /// `nodes` tells which addresses are a node's own; traffic with them never reaches the forward hook.
-pub fn judge(published: &Published, packet: &Packet, nodes: &BTreeMap<NodeName, Node>) -> Verdict {
-    let source = resident(published, packet.source);
-    let destination = resident(published, packet.destination);
+pub fn judge(enforced: &Enforced, packet: &Packet, nodes: &BTreeMap<NodeName, Node>) -> Verdict {
+    let source = resident(enforced, packet.source);
+    let destination = resident(enforced, packet.destination);
     let is_own_node = |rules: &NodeRules, address| {
         nodes
             .get(&rules.node)
@@ -37,17 +56,17 @@ pub fn judge(published: &Published, packet: &Packet, nodes: &BTreeMap<NodeName, 
     ];
     let allowed = sides.into_iter().all(|(side, direction, other)| {
         side.is_none_or(|(rules, pod)| {
-            allows(rules, &published.groups, pod, direction, other, packet.transport)
+            allows(rules, &enforced.groups, pod, direction, other, packet.transport)
         })
     });
     if allowed { Verdict::Allow } else { Verdict::Deny }
 }
 
 /// The pod that has an address, and its node's rules.
-fn resident(published: &Published, address: IpAddr) -> Option<(&NodeRules, &LocalPod)> {
-    published.nodes.values().find_map(|rules| {
+fn resident(enforced: &Enforced, address: IpAddr) -> Option<(&NodeRules, &LocalPod)> {
+    enforced.nodes.values().find_map(|rules| {
         let pod = rules.pods.values().find(|pod| pod.addresses.contains(&address))?;
-        Some((rules.as_ref(), pod))
+        Some((rules, pod))
     })
 }
 

@@ -1,14 +1,18 @@
-//! What is published for the nodes: rules that refer to groups of pods, never to a list of their addresses.
+//! What is published for the nodes: pods, policies and groups of pods, each once, that refer to each other.
 //!
-//! A [`NodeRules`] names the node's pods, each with a [`Profile`] per direction; a profile is a set of policies,
-//! and pods under the same policies share it; the [`PolicyRules`] stand once, however many profiles use them.
-//! Pods as peers are a [`Group`], published in [`Slice`]s of at most [`SLICE_CAPACITY`] members, so that a pod
-//! that comes or goes changes one slice and no node's rules.
+//! [`Residents`] names a node's pods, with their labels. The policies of a namespace are published in [`PolicySlice`]s, for
+//! all nodes: a node finds out by itself which of them select its pods ([`crate::assemble`]). Pods as peers are a
+//! [`Group`], published in [`Slice`]s. So a pod that comes or goes changes one slice of each group that it is in, a policy
+//! changes one slice of its namespace, and neither changes what a node is told.
+//!
+//! [`NodeRules`] is what a node makes of these: a [`Profile`] per direction for each pod, which is a set of policies; pods
+//! under the same policies share it.
 //!
 //! Everything is sorted. Two equal states publish equal bytes.
 
 mod id;
 mod slice;
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,14 +20,50 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::{
-    Defect, Direction, IpBlock, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName, PortRange,
-    Protocol, Selector,
+    Defect, Direction, IpBlock, Labels, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName,
+    PortRange, Protocol, Selector,
 };
 
 pub use id::{GroupId, InvalidId, ProfileId};
-pub use slice::{InvalidSliceId, SLICE_CAPACITY, Slice, SliceId, slices};
+pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, policy_slices, slices};
+pub use tree::{InvalidSliceId, SliceId};
 
-/// Everything that one node needs, together with the slices that it refers to.
+/// What is published for one node alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Residents {
+    /// The node.
+    pub node: NodeName,
+    /// Where its pods' addresses come from. An address in here that no pod in `pods` has is closed.
+    pub pod_networks: Vec<IpNet>,
+    /// The node's pods by UID, scheduled and not finished, isolated or not.
+    pub pods: BTreeMap<PodUid, Resident>,
+    /// The namespaces of these pods that have policies.
+    pub namespaces: BTreeSet<NamespaceName>,
+}
+
+/// A pod of a node, with all by which policies select it and speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// Its place.
+    pub key: PodKey,
+    /// Its addresses as far as the API knows them, sorted; the node may know them earlier.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+    /// The numbers that it declares for names of ports.
+    pub ports: BTreeMap<NamedPort, BTreeSet<u16>>,
+}
+
+/// A policy whose pod peers are replaced by references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompiledPolicy {
+    /// The pods of its namespace that it isolates.
+    pub subject: Selector,
+    /// Its rules.
+    pub rules: PolicyRules,
+}
+
+/// Everything that one node has to enforce, together with the members of the groups that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRules {
     /// The node.
@@ -36,8 +76,8 @@ pub struct NodeRules {
     pub profiles: BTreeMap<ProfileId, Profile>,
     /// The rules of the policies that the profiles use, in the directions that they use.
     pub policies: BTreeMap<PolicyKey, PolicyRules>,
-    /// The groups that the policies use, each with the slices that make it whole.
-    pub groups: BTreeMap<GroupId, BTreeSet<SliceId>>,
+    /// The groups that the policies use.
+    pub groups: BTreeSet<GroupId>,
 }
 
 /// A pod of the node.
@@ -87,7 +127,7 @@ pub struct NamedPort {
 /// The rules of one policy, in the directions in which it isolates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyRules {
-    /// Its ingress rules; `None` where it does not isolate for ingress or nobody here needs them.
+    /// Its ingress rules; `None` where it does not isolate for ingress.
     pub ingress: Option<Vec<CompiledRule>>,
     /// Its egress rules, likewise.
     pub egress: Option<Vec<CompiledRule>>,
@@ -103,6 +143,15 @@ impl PolicyRules {
             Direction::Egress => self.egress.as_deref(),
         }
     }
+
+    /// The groups that the rules of both directions refer to.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
+        self.ingress
+            .iter()
+            .chain(&self.egress)
+            .flatten()
+            .flat_map(CompiledRule::groups)
+    }
 }
 
 /// One rule, its pod peers replaced by references.
@@ -117,6 +166,17 @@ pub struct CompiledRule {
     pub peers: CompiledPeers,
     /// On which ports.
     pub ports: CompiledPorts,
+}
+
+impl CompiledRule {
+    /// The groups that it refers to.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupId> {
+        let groups = match &self.peers {
+            CompiledPeers::All => None,
+            CompiledPeers::AnyOf { groups, .. } => Some(groups),
+        };
+        groups.into_iter().flatten()
+    }
 }
 
 /// The peers of a compiled rule.

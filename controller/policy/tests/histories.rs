@@ -2,13 +2,14 @@
 //! documentation says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Changes, Compiler, Published, compile};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::judge::judge;
-use palisade_policy::model::Packet;
-use palisade_policy::rules::{GroupId, Slice, SliceId};
+use palisade_policy::judge::{Enforced, judge};
+use palisade_policy::model::{NamespaceName, NodeName, Packet};
+use palisade_policy::rules::{GroupId, PolicySlice, Residents, Slice, SliceId};
 use palisade_policy::testing::config;
 use palisade_policy::testing::strategies::{history, packet};
 use proptest::collection::vec;
@@ -17,61 +18,78 @@ use proptest::prelude::*;
 /// What a reader of the published objects has after following all changes.
 #[derive(Default)]
 struct Follower {
-    published: Published,
+    nodes: BTreeMap<NodeName, Arc<Residents>>,
+    policies: BTreeMap<(NamespaceName, SliceId), PolicySlice>,
     slices: BTreeMap<(GroupId, SliceId), Slice>,
+}
+
+/// Brings a map to what was changed; each change must be one.
+fn follow<K: Ord, V: PartialEq + std::fmt::Debug>(map: &mut BTreeMap<K, V>, changes: BTreeMap<K, Option<V>>) {
+    for (key, new) in changes {
+        match new {
+            Some(new) => {
+                assert_ne!(map.get(&key), Some(&new), "an idle write");
+                map.insert(key, new);
+            }
+            None => assert!(map.remove(&key).is_some(), "deletes what is not there"),
+        }
+    }
 }
 
 impl Follower {
     fn follow(&mut self, changes: Changes) {
-        for (id, slice) in changes.slices {
-            match slice {
-                Some(slice) => assert_ne!(
-                    self.slices.insert(id, slice.clone()).as_ref(),
-                    Some(&slice),
-                    "an idle write"
-                ),
-                None => assert!(self.slices.remove(&id).is_some(), "deletes what is not there"),
-            }
-        }
-        for (name, rules) in changes.nodes {
-            match rules {
-                Some(rules) => {
-                    let old = self.published.nodes.insert(name, rules.clone());
-                    assert_ne!(old.as_ref(), Some(&rules), "an idle write");
-                }
-                None => assert!(
-                    self.published.nodes.remove(&name).is_some(),
-                    "deletes what is not there"
-                ),
-            }
-        }
+        follow(&mut self.slices, changes.slices);
+        follow(&mut self.policies, changes.policies);
+        follow(&mut self.nodes, changes.nodes);
     }
 
     /// Compares with what the whole state compiles to.
     fn assert_is(&self, scratch: &Published) {
-        assert_eq!(self.published.nodes, scratch.nodes);
+        assert_eq!(self.nodes, scratch.nodes);
         let slices = scratch.groups.iter().flat_map(|(id, group)| {
             palisade_policy::rules::slices(id, group)
                 .into_iter()
                 .map(|(slice, content)| ((id.clone(), slice), content))
         });
         assert_eq!(self.slices, slices.collect());
-        for rules in scratch.nodes.values() {
-            for (group, slices) in &rules.groups {
-                let missing = slices
-                    .iter()
-                    .find(|slice| !self.slices.contains_key(&(group.clone(), **slice)));
-                assert_eq!(missing, None, "a reference that leads nowhere");
+        let policies = scratch.policies.iter().flat_map(|(name, slices)| {
+            let keyed = slices
+                .iter()
+                .map(|(slice, content)| ((name.clone(), *slice), content.clone()));
+            keyed.collect::<Vec<_>>()
+        });
+        assert_eq!(self.policies, policies.collect());
+        self.assert_references_hold();
+    }
+
+    fn assert_references_hold(&self) {
+        let first = |group: &GroupId| (group.clone(), SliceId::WHOLE);
+        for slice in self.policies.values() {
+            let groups = slice.policies.values().flat_map(|policy| policy.rules.groups());
+            for group in groups {
+                assert!(self.slices.contains_key(&first(group)), "{group} leads nowhere");
+            }
+            for half in slice.id.halves().iter().filter(|_| slice.split) {
+                assert!(self.policies.contains_key(&(slice.namespace.clone(), *half)));
+            }
+        }
+        for residents in self.nodes.values() {
+            for pod in residents.pods.values() {
+                let namespace = &pod.key.namespace;
+                let first = (namespace.clone(), SliceId::WHOLE);
+                let named = residents.namespaces.contains(namespace);
+                assert_eq!(named, self.policies.contains_key(&first), "{namespace}");
             }
         }
     }
 }
 
 fn assert_oracle_agrees(state: &ClusterState, published: &Published, packets: &[Packet]) {
+    let enforced = Enforced::from(published);
     for packet in packets {
         let expected = evaluate(state, packet);
         assert_eq!(
-            judge(published, packet, state.nodes()),
+            judge(&enforced, packet, state.nodes()),
             expected.verdict,
             "{expected}"
         );

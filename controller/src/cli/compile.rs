@@ -89,29 +89,16 @@ enum CompileError {
 }
 
 fn write(options: &Options, manifests: Manifests) -> Result<Written, CompileError> {
-    let published = compile::compile(&ClusterState::from_events(manifests.events));
-    let wanted = options.node.as_deref().map(NodeName::from);
-    if let Some(node) = wanted.as_ref().filter(|node| !published.nodes.contains_key(node)) {
-        let known = published
-            .nodes
-            .keys()
-            .map(NodeName::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        return Err(CompileError::UnknownNode {
-            node: node.clone(),
-            known,
-        });
+    let mut published = compile::compile(&ClusterState::from_events(manifests.events));
+    if let Some(node) = options.node.as_deref().map(NodeName::from) {
+        let Some(of_node) = published.for_node(&node) else {
+            let known: Vec<&str> = published.nodes.keys().map(NodeName::as_str).collect();
+            let known = known.join(", ");
+            return Err(CompileError::UnknownNode { node, known });
+        };
+        published = of_node;
     }
-    let nodes = published
-        .nodes
-        .iter()
-        .filter(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted == *name));
-    Ok(files::write(
-        &options.output,
-        nodes.map(|(_, rules)| rules.as_ref()),
-        &published.groups,
-    )?)
+    Ok(files::write(&options.output, &published)?)
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! What it holds to, whatever the order of what it is told:
-//! - A rule set is written only when every slice that it refers to is there and says what it said when the rule set was
-//!   asked for, or something newer.
-//! - A slice is deleted only when no rule set that is there, or may be, refers to it.
+//! - An object is written only when everything that it refers to, directly or through others, is there and says what it
+//!   said when the object was asked for, or something newer.
+//! - An object is deleted only when nothing that is there, or may be, refers to it.
 //! - One write of an object at a time, and always the newest state; what came in between is never written.
 //! - An attempt whose outcome is not known counts as done and as not done, whichever is the worse.
 
@@ -24,10 +24,11 @@ use std::time::Instant;
 
 use entry::{Entry, Flight, Presence};
 
-/// Which of the two kinds of objects.
+/// Which kind of object. Each refers to slices of its own kind and to objects of the kind before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Slice,
+    Policies,
     RuleSet,
 }
 
@@ -39,26 +40,22 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    pub(crate) fn slice(name: &Arc<str>) -> Self {
+    pub(crate) fn new(kind: Kind, name: impl Into<Arc<str>>) -> Self {
         Self {
-            kind: Kind::Slice,
-            name: name.clone(),
-        }
-    }
-
-    pub(crate) fn rule_set(name: &Arc<str>) -> Self {
-        Self {
-            kind: Kind::RuleSet,
-            name: name.clone(),
+            kind,
+            name: name.into(),
         }
     }
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Slice, Self::Policies, Self::RuleSet];
+
     /// The kind's name.
     pub(crate) fn resource(self) -> &'static str {
         match self {
             Self::Slice => "AddressGroup",
+            Self::Policies => "PolicySlice",
             Self::RuleSet => "NodeRuleSet",
         }
     }
@@ -70,15 +67,15 @@ impl fmt::Display for Key {
     }
 }
 
-/// The names of the slices that a rule set refers to.
-pub(crate) type References = Arc<BTreeSet<Arc<str>>>;
+/// The objects that an object refers to.
+pub(crate) type References = Arc<BTreeSet<Key>>;
 
 /// An object as it should be.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted<C> {
     /// Equal content has equal marks.
     pub(crate) mark: String,
-    /// The slices that it refers to.
+    /// The objects that it refers to.
     pub(crate) references: References,
     /// What to write.
     pub(crate) content: C,
@@ -89,7 +86,7 @@ pub(crate) struct Wanted<C> {
 pub(crate) struct Stored {
     /// The mark of what it says; `None` where that is not what anybody would have written.
     pub(crate) mark: Option<String>,
-    /// The slices that it refers to.
+    /// The objects that it refers to.
     pub(crate) references: References,
     /// The revision that it carries.
     pub(crate) revision: u64,
@@ -265,6 +262,10 @@ impl<C: Clone> Ledger<C> {
         entry.version = stored.version;
         entry.revision = entry.revision.max(stored.revision);
         entry.mark = stored.mark;
+        let (doubts, settled) = std::mem::take(&mut entry.doubts)
+            .into_iter()
+            .partition(|(revision, _)| *revision > stored.revision);
+        entry.doubts = doubts;
         let mut references = stored.references;
         if entry.is_settled() {
             entry.behind = None;
@@ -275,14 +276,10 @@ impl<C: Clone> Ledger<C> {
                 .as_ref()
                 .map_or(references, |wanted| wanted.references.clone());
         } else {
-            // Not what we wrote last: no rule set may rely on it, however long it has been waiting.
+            // Not what we wrote last: nothing may rely on it, however long it has been waiting.
             entry.behind.get_or_insert(0);
         }
         let held = std::mem::replace(&mut entry.held, references);
-        let (doubts, settled) = std::mem::take(&mut entry.doubts)
-            .into_iter()
-            .partition(|(revision, _)| *revision > stored.revision);
-        entry.doubts = doubts;
         self.release(&held);
         for (_, references) in settled {
             self.release(&references);
@@ -334,9 +331,12 @@ impl<C: Clone> Ledger<C> {
             .wanted
             .as_ref()
             .and_then(|wanted| self.lacking(wanted, entry.changed));
-        if let Some(slice) = lacking {
-            let slice = self.entries.entry(slice).or_default();
-            slice.waiters.insert(key.name.clone());
+        if let Some(lacking) = lacking {
+            self.entries
+                .entry(lacking)
+                .or_default()
+                .waiters
+                .insert(key.clone());
             return None;
         }
         let (write, flight) = entry.takeoff();
@@ -348,10 +348,20 @@ impl<C: Clone> Ledger<C> {
         Some(write)
     }
 
-    /// A slice that a rule set which changed at `changed` has to wait for.
+    /// What an object that changed at `changed` has to wait for, however far away.
     fn lacking(&self, wanted: &Wanted<C>, changed: u64) -> Option<Key> {
-        let mut slices = wanted.references.iter().map(Key::slice);
-        slices.find(|key| !self.entries.get(key).is_some_and(|slice| slice.serves(changed)))
+        let mut open: Vec<&Key> = wanted.references.iter().collect();
+        let mut seen = BTreeSet::new();
+        while let Some(key) = open.pop() {
+            if !seen.insert(key) {
+                continue;
+            }
+            let Some(entry) = self.entries.get(key).filter(|entry| entry.serves(changed)) else {
+                return Some(key.clone());
+            };
+            open.extend(entry.wanted.iter().flat_map(|wanted| wanted.references.iter()));
+        }
+        None
     }
 
     /// A write is done, and this is what is stored now.
@@ -411,10 +421,7 @@ impl<C: Clone> Ledger<C> {
                 entry.mark = None;
                 entry.revision = entry.revision.max(flight.revision);
                 entry.behind.get_or_insert(tick);
-                // Slices carry no revision, and refer to nothing.
-                if key.kind == Kind::RuleSet {
-                    entry.doubts.push((flight.revision, flight.references));
-                }
+                entry.doubts.push((flight.revision, flight.references));
             } else {
                 self.release(&flight.references);
             }
@@ -429,23 +436,22 @@ impl<C: Clone> Ledger<C> {
         Some(flight)
     }
 
-    /// One more rule set, or one more state of it, may refer to these.
+    /// One more object, or one more state of one, may refer to these.
     fn grip(&mut self, references: &References) {
-        for name in references.iter() {
-            self.entries.entry(Key::slice(name)).or_default().users += 1;
+        for key in references.iter() {
+            self.entries.entry(key.clone()).or_default().users += 1;
         }
     }
 
     /// One less.
     fn release(&mut self, references: &References) {
-        for name in references.iter() {
-            let slice = Key::slice(name);
-            let Some(entry) = self.entries.get_mut(&slice) else {
+        for key in references.iter() {
+            let Some(entry) = self.entries.get_mut(key) else {
                 continue;
             };
             entry.users = entry.users.saturating_sub(1);
             if entry.users == 0 {
-                self.review(&slice);
+                self.review(key);
             }
         }
     }
@@ -472,13 +478,13 @@ impl<C: Clone> Ledger<C> {
         }
     }
 
-    /// Has the rule sets looked at again that wait for a slice.
+    /// Has everything looked at again that waits for an object.
     fn wake(&mut self, key: &Key) {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        for name in std::mem::take(&mut entry.waiters) {
-            self.review(&Key::rule_set(&name));
+        for waiter in std::mem::take(&mut entry.waiters) {
+            self.review(&waiter);
         }
     }
 }

@@ -17,9 +17,10 @@ use kube::Client;
 use kube_runtime::watcher::Event;
 use palisade_crds::address_group::AddressGroupSpec;
 use palisade_crds::node_rule_set::NodeRuleSetSpec;
-use palisade_crds::{AddressGroup, NodeRuleSet, SCOPE_CLUSTER};
-use palisade_policy::model::NodeName;
-use palisade_policy::rules::{GroupId, NodeRules, Scope, Slice, SliceId};
+use palisade_crds::policy_slice::PolicySliceSpec;
+use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, SCOPE_CLUSTER};
+use palisade_policy::model::{NamespaceName, NodeName};
+use palisade_policy::rules::{GroupId, PolicySlice as Policies, Residents, Scope, Slice, SliceId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ use crate::metrics::{FailureLabel, KindLabel, Metrics, gauge};
 use crate::report::Note;
 use crate::watch::{Reduced, events};
 use ledger::{Key, Kind, Ledger, Wanted, Write};
-use stored::{Copy, references, slice_mark};
+use stored::{Copy, group_references, node_references, policy_references, slice_mark};
 use write::{Content, Done, WriteError, write};
 
 /// Writes under way at a time.
@@ -48,14 +49,23 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What a compilation changed.
 #[derive(Debug)]
 pub(crate) struct Compiled {
-    /// The slices, with the scope of their groups.
+    /// The slices of groups, with the scope of these.
     pub(crate) slices: BTreeMap<(GroupId, SliceId), Option<(Slice, Scope)>>,
-    /// The nodes' rules.
-    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<NodeRules>>>,
+    /// The slices of policies.
+    pub(crate) policies: BTreeMap<(NamespaceName, SliceId), Option<Policies>>,
+    /// The nodes' residents.
+    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<Residents>>>,
     /// When the oldest event of it came.
     pub(crate) received: Instant,
     /// When it was done.
     pub(crate) at: Instant,
+}
+
+impl Compiled {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slices.is_empty() && self.policies.is_empty() && self.nodes.is_empty()
+    }
 }
 
 /// Content, and how old the news is.
@@ -75,10 +85,8 @@ struct Publisher {
     ledger: Ledger<Dated>,
     leadership: watch::Receiver<Leadership>,
     writes: JoinSet<Finished>,
-    /// Names of slices, each once.
-    names: BTreeMap<(GroupId, SliceId), Arc<str>>,
-    /// The nodes whose rules are wanted.
-    nodes: BTreeSet<NodeName>,
+    /// What is wanted.
+    wanted: BTreeMap<Kind, BTreeSet<Key>>,
     /// What the API server rejects for what it says.
     rejected: BTreeSet<Key>,
     /// Whether a first compilation has come; before, nothing is wanted and everything would be deleted.
@@ -98,14 +106,14 @@ pub(crate) async fn publish(
     end: CancellationToken,
 ) {
     let mut slices = std::pin::pin!(events::<Copy<AddressGroup>>(client.clone()));
+    let mut policies = std::pin::pin!(events::<Copy<PolicySlice>>(client.clone()));
     let mut rule_sets = std::pin::pin!(events::<Copy<NodeRuleSet>>(client.clone()));
     let mut publisher = Publisher {
         client,
         ledger: Ledger::default(),
         leadership,
         writes: JoinSet::new(),
-        names: BTreeMap::new(),
-        nodes: BTreeSet::new(),
+        wanted: BTreeMap::new(),
         rejected: BTreeSet::new(),
         compiled: false,
         listed: BTreeSet::new(),
@@ -130,6 +138,7 @@ pub(crate) async fn publish(
                 None => break,
             },
             Some(event) = slices.next() => publisher.observe(event),
+            Some(event) = policies.next() => publisher.observe(event),
             Some(event) = rule_sets.next() => publisher.observe(event),
             changed = publisher.leadership.changed() => if changed.is_err() { break },
             () = sleep_until(again) => {}
@@ -147,10 +156,11 @@ async fn sleep_until(instant: Option<Instant>) {
 }
 
 impl Publisher {
-    /// Takes in what a compilation changed: slices first, so that the rule sets that refer to them come after.
+    /// Takes in what a compilation changed: first what is referred to, then what refers to it.
     fn take(&mut self, compiled: Compiled) {
         let Compiled {
             slices,
+            policies,
             nodes,
             received,
             at,
@@ -161,44 +171,48 @@ impl Publisher {
             received,
             compiled: at,
         };
-        for (id, slice) in slices {
-            let name = self.name(&id);
-            let key = Key::slice(&name);
-            let Some(slice) = slice else {
-                self.names.remove(&id);
-                self.accepted(&key);
-                self.ledger.unwant(&key);
-                continue;
-            };
-            let scope = match &slice.1 {
-                Scope::Namespace(namespace) => namespace.as_str(),
-                Scope::Cluster(_) => SCOPE_CLUSTER,
-            };
-            let wanted = Wanted {
-                mark: slice_mark(&AddressGroupSpec::from(&slice.0), scope),
-                references: Arc::default(),
-                content: dated(Content::Slice(Arc::new(slice))),
-            };
-            self.ledger.want(&key, wanted);
+        for ((group, id), slice) in slices {
+            let wanted = slice.map(|slice| {
+                let scope = match &slice.1 {
+                    Scope::Namespace(namespace) => namespace.as_str(),
+                    Scope::Cluster(_) => SCOPE_CLUSTER,
+                };
+                let spec = AddressGroupSpec::from(&slice.0);
+                Wanted {
+                    mark: slice_mark(&spec, scope),
+                    references: group_references(&spec),
+                    content: dated(Content::Slice(Arc::new(slice))),
+                }
+            });
+            self.change(Key::new(Kind::Slice, AddressGroup::name_of(&group, id)), wanted);
         }
-        for (node, rules) in nodes {
-            let key = Key::rule_set(&node.as_str().into());
-            let Some(rules) = rules else {
-                self.nodes.remove(&node);
-                self.accepted(&key);
-                self.ledger.unwant(&key);
-                continue;
-            };
-            self.nodes.insert(node);
-            let spec = NodeRuleSetSpec::from(rules.as_ref());
-            let wanted = Wanted {
-                references: references(&spec),
-                mark: spec.hash,
-                content: dated(Content::Rules(rules)),
-            };
-            self.ledger.want(&key, wanted);
+        for ((namespace, id), slice) in policies {
+            let wanted = slice.map(|slice| {
+                let spec = PolicySliceSpec::from(&slice);
+                Wanted {
+                    references: policy_references(&spec),
+                    mark: spec.hash,
+                    content: dated(Content::Policies(Arc::new(slice))),
+                }
+            });
+            self.change(
+                Key::new(Kind::Policies, PolicySlice::name_of(&namespace, id)),
+                wanted,
+            );
         }
-        for (kind, count) in [(Kind::Slice, self.names.len()), (Kind::RuleSet, self.nodes.len())] {
+        for (node, residents) in nodes {
+            let wanted = residents.map(|residents| {
+                let spec = NodeRuleSetSpec::from(residents.as_ref());
+                Wanted {
+                    references: node_references(&spec),
+                    mark: spec.hash,
+                    content: dated(Content::Residents(residents)),
+                }
+            });
+            self.change(Key::new(Kind::RuleSet, node.as_str()), wanted);
+        }
+        for kind in Kind::ALL {
+            let count = self.wanted.get(&kind).map_or(0, BTreeSet::len);
             let kind = KindLabel {
                 kind: kind.resource(),
             };
@@ -206,12 +220,16 @@ impl Publisher {
         }
     }
 
-    fn name(&mut self, id: &(GroupId, SliceId)) -> Arc<str> {
-        let name = self
-            .names
-            .entry(id.clone())
-            .or_insert_with(|| AddressGroup::name_of(&id.0, id.1).into());
-        name.clone()
+    fn change(&mut self, key: Key, wanted: Option<Wanted<Dated>>) {
+        let all = self.wanted.entry(key.kind).or_default();
+        if let Some(wanted) = wanted {
+            self.ledger.want(&key, wanted);
+            all.insert(key);
+        } else {
+            all.remove(&key);
+            self.accepted(&key);
+            self.ledger.unwant(&key);
+        }
     }
 
     /// Takes in what the API server has.
@@ -232,7 +250,7 @@ impl Publisher {
 
     /// How long a write may take that begins now, if any may begin at all.
     fn time_to_write(&self) -> Option<Duration> {
-        let informed = self.compiled && self.listed.len() == 2;
+        let informed = self.compiled && self.listed.len() == Kind::ALL.len();
         let left = self.leadership.borrow().left(Instant::now());
         left.filter(|left| informed && *left > SHORTEST)
     }
@@ -307,7 +325,7 @@ impl Publisher {
         }
     }
 
-    /// Says on the Node that its rules cannot be published. A slice is nobody's alone: the log and the metric tell.
+    /// Says on the Node that its rule set cannot be published. A slice is nobody's alone: the log and the metric tell.
     fn note(&self, key: &Key, error: &WriteError) {
         if key.kind != Kind::RuleSet {
             return;

@@ -1,17 +1,16 @@
 //! Our own objects as the API server has them, reduced to what decides whether to write.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use palisade_crds::address_group::AddressGroupSpec;
 use palisade_crds::node_rule_set::NodeRuleSetSpec;
-use palisade_crds::{AddressGroup, GROUP_LABEL, NodeRuleSet, SCOPE_LABEL};
+use palisade_crds::policy_slice::PolicySliceSpec;
+use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, PolicySlice, SCOPE_LABEL};
+use palisade_policy::rules::SliceId;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ledger::{Key, Kind, Stored};
+use super::ledger::{Key, Kind, References, Stored};
 use crate::watch::Source;
 
 /// A kind of object that is published.
@@ -37,17 +36,14 @@ impl<D: Document + std::fmt::Debug> Source for Copy<D> {
     fn reduce(metadata: &ObjectMeta, document: &Value) -> Self {
         let name = metadata.name.as_deref().unwrap_or_default();
         Self {
-            key: Key {
-                kind: D::KIND,
-                name: name.into(),
-            },
+            key: Key::new(D::KIND, name),
             stored: D::read(metadata, document),
             document: std::marker::PhantomData,
         }
     }
 }
 
-/// What tells one content of a slice from another: its hash, and the scope that enforcers subscribe by.
+/// What tells one content of a slice of a group from another: its hash, and the scope that people look for it by.
 pub(super) fn slice_mark(spec: &AddressGroupSpec, scope: &str) -> String {
     format!("{} {scope}", spec.hash)
 }
@@ -56,21 +52,29 @@ impl Document for AddressGroup {
     const KIND: Kind = Kind::Slice;
 
     fn read(metadata: &ObjectMeta, document: &Value) -> Stored {
-        let spec = spec::<AddressGroupSpec>(document);
-        let label = |name: &str| {
-            let labels = document
-                .get("metadata")
-                .and_then(|metadata| metadata.get("labels"));
-            labels.and_then(|labels| labels.get(name)).and_then(Value::as_str)
-        };
-        let sound =
-            spec.filter(|spec| spec.hash == spec.content_hash() && label(GROUP_LABEL) == Some(&spec.group));
+        let spec = spec::<AddressGroupSpec>(document).unwrap_or_default();
+        let sound = spec.hash == spec.content_hash() && label(document, GROUP_LABEL) == Some(&spec.group);
+        let scope = label(document, SCOPE_LABEL).filter(|_| sound);
         Stored {
-            mark: sound
-                .zip(label(SCOPE_LABEL))
-                .map(|(spec, scope)| slice_mark(&spec, scope)),
-            references: Arc::default(),
-            revision: 0,
+            mark: scope.map(|scope| slice_mark(&spec, scope)),
+            references: group_references(&spec),
+            revision: spec.revision,
+            version: version(metadata),
+        }
+    }
+}
+
+impl Document for PolicySlice {
+    const KIND: Kind = Kind::Policies;
+
+    fn read(metadata: &ObjectMeta, document: &Value) -> Stored {
+        let spec = spec::<PolicySliceSpec>(document).unwrap_or_default();
+        let sound =
+            spec.hash == spec.content_hash() && label(document, NAMESPACE_LABEL) == Some(&spec.namespace);
+        Stored {
+            mark: sound.then(|| spec.hash.clone()),
+            references: policy_references(&spec),
+            revision: spec.revision,
             version: version(metadata),
         }
     }
@@ -83,20 +87,52 @@ impl Document for NodeRuleSet {
         let spec = spec::<NodeRuleSetSpec>(document).unwrap_or_default();
         Stored {
             mark: (spec.hash == spec.content_hash()).then(|| spec.hash.clone()),
-            references: references(&spec),
+            references: node_references(&spec),
             revision: spec.revision,
             version: version(metadata),
         }
     }
 }
 
-/// The names of the slices that a rule set refers to.
-pub(super) fn references(spec: &NodeRuleSetSpec) -> Arc<BTreeSet<Arc<str>>> {
-    let names = spec
-        .groups
+/// What a slice of a group refers to: its halves, if it is split.
+pub(super) fn group_references(spec: &AddressGroupSpec) -> References {
+    References::new(halves(Kind::Slice, &spec.group, &spec.slice, spec.split).collect())
+}
+
+/// What a slice of policies refers to: its halves, if it is split, or the groups of its rules.
+pub(super) fn policy_references(spec: &PolicySliceSpec) -> References {
+    let rules = spec
+        .policies
         .iter()
-        .flat_map(|(group, slices)| slices.iter().map(move |slice| format!("{group}-{slice}").into()));
-    Arc::new(names.collect())
+        .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
+    let groups = rules.flatten().flat_map(|rule| &rule.groups);
+    let groups = groups.map(|group| first(Kind::Slice, group));
+    let halves = halves(Kind::Policies, &spec.namespace, &spec.slice, spec.split);
+    References::new(halves.chain(groups).collect())
+}
+
+/// What the rule set of a node refers to: the policies of its pods' namespaces.
+pub(super) fn node_references(spec: &NodeRuleSetSpec) -> References {
+    let namespaces = spec.namespaces.iter();
+    References::new(namespaces.map(|name| first(Kind::Policies, name)).collect())
+}
+
+/// The first slice of a tree.
+fn first(kind: Kind, tree: &str) -> Key {
+    Key::new(kind, format!("{tree}-{}", SliceId::WHOLE))
+}
+
+fn halves(kind: Kind, tree: &str, slice: &str, split: bool) -> impl Iterator<Item = Key> {
+    let halves = SliceId::parse(slice).ok().filter(|_| split).map(SliceId::halves);
+    halves
+        .into_iter()
+        .flatten()
+        .map(move |half| Key::new(kind, format!("{tree}-{half}")))
+}
+
+fn label<'a>(document: &'a Value, name: &str) -> Option<&'a str> {
+    let labels = document.get("metadata")?.get("labels")?;
+    labels.get(name)?.as_str()
 }
 
 /// The specification, if it can be read.

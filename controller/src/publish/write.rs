@@ -6,8 +6,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
-use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT};
-use palisade_policy::rules::{NodeRules, Scope, Slice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PolicySlice};
+use palisade_policy::rules::{PolicySlice as Policies, Residents, Scope, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -26,8 +26,10 @@ const FIELD_MANAGER: &str = "palisade-controller";
 pub(crate) enum Content {
     /// A slice of a group with this scope.
     Slice(Arc<(Slice, Scope)>),
-    /// The rules of a node.
-    Rules(Arc<NodeRules>),
+    /// A slice of the policies of a namespace.
+    Policies(Arc<Policies>),
+    /// The pods of a node.
+    Residents(Arc<Residents>),
 }
 
 /// What a write came to.
@@ -105,6 +107,7 @@ pub(crate) async fn write(
         match write {
             Write::Delete { version } => match key.kind {
                 Kind::Slice => delete::<AddressGroup>(client, &key, version).await,
+                Kind::Policies => delete::<PolicySlice>(client, &key, version).await,
                 // Its status changes all the time, and nothing refers to it: whatever its version is.
                 Kind::RuleSet => delete::<NodeRuleSet>(client, &key, None).await,
             },
@@ -115,9 +118,14 @@ pub(crate) async fn write(
             } => match wanted.content.content {
                 Content::Slice(slice) => {
                     let (slice, scope) = slice.as_ref();
-                    put(client, AddressGroup::publish(slice, scope), replace).await
+                    put(client, AddressGroup::publish(slice, scope, revision), replace).await
                 }
-                Content::Rules(rules) => put(client, NodeRuleSet::publish(&rules, revision), replace).await,
+                Content::Policies(slice) => {
+                    put(client, PolicySlice::publish(&slice, revision), replace).await
+                }
+                Content::Residents(residents) => {
+                    put(client, NodeRuleSet::publish(&residents, revision), replace).await
+                }
             },
         }
     };

@@ -103,7 +103,7 @@ pub(super) async fn compile(
                 let began = Instant::now();
                 let compiled = work.flush(began);
                 let took = began.elapsed();
-                if !compiled.slices.is_empty() || !compiled.nodes.is_empty() || first {
+                if !compiled.is_empty() || first {
                     rest_until = Instant::now() + took.saturating_mul(REST).min(LONGEST_REST);
                     if to.send(compiled).await.is_err() {
                         return;
@@ -158,7 +158,11 @@ impl Work {
     }
 
     fn flush(&mut self, began: Instant) -> Compiled {
-        let Changes { slices, nodes } = self.compiler.flush();
+        let Changes {
+            slices,
+            policies,
+            nodes,
+        } = self.compiler.flush();
         let at = Instant::now();
         let received = self.oldest.take().unwrap_or(began);
         self.metrics.compile.observe((at - began).as_secs_f64());
@@ -171,6 +175,7 @@ impl Work {
         });
         Compiled {
             slices: slices.collect(),
+            policies,
             nodes,
             received,
             at,

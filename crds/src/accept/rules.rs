@@ -1,20 +1,27 @@
-//! The rules of the policies, and whether every reference finds what it names.
+//! The policies.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use palisade_policy::model::{Defect, Direction, IpBlock, PolicyKey, PortName, PortRange};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use palisade_policy::model::{
+    Defect, Direction, IpBlock, Operator, PolicyKey, PortName, PortRange, Requirement, Selector,
+};
 use palisade_policy::rules::{
-    CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort, NodeRules, PolicyRules,
+    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort, PolicyRules,
 };
 
-use super::{each, network, policy_key, port, present, protocol};
+use super::{each, network, port, present, protocol};
 use crate::error::{DocumentError, InField, Problem};
-use crate::node_rule_set::{BlockEntry, PolicyEntry, PortEntry, RuleEntry};
+use crate::policy_slice::{BlockEntry, PolicyEntry, PortEntry, RuleEntry};
 
-const BOTH: [(Direction, &str); 2] = [(Direction::Ingress, "ingress"), (Direction::Egress, "egress")];
-
-pub(super) fn policy(entry: &PolicyEntry, field: &str) -> Result<(PolicyKey, PolicyRules), DocumentError> {
-    let key = policy_key(&entry.policy).in_field(|| format!("{field}.policy"))?;
+pub(super) fn policy(entry: &PolicyEntry, field: &str) -> Result<(PolicyKey, CompiledPolicy), DocumentError> {
+    let unreadable = || Problem::Key {
+        text: entry.policy.clone(),
+    };
+    let key = PolicyKey::parse(&entry.policy).ok_or_else(unreadable);
+    let key = key.in_field(|| format!("{field}.policy"))?;
+    let subject = selector(&entry.pod_selector, &format!("{field}.podSelector"))?;
     let rules = |entries: &Option<Vec<RuleEntry>>, direction: Direction| {
         let list = format!("{field}.{direction}");
         entries
@@ -34,7 +41,44 @@ pub(super) fn policy(entry: &PolicyEntry, field: &str) -> Result<(PolicyKey, Pol
             })
             .collect(),
     };
-    Ok((key, rules))
+    Ok((key, CompiledPolicy { subject, rules }))
+}
+
+fn selector(selector: &LabelSelector, field: &str) -> Result<Selector, DocumentError> {
+    let labels = selector.match_labels.iter().flatten();
+    let labels = labels.map(|(key, value)| Requirement::equals(key.as_str(), value.as_str()));
+    let expressions = selector.match_expressions.as_deref().unwrap_or_default();
+    let expressions = each(expressions, &format!("{field}.matchExpressions"), requirement)?;
+    Ok(labels.chain(expressions).collect())
+}
+
+fn requirement(entry: &LabelSelectorRequirement, field: &str) -> Result<Requirement, DocumentError> {
+    let values = || -> Result<BTreeSet<Arc<str>>, DocumentError> {
+        let values = entry.values.iter().flatten();
+        let values: BTreeSet<Arc<str>> = values.map(|value| value.as_str().into()).collect();
+        let some = (!values.is_empty()).then_some(values);
+        some.ok_or(Problem::Empty).in_field(|| format!("{field}.values"))
+    };
+    let operator = match entry.operator.as_str() {
+        "In" => Operator::In(values()?),
+        "NotIn" => Operator::NotIn(values()?),
+        "Exists" | "DoesNotExist" if entry.values.iter().flatten().next().is_some() => {
+            return Err(Problem::Contradiction { other: "values" }).in_field(|| format!("{field}.operator"));
+        }
+        "Exists" => Operator::Exists,
+        "DoesNotExist" => Operator::DoesNotExist,
+        text => {
+            return Err(Problem::Operator {
+                text: text.to_owned(),
+            })
+            .in_field(|| format!("{field}.operator"));
+        }
+    };
+    let key = present(&entry.key).in_field(|| format!("{field}.key"))?;
+    Ok(Requirement {
+        key: key.into(),
+        operator,
+    })
 }
 
 fn rule(entry: &RuleEntry, direction: Direction, field: &str) -> Result<CompiledRule, DocumentError> {
@@ -152,52 +196,4 @@ fn exclusive<const N: usize>(
         Some((other, _)) => Err(Problem::Contradiction { other }).in_field(|| format!("{field}.{name}")),
         None => Ok(()),
     }
-}
-
-/// Every profile, policy and group that something refers to is there, and of the right direction.
-pub(super) fn check_references(rules: &NodeRules) -> Result<(), DocumentError> {
-    for (index, pod) in rules.pods.values().enumerate() {
-        for (direction, name) in BOTH {
-            let Some(id) = pod.profile(direction) else {
-                continue;
-            };
-            let problem = match rules.profiles.get(id) {
-                None => Problem::DanglingProfile { id: id.to_string() },
-                Some(profile) if profile.direction != direction => Problem::DirectionMismatch { direction },
-                Some(_) => continue,
-            };
-            return Err(problem).in_field(|| format!("spec.pods[{index}].{name}"));
-        }
-    }
-    for (index, profile) in rules.profiles.values().enumerate() {
-        let direction = profile.direction;
-        let has_rules = |key: &PolicyKey| {
-            rules
-                .policies
-                .get(key)
-                .is_some_and(|rules| rules.rules(direction).is_some())
-        };
-        if let Some(key) = profile.policies.iter().find(|key| !has_rules(key)) {
-            let problem = Problem::DanglingPolicy {
-                policy: key.to_string(),
-                direction,
-            };
-            return Err(problem).in_field(|| format!("spec.profiles[{index}].policies"));
-        }
-    }
-    let known: BTreeSet<&GroupId> = rules.groups.keys().collect();
-    for (index, policy) in rules.policies.values().enumerate() {
-        for (direction, name) in BOTH {
-            for (place, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
-                let CompiledPeers::AnyOf { groups, .. } = &rule.peers else {
-                    continue;
-                };
-                if let Some(id) = groups.iter().find(|id| !known.contains(id)) {
-                    return Err(Problem::DanglingGroup { id: id.to_string() })
-                        .in_field(|| format!("spec.policies[{index}].{name}[{place}].groups"));
-                }
-            }
-        }
-    }
-    Ok(())
 }

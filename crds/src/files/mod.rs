@@ -3,27 +3,31 @@
 //!
 //! ```text
 //!   DIR/addressgroups/<group>-<slice>.json
+//!   DIR/policyslices/<namespace>-<slice>.json
 //!   DIR/noderulesets/<node>.json
 //! ```
 //!
-//! A reader may look at any moment. Each file is replaced as a whole, slices come before the rule sets that name them
-//! and go after, and [`read()`] returns a rule set only together with all of its slices.
+//! A reader may look at any moment. Each file is replaced as a whole, what is referred to comes before what refers to it
+//! and goes after, and [`read()`] returns a rule set only together with all that it refers to.
 
 mod read;
 mod write;
 
 use std::path::{Path, PathBuf};
 
-use palisade_policy::model::NodeName;
+use palisade_policy::model::{NamespaceName, NodeName};
 use palisade_policy::rules::{GroupId, SliceId};
 
-use crate::AddressGroup;
+use crate::{AddressGroup, PolicySlice};
 
 pub use read::{ReadError, read};
 pub use write::{WriteError, Written, write};
 
-/// The folder of the slices.
+/// The folder of the slices of groups.
 pub const GROUPS: &str = "addressgroups";
+
+/// The folder of the slices of policies.
+pub const POLICIES: &str = "policyslices";
 
 /// The folder of the rule sets.
 pub const RULE_SETS: &str = "noderulesets";
@@ -33,7 +37,14 @@ pub fn rule_set_path(directory: &Path, node: &NodeName) -> PathBuf {
     directory.join(RULE_SETS).join(file_name(node.as_str()))
 }
 
-/// The file of a slice.
+/// The file of a slice of policies.
+pub fn policies_path(directory: &Path, namespace: &NamespaceName, slice: SliceId) -> PathBuf {
+    directory
+        .join(POLICIES)
+        .join(file_name(&PolicySlice::name_of(namespace, slice)))
+}
+
+/// The file of a slice of a group.
 pub fn slice_path(directory: &Path, group: &GroupId, slice: SliceId) -> PathBuf {
     directory
         .join(GROUPS)

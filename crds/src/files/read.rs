@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use kube::Resource;
 use palisade_policy::model::NodeName;
-use palisade_policy::rules::{GroupId, SliceId};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{rule_set_path, slice_path};
-use crate::rule_set::{AcceptedRules, AcceptedSlice};
-use crate::{AddressGroup, DocumentError, NodeRuleSet, Problem, RuleSet};
+use super::{policies_path, rule_set_path, slice_path};
+use crate::rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice, Problem, RuleSet};
 
 /// Why there is no rule set to enforce. What is enforced already should stay.
 #[derive(Debug, Error)]
@@ -22,13 +22,9 @@ pub enum ReadError {
         /// Where it should be.
         path: PathBuf,
     },
-    /// The rule set names a slice that is not there.
-    #[error("slice {slice} of group {group} is not there: no file {}", path.display())]
+    /// Something refers to a slice that is not there.
+    #[error("a slice is not there: no file {}", path.display())]
     MissingSlice {
-        /// The group.
-        group: GroupId,
-        /// The slice.
-        slice: SliceId,
         /// Where it should be.
         path: PathBuf,
     },
@@ -71,37 +67,46 @@ impl ReadError {
     }
 }
 
-/// The rule set of `node` in `directory`, with its slices.
+/// The rule set of `node` in `directory`, with all that it refers to.
 pub fn read(directory: &Path, node: &NodeName) -> Result<RuleSet, ReadError> {
     let path = rule_set_path(directory, node);
     let Some(document) = document::<NodeRuleSet>(&path)? else {
         return Err(ReadError::NoRuleSet { path });
     };
-    let rules = AcceptedRules::try_from(&document).and_then(|accepted| {
-        expect_name(accepted.rules.node.as_str(), node.as_str())?;
-        Ok(accepted)
-    });
-    let rules = rules.map_err(|source| ReadError::Document { path, source })?;
-    RuleSet::assemble(rules, |group, id| slice(directory, group, id))
+    let rules = accept::<_, AcceptedRules>(&path, &document, node.as_str())?;
+    let selected = rules.select(|namespace, id| -> Result<AcceptedPolicies, ReadError> {
+        let path = policies_path(directory, namespace, id);
+        slice::<PolicySlice, _>(path, &PolicySlice::name_of(namespace, id))
+    })?;
+    RuleSet::assemble(selected, |group, id| -> Result<AcceptedSlice, ReadError> {
+        let path = slice_path(directory, group, id);
+        slice::<AddressGroup, _>(path, &AddressGroup::name_of(group, id))
+    })
 }
 
-fn slice(directory: &Path, group: &GroupId, id: SliceId) -> Result<AcceptedSlice, ReadError> {
-    let path = slice_path(directory, group, id);
-    let Some(document) = document::<AddressGroup>(&path)? else {
-        return Err(ReadError::MissingSlice {
-            group: group.clone(),
-            slice: id,
-            path,
-        });
+fn slice<D, T>(path: PathBuf, name: &str) -> Result<T, ReadError>
+where
+    D: Resource + DeserializeOwned,
+    T: for<'d> TryFrom<&'d D, Error = DocumentError>,
+{
+    let Some(document) = document::<D>(&path)? else {
+        return Err(ReadError::MissingSlice { path });
     };
-    let slice = AcceptedSlice::try_from(&document).and_then(|accepted| {
-        expect_name(
-            &AddressGroup::name_of(&accepted.slice.group, accepted.slice.id),
-            &AddressGroup::name_of(group, id),
-        )?;
-        Ok(accepted)
-    });
-    slice.map_err(|source| ReadError::Document { path, source })
+    accept(&path, &document, name)
+}
+
+/// What a document says, if it is the one of this name.
+fn accept<D, T>(path: &Path, document: &D, name: &str) -> Result<T, ReadError>
+where
+    D: Resource,
+    T: for<'d> TryFrom<&'d D, Error = DocumentError>,
+{
+    let found = document.meta().name.as_deref().unwrap_or_default();
+    let accepted = expect_name(found, name).and_then(|()| T::try_from(document));
+    accepted.map_err(|source| ReadError::Document {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// A document of another name under this one's file is some mistake of a copy.

@@ -1,16 +1,18 @@
 //! Brings a directory to what was compiled, touching only the files that change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use palisade_policy::rules::{Group, GroupId, NodeRules, slices};
+use palisade_policy::compile::Published;
+use palisade_policy::model::NamespaceName;
+use palisade_policy::rules::slices;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{GROUPS, RULE_SETS, rule_set_path, slice_path};
-use crate::{AddressGroup, NodeRuleSet};
+use super::{GROUPS, POLICIES, RULE_SETS, policies_path, rule_set_path, slice_path};
+use crate::{AddressGroup, NodeRuleSet, PolicySlice};
 
 /// What a call of [`write()`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,13 +35,11 @@ pub enum WriteError {
         /// The refused name.
         node: String,
     },
-    /// The rules of a node refer to a group that was not given.
-    #[error("the rules of node {node} refer to group {group}, which is not among the groups")]
-    MissingGroup {
-        /// The node.
-        node: String,
-        /// The group.
-        group: GroupId,
+    /// The namespace's name cannot name a file, nor an object.
+    #[error("{namespace:?} cannot be the name of a namespace: it should be a lowercase DNS label")]
+    NamespaceName {
+        /// The refused name.
+        namespace: String,
     },
     /// The document could not be put into JSON.
     #[error("cannot encode {}", path.display())]
@@ -61,61 +61,77 @@ pub enum WriteError {
     },
 }
 
-/// Makes `directory` hold the rule sets of `nodes`, the slices of the groups that they refer to, and no others.
+/// Makes `directory` hold everything that is published, and no more.
 ///
 /// A document that is there already stays untouched, as does its modification time; one that changes gets the next
-/// revision. Names and references are checked before anything is written.
-pub fn write<'a>(
-    directory: &Path,
-    nodes: impl IntoIterator<Item = &'a NodeRules>,
-    groups: &BTreeMap<GroupId, Group>,
-) -> Result<Written, WriteError> {
-    let nodes: Vec<&NodeRules> = nodes.into_iter().collect();
-    let mut used = BTreeMap::new();
-    for rules in &nodes {
-        if !is_dns_name(rules.node.as_str()) {
-            return Err(WriteError::NodeName {
-                node: rules.node.to_string(),
-            });
-        }
-        for id in rules.groups.keys() {
-            let missing = || WriteError::MissingGroup {
-                node: rules.node.to_string(),
-                group: id.clone(),
-            };
-            used.insert(id, groups.get(id).ok_or_else(missing)?);
-        }
+/// revision. Names are checked before anything is written.
+pub fn write(directory: &Path, published: &Published) -> Result<Written, WriteError> {
+    if let Some(node) = published.nodes.keys().find(|node| !is_dns_name(node.as_str())) {
+        return Err(WriteError::NodeName {
+            node: node.to_string(),
+        });
     }
-
-    let mut done = Written::default();
-    let mut current = BTreeSet::new();
-    create(&directory.join(GROUPS))?;
-    create(&directory.join(RULE_SETS))?;
-    for (id, group) in used {
-        for slice in slices(id, group).values() {
+    let refused = |name: &&NamespaceName| !is_dns_label(name.as_str());
+    if let Some(namespace) = published.policies.keys().find(refused) {
+        return Err(WriteError::NamespaceName {
+            namespace: namespace.to_string(),
+        });
+    }
+    let mut writer = Writer::default();
+    for folder in [GROUPS, POLICIES, RULE_SETS] {
+        create(&directory.join(folder))?;
+    }
+    for (id, group) in &published.groups {
+        // A slice that is split comes before its halves in the order of names.
+        for slice in slices(id, group).values().rev() {
             let path = slice_path(directory, id, slice.id);
-            let document = AddressGroup::publish(slice, &group.spec.scope);
-            let same = existing::<AddressGroup>(&path).is_some_and(|old| old == document);
-            done.count(replace_unless(same, &path, &document)?);
-            current.insert(path);
+            let document = |revision| AddressGroup::publish(slice, &group.spec.scope, revision);
+            writer.put(path, |old: &AddressGroup| old.spec.revision, document)?;
         }
     }
-    for rules in nodes {
-        let path = rule_set_path(directory, &rules.node);
-        let old = existing::<NodeRuleSet>(&path);
-        let revision = old.as_ref().map_or(0, |old| old.spec.revision);
-        let same = old.is_some_and(|old| old == NodeRuleSet::publish(rules, revision));
-        done.count(replace_unless(
-            same,
-            &path,
-            &NodeRuleSet::publish(rules, revision.saturating_add(1)),
-        )?);
-        current.insert(path);
+    for slice in published
+        .policies
+        .values()
+        .flat_map(|slices| slices.values().rev())
+    {
+        let path = policies_path(directory, &slice.namespace, slice.id);
+        let document = |revision| PolicySlice::publish(slice, revision);
+        writer.put(path, |old: &PolicySlice| old.spec.revision, document)?;
     }
-    for folder in [RULE_SETS, GROUPS] {
-        done.deleted += delete_others(&directory.join(folder), &current)?;
+    for residents in published.nodes.values() {
+        let path = rule_set_path(directory, &residents.node);
+        let document = |revision| NodeRuleSet::publish(residents, revision);
+        writer.put(path, |old: &NodeRuleSet| old.spec.revision, document)?;
     }
-    Ok(done)
+    for folder in [RULE_SETS, POLICIES, GROUPS] {
+        writer.done.deleted += delete_others(&directory.join(folder), &writer.current)?;
+    }
+    Ok(writer.done)
+}
+
+#[derive(Default)]
+struct Writer {
+    done: Written,
+    /// The files that are to stay.
+    current: BTreeSet<PathBuf>,
+}
+
+impl Writer {
+    /// Writes a document under the revision after that of the old one, unless that says the same.
+    fn put<D: Serialize + DeserializeOwned + PartialEq>(
+        &mut self,
+        path: PathBuf,
+        revision: impl Fn(&D) -> u64,
+        document: impl Fn(u64) -> D,
+    ) -> Result<(), WriteError> {
+        let old = existing::<D>(&path);
+        let before = old.as_ref().map_or(0, revision);
+        let same = old.is_some_and(|old| old == document(before));
+        let replaced = replace_unless(same, &path, &document(before.saturating_add(1)))?;
+        self.done.count(replaced);
+        self.current.insert(path);
+        Ok(())
+    }
 }
 
 impl Written {
@@ -137,6 +153,11 @@ fn is_dns_name(name: &str) -> bool {
             && label.bytes().last().is_some_and(alphanumeric)
     };
     name.len() <= 253 && name.split('.').all(label)
+}
+
+/// A lowercase DNS label (RFC 1123), which is what the API server takes for the name of a namespace.
+fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_dns_name(name)
 }
 
 /// The document that is there, if there is one that can be read; any other is replaced.

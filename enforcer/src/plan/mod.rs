@@ -102,7 +102,7 @@ pub(crate) fn dispatch_key(interface: &Interface, address: IpAddr) -> Element {
     Element::new(&[Part::interface(interface), Part::address(address)])
 }
 
-/// Plans the ruleset of a node. `slices` holds every slice that `rules` refers to.
+/// Plans the ruleset of a node. `slices` holds every slice with members of the groups that `rules` names.
 pub fn plan(
     rules: &NodeRules,
     slices: &BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
@@ -160,14 +160,13 @@ fn members<'a>(
     rules: &'a NodeRules,
     slices: &'a BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
 ) -> Members<'a> {
-    rules
-        .groups
-        .iter()
-        .map(|(id, parts)| {
-            let slices = parts.iter().filter_map(|part| slices.get(&(id.clone(), *part)));
-            (id, slices.flat_map(|slice| &slice.borrow().members).collect())
-        })
-        .collect()
+    let mut members: Members<'_> = rules.groups.iter().map(|group| (group, Vec::new())).collect();
+    for ((group, _), slice) in slices {
+        if let Some(members) = members.get_mut(group) {
+            members.extend(&slice.borrow().members);
+        }
+    }
+    members
 }
 
 /// The node's pod networks of one family.

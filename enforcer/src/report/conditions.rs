@@ -11,12 +11,13 @@ use crate::run::status::Status;
 /// Conditions are for people; a longer message is cut.
 const LONGEST_MESSAGE: usize = 1024;
 
-/// What the node claims. Slices are not in here, so that a pod that joins a group makes nobody write a status.
+/// What the node claims. Members of groups are not in here, so that a pod that joins a group makes nobody write a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     observed_revision: Option<u64>,
     generation: Option<i64>,
     hash: Option<String>,
+    policies: Option<String>,
     pods: u64,
     lag_milliseconds: Option<u64>,
     conditions: Vec<Stated>,
@@ -43,6 +44,7 @@ impl Claim {
             observed_revision: document.revision.or(status.revision),
             generation: document.generation,
             hash: status.hash.clone(),
+            policies: status.policies.clone(),
             pods: status.pods.try_into().unwrap_or(u64::MAX),
             lag_milliseconds: status.lag.map(|microseconds| microseconds / 1000),
             conditions: vec![programmed(status, document.revision), degraded(status)],
@@ -62,6 +64,7 @@ impl Claim {
         NodeRuleSetStatus {
             observed_revision: self.observed_revision,
             hash: self.hash.clone(),
+            policies: self.policies.clone(),
             pods: Some(self.pods),
             lag_milliseconds: self.lag_milliseconds,
             conditions: self.conditions.iter().map(condition).collect(),
@@ -252,12 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn what_slices_say_is_no_part_of_a_claim() {
+    fn who_is_in_a_group_is_no_part_of_a_claim_and_policies_are() {
         let before = enforced(1);
         let mut after = before.clone();
         after.content = Some("another".to_owned());
         after.applied.count += 1;
         assert_ne!(before, after);
         assert_eq!(Claim::of(&before), Claim::of(&after));
+        after.policies = Some("others".to_owned());
+        let written = Claim::of(&after).unwrap();
+        let written = written.status(&mut Transitions::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(written.policies.as_deref(), Some("others"));
+        assert_ne!(Claim::of(&before), Claim::of(&after));
     }
 }

@@ -450,17 +450,22 @@ impl<K: Kernel> Node<K> {
             rules,
             revision,
             hash,
+            policies,
             content,
             ..
         }) = &self.rules
         {
-            if self.status.revision != Some(*revision) {
-                info!(revision, hash, pods = rules.pods.len(), "enforcing");
+            let is_next = self.status.revision != Some(*revision);
+            if is_next || self.status.policies.as_ref() != Some(policies) {
+                info!(revision, hash, policies, pods = rules.pods.len(), "enforcing");
+            }
+            if is_next {
                 let published = self.status.document.and_then(|document| document.published);
                 self.status.lag = published.and_then(since);
             }
             self.status.revision = Some(*revision);
             self.status.hash = Some(hash.clone());
+            self.status.policies = Some(policies.clone());
             self.status.content = Some(content.clone());
             self.status.pods = rules.pods.len() - unplaced.len();
         }

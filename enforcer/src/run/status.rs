@@ -23,8 +23,10 @@ pub struct Status {
     pub ready: bool,
     /// The revision of the rules that the kernel enforces.
     pub revision: Option<u64>,
-    /// Their hash.
+    /// The hash of the rule set.
     pub hash: Option<String>,
+    /// One hash over the policies of the node's namespaces.
+    pub policies: Option<String>,
     /// One hash over the rules and all slices that they refer to: it tells whether a change has reached the kernel.
     pub content: Option<String>,
     /// Microseconds from the publication of that revision until the kernel had it, where both were seen.
@@ -187,6 +189,7 @@ impl Status {
             ready: false,
             revision: None,
             hash: None,
+            policies: None,
             content: None,
             lag: None,
             document: None,

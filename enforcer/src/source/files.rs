@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use palisade_crds::RuleSet;
-use palisade_crds::files::{self, GROUPS, RULE_SETS, ReadError};
+use palisade_crds::files::{self, GROUPS, POLICIES, RULE_SETS, ReadError};
 use palisade_policy::model::NodeName;
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ enum Said {
 impl Files {
     /// Follows `directory`, which need not exist yet, from now on. Needs a tokio runtime.
     pub fn new(directory: PathBuf, node: NodeName) -> Result<Self, SourceError> {
-        let folders = [GROUPS, RULE_SETS].map(|folder| directory.join(folder));
+        let folders = [GROUPS, POLICIES, RULE_SETS].map(|folder| directory.join(folder));
         let watch = Watch::new([directory.clone()].into_iter().chain(folders).collect())?;
         Ok(Self {
             directory,
@@ -144,11 +144,15 @@ mod tests {
 
     /// Writes the rules of node `a`, with a pod elsewhere at each of `addresses`.
     fn publish(directory: &Path, addresses: &[&str]) {
+        publish_under(directory, "shop/all", addresses);
+    }
+
+    fn publish_under(directory: &Path, name: &str, addresses: &[&str]) {
         let mut events = vec![
             Event::NodeApplied(node("a", &[])),
             Event::NamespaceApplied(namespace("shop", &[])),
             Event::PodApplied(pod("shop/web").at("10.1.0.7")),
-            Event::PolicyApplied(policy("shop/all").allowing_from([rule([pods(&[])])])),
+            Event::PolicyApplied(policy(name).allowing_from([rule([pods(&[])])])),
         ];
         for address in addresses {
             events.push(Event::PodApplied(
@@ -156,12 +160,7 @@ mod tests {
             ));
         }
         let published = compile(&ClusterState::from_events(events));
-        files::write(
-            directory,
-            [published.nodes[&"a".into()].as_ref()],
-            &published.groups,
-        )
-        .unwrap();
+        files::write(directory, &published).unwrap();
     }
 
     async fn next(files: &mut Files) -> Result<usize, &'static str> {
@@ -187,5 +186,9 @@ mod tests {
         assert_eq!(next(&mut files).await, Err("MissingSlice"));
         publish(&rules, &["10.2.0.1", "10.2.0.2"]);
         assert_eq!(next(&mut files).await, Ok(3));
+        publish_under(&rules, "shop/other", &["10.2.0.1", "10.2.0.2"]);
+        assert_eq!(next(&mut files).await, Ok(3), "only a policy has changed");
+        fs::remove_file(rules.join("policyslices/shop-s.json")).unwrap();
+        assert_eq!(next(&mut files).await, Err("MissingSlice"));
     }
 }

@@ -143,8 +143,7 @@ impl Bed {
 
     pub(crate) fn publish(&self, events: Vec<Event>) {
         let published = compile(&ClusterState::from_events(events));
-        let nodes = published.nodes.values().map(AsRef::as_ref);
-        files::write(&self.rules(), nodes, &published.groups).unwrap();
+        files::write(&self.rules(), &published).unwrap();
     }
 
     /// Everything that the shop's pods need.

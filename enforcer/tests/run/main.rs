@@ -14,6 +14,7 @@ use palisade_crds::files;
 use palisade_enforcer::nft::model::TableKey;
 use palisade_policy::cluster::Event;
 use palisade_policy::model::NodeName;
+use palisade_policy::rules::SliceId;
 use palisade_policy::testing::builders::{block, rule};
 
 use bed::{Bed, NODE, allow_frontend, backend, frontend, until};
@@ -136,18 +137,28 @@ async fn an_incomplete_rule_set_leaves_the_last_one_in_force_and_says_so() {
 
     let rules = files::read(&bed.rules(), &NodeName::from(NODE)).unwrap();
     let (group, slice) = rules.slices.keys().next().unwrap();
-    let path = files::slice_path(&bed.rules(), group, *slice);
-    fs::remove_file(&path).unwrap();
-    let status = enforcer
-        .status("of the missing slice", |status| {
-            reasons(status) == ["MissingSlice"]
-        })
-        .await;
-    assert_eq!((&status["ready"], &status["revision"]), (&true.into(), &1.into()));
-    fs::write(&path, b"{").unwrap();
-    enforcer
-        .status("of the broken slice", |status| reasons(status) == ["Undecodable"])
-        .await;
+    for path in [
+        files::slice_path(&bed.rules(), group, *slice),
+        files::policies_path(&bed.rules(), &"shop".into(), SliceId::WHOLE),
+    ] {
+        let whole = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let status = enforcer
+            .status("of the missing slice", |status| {
+                reasons(status) == ["MissingSlice"]
+            })
+            .await;
+        assert_eq!((&status["ready"], &status["revision"]), (&true.into(), &1.into()));
+        fs::write(&path, b"{").unwrap();
+        enforcer
+            .status("of the broken slice", |status| reasons(status) == ["Undecodable"])
+            .await;
+        fs::write(&path, whole).unwrap();
+        let status = enforcer
+            .status("whole in between", |status| reasons(status).is_empty())
+            .await;
+        assert_eq!(status["policies"].as_str(), Some(rules.policies.as_str()));
+    }
     fs::remove_dir_all(bed.rules()).unwrap();
     enforcer
         .status("without rules", |status| reasons(status) == ["NoRuleSet"])

@@ -14,14 +14,18 @@ const NAMESPACE: &str = "palisade-system";
 const PORTS: [(&str, u16); 2] = [("palisade-controller", 9470), ("palisade-enforcer", 9471)];
 
 /// The stages from a change to the kernel, in order: a name, and the series that measures it.
-const SERIES: [(&str, &str); 6] = [
+const SERIES: [(&str, &str); 7] = [
     (
         "watched → compiled",
         "palisade_controller_event_to_compiled_seconds",
     ),
     (
-        "compiled → slice written",
+        "compiled → group written",
         "palisade_controller_compiled_to_written_seconds{kind=\"AddressGroup\"}",
+    ),
+    (
+        "compiled → policies written",
+        "palisade_controller_compiled_to_written_seconds{kind=\"PolicySlice\"}",
     ),
     (
         "compiled → rule set written",

@@ -129,10 +129,7 @@ impl Stage {
 
     /// Publishes the rules of a state without waiting for anybody.
     pub fn publish(&self, state: &ClusterState) -> Result<()> {
-        let published = compile(state);
-        let rule_sets = published.nodes.values().map(AsRef::as_ref);
-        palisade_crds::files::write(&self.rules, rule_sets, &published.groups)
-            .context("writing the rules")?;
+        palisade_crds::files::write(&self.rules, &compile(state)).context("writing the rules")?;
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::index::LabelIndex;
-use crate::model::{Labels, Namespace, NamespaceName, PodUid, PolicyKey, Selector};
+use crate::index::LabelIndex;
+use crate::model::{Labels, Namespace, NamespaceName, PodUid, Selector};
 use crate::rules::{GroupId, GroupSpec, Scope};
 
 /// What makes a class.
@@ -13,11 +13,10 @@ pub(super) struct ClassKey {
     pub(super) labels: Labels,
 }
 
-/// What selects the pods of a class, as of the last flush.
+/// The pods of a class, and the groups that they belong to as of the last flush.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Class {
     pub(super) pods: BTreeSet<PodUid>,
-    pub(super) policies: BTreeSet<PolicyKey>,
     pub(super) groups: BTreeSet<GroupId>,
 }
 
@@ -63,18 +62,13 @@ impl Classes {
         is_new.then_some(class)
     }
 
-    /// Records what selects a class; returns its pods if that has changed.
-    pub(super) fn update(
-        &mut self,
-        key: &ClassKey,
-        policies: BTreeSet<PolicyKey>,
-        groups: BTreeSet<GroupId>,
-    ) -> Option<&BTreeSet<PodUid>> {
+    /// Records the groups of a class; returns its pods if they have changed.
+    pub(super) fn update(&mut self, key: &ClassKey, groups: BTreeSet<GroupId>) -> Option<&BTreeSet<PodUid>> {
         let class = self.known.get_mut(key)?;
-        if class.policies == policies && class.groups == groups {
+        if class.groups == groups {
             return None;
         }
-        (class.policies, class.groups) = (policies, groups);
+        class.groups = groups;
         Some(&class.pods)
     }
 
@@ -139,14 +133,9 @@ impl Classes {
         }
     }
 
-    /// The pods that a policy selects.
-    pub(super) fn pods_under(&self, policy: &PolicyKey) -> Vec<PodUid> {
-        let classes = self
-            .of_namespace(&policy.namespace)
-            .filter_map(|key| self.known.get(&key));
-        classes
-            .filter(|class| class.policies.contains(policy))
-            .flat_map(|class| class.pods.iter().cloned())
-            .collect()
+    /// The pods of a namespace.
+    pub(super) fn pods_of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = &PodUid> {
+        let classes = self.of_namespace(name).filter_map(|key| self.known.get(&key));
+        classes.flat_map(|class| &class.pods)
     }
 }

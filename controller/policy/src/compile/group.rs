@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::class::ClassKey;
-use super::index::{SelectorIndex, link, unlink};
+use crate::index::{SelectorIndex, link, unlink};
 use crate::model::{Namespace, NamespaceName, PodUid, PolicyKey, Selector};
 use crate::rules::{Group, GroupId, GroupSpec, Member, Scope};
 
@@ -105,11 +105,6 @@ impl Groups {
     /// A group.
     pub(super) fn get(&self, id: &GroupId) -> Option<&Group> {
         self.by_id.get(id)
-    }
-
-    /// The policies that use a group.
-    pub(super) fn users(&self, id: &GroupId) -> impl Iterator<Item = &PolicyKey> {
-        self.users.get(id).into_iter().flatten()
     }
 
     /// All groups.

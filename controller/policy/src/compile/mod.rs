@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   event ─► apply ─► ClusterState, and a mark on what it touched
-//!   flush:  marked policies   ─► their rules, the groups that these need
-//!           marked classes    ─► the policies that select them, the groups that they belong to
-//!           marked pods       ─► their profiles and memberships
-//!           marked nodes      ─► NodeRules, compared with what was published last
+//!   flush:  marked policies   ─► their rules, the groups that these need, the slices of their namespaces
+//!           marked classes    ─► the groups that they belong to
+//!           marked pods       ─► their memberships
+//!           marked groups     ─► their slices
+//!           marked nodes      ─► their residents, compared with what was published last
 //! ```
 //!
 //! A *class* is all pods of one namespace with equal labels: selectors cannot tell them apart, so what selects them
@@ -14,45 +15,84 @@
 
 mod class;
 mod group;
-mod index;
 mod pod;
 mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::assemble::assemble;
 use crate::cluster::{ClusterState, Event};
 use crate::model::{NamespaceName, NodeName, Pod, PodUid, PolicyKey};
-use crate::rules::{Group, GroupId, NodeRules, PolicyRules, ProfileId, Scope, Slice, SliceId};
+use crate::rules::{Group, GroupId, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId};
 
 use class::{ClassKey, Classes};
 use group::Groups;
-use pod::{PodRecord, Profiles};
+use pod::PodRecord;
 use policy::Policies;
 
 /// What [`Compiler::flush`] changed. `None` stands for an object that is no longer wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Slices, to be written before the nodes' rules and deleted after them.
+    /// Slices of groups, to be written before the policies that refer to them and deleted after.
     pub slices: BTreeMap<(GroupId, SliceId), Option<Slice>>,
-    /// Nodes' rules.
-    pub nodes: BTreeMap<NodeName, Option<Arc<NodeRules>>>,
+    /// Slices of policies, to be written before the nodes' residents that they may select and deleted after.
+    pub policies: BTreeMap<(NamespaceName, SliceId), Option<PolicySlice>>,
+    /// Nodes' residents.
+    pub nodes: BTreeMap<NodeName, Option<Arc<Residents>>>,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.nodes.is_empty()
+        self.slices.is_empty() && self.policies.is_empty() && self.nodes.is_empty()
     }
 }
 
 /// Everything that is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The rules of each node.
-    pub nodes: BTreeMap<NodeName, Arc<NodeRules>>,
+    /// The residents of each node.
+    pub nodes: BTreeMap<NodeName, Arc<Residents>>,
+    /// The slices of the policies of each namespace that has any.
+    pub policies: BTreeMap<NamespaceName, BTreeMap<SliceId, PolicySlice>>,
     /// All groups.
     pub groups: BTreeMap<GroupId, Group>,
+}
+
+impl Published {
+    /// What a node makes of it; `None` where nothing is published for the node.
+    pub fn rules(&self, node: &NodeName) -> Option<NodeRules> {
+        let residents = self.nodes.get(node)?;
+        let slices = residents
+            .namespaces
+            .iter()
+            .filter_map(|name| self.policies.get(name));
+        Some(assemble(residents, slices.flat_map(BTreeMap::values)))
+    }
+
+    /// What is published for one node, and what that refers to; `None` where nothing is published for the node.
+    pub fn for_node(&self, node: &NodeName) -> Option<Self> {
+        let residents = self.nodes.get(node)?;
+        let namespaces = residents.namespaces.iter();
+        let policies: BTreeMap<_, _> = namespaces
+            .filter_map(|name| Some((name.clone(), self.policies.get(name)?.clone())))
+            .collect();
+        let slices = policies.values().flat_map(BTreeMap::values);
+        let used: BTreeSet<&GroupId> = slices
+            .flat_map(|slice| slice.policies.values())
+            .flat_map(|policy| policy.rules.groups())
+            .collect();
+        let groups = used
+            .into_iter()
+            .filter_map(|id| Some((id.clone(), self.groups.get(id)?.clone())))
+            .collect();
+        Some(Self {
+            nodes: BTreeMap::from([(node.clone(), residents.clone())]),
+            policies,
+            groups,
+        })
+    }
 }
 
 /// Compiles a whole state.
@@ -70,11 +110,11 @@ pub struct Compiler {
     policies: Policies,
     groups: Groups,
     classes: Classes,
-    profiles: Profiles,
     pods: BTreeMap<PodUid, PodRecord>,
     /// The pods of each node, by UID.
     residents: BTreeMap<NodeName, BTreeSet<PodUid>>,
-    nodes: BTreeMap<NodeName, Arc<NodeRules>>,
+    nodes: BTreeMap<NodeName, Arc<Residents>>,
+    policy_slices: BTreeMap<NamespaceName, BTreeMap<SliceId, PolicySlice>>,
     slices: BTreeMap<GroupId, BTreeMap<SliceId, Slice>>,
 }
 
@@ -86,6 +126,8 @@ struct Marks {
     policies: BTreeSet<PolicyKey>,
     classes: BTreeSet<ClassKey>,
     groups: BTreeSet<GroupId>,
+    /// Namespaces of which policies have changed.
+    policed: BTreeSet<NamespaceName>,
     nodes: BTreeSet<NodeName>,
 }
 
@@ -167,18 +209,18 @@ impl Compiler {
         self.compile_policies();
         self.match_classes();
         self.place_pods();
-        let mut changes = Changes {
-            slices: self.cut_slices(),
-            nodes: BTreeMap::new(),
-        };
-        changes.nodes = self.assemble_nodes();
-        changes
+        Changes {
+            slices: self.cut_groups(),
+            policies: self.cut_policies(),
+            nodes: self.list_residents(),
+        }
     }
 
     /// Everything that is published as of the last flush.
     pub fn published(&self) -> Published {
         Published {
             nodes: self.nodes.clone(),
+            policies: self.policy_slices.clone(),
             groups: self.groups.published(),
         }
     }
@@ -189,9 +231,7 @@ impl Compiler {
             self.marks.classes.extend(self.classes.of_namespace(&name));
         }
         for key in std::mem::take(&mut self.marks.policies) {
-            let Some(change) = self.policies.update(&key, self.state.policies().get(&key)) else {
-                continue;
-            };
+            let change = self.policies.update(&key, self.state.policies().get(&key));
             for (id, spec) in change.groups_added {
                 if self.groups.hold(&id, &spec, &key) {
                     let candidates = self.classes.candidates(&spec, self.state.namespaces());
@@ -210,16 +250,11 @@ impl Compiler {
                     self.marks.groups.insert(id);
                 }
             }
-            for subject in change.subjects.into_iter().flatten() {
-                self.marks
-                    .classes
-                    .extend(self.classes.selected(&key.namespace, &subject));
-            }
-            self.marks.nodes.extend(self.profiles.nodes_of_policy(&key));
+            self.marks.policed.insert(key.namespace);
         }
     }
 
-    /// Marked classes learn what selects them now; pods that have moved to another class or are new bring it along.
+    /// Marked classes learn to which groups they belong now; pods that have moved to another class or are new bring it along.
     fn match_classes(&mut self) {
         for uid in &self.marks.pods {
             let workload = self.state.pods().get(uid).filter(|pod| pod.is_workload());
@@ -231,46 +266,33 @@ impl Compiler {
         }
         for key in std::mem::take(&mut self.marks.classes) {
             let namespace = self.state.namespaces().get(&key.namespace);
-            let policies = self.policies.selecting(&key.namespace, &key.labels);
             let groups = self.groups.containing(&key, namespace);
-            if let Some(pods) = self.classes.update(&key, policies, groups) {
+            if let Some(pods) = self.classes.update(&key, groups) {
                 self.marks.pods.extend(pods.iter().cloned());
             }
         }
-        // A policy that starts or ceases to isolate a direction, or uses other port names, keeps its subjects.
-        self.marks.pods.extend(
-            self.policies
-                .take_reprofiled()
-                .flat_map(|key| self.classes.pods_under(&key)),
-        );
     }
 
-    /// Marked pods get their profiles and memberships.
+    /// Marked pods get their places and memberships.
     fn place_pods(&mut self) {
         for uid in std::mem::take(&mut self.marks.pods) {
-            let new = pod::place(&uid, &self.state, &self.classes, &self.policies, &self.groups);
+            let new = pod::place(&uid, &self.state, &self.classes, &self.groups);
             let old = self.pods.get(&uid);
-            let (old_members, new_members) = (
-                old.map(|record| &record.memberships),
-                new.as_ref().map(|(record, _)| &record.memberships),
-            );
+            let [before, after] = [old, new.as_ref()].map(|record| record.map(|record| &record.memberships));
             self.marks
                 .groups
-                .extend(self.groups.move_member(&uid, old_members, new_members));
-            let changed_place = old.map(PodRecord::place) != new.as_ref().map(|(record, _)| record.place());
-            if changed_place {
-                for record in old.into_iter().chain(new.as_ref().map(|(record, _)| record)) {
+                .extend(self.groups.move_member(&uid, before, after));
+            if old.map(PodRecord::place) != new.as_ref().map(PodRecord::place) {
+                for record in old.into_iter().chain(&new) {
                     self.marks.nodes.extend(record.node.clone());
                 }
             }
-            if let Some(old) = self.pods.remove(&uid) {
-                self.profiles.release(&old);
-                if let Some(residents) = old.node.as_ref().and_then(|node| self.residents.get_mut(node)) {
-                    residents.remove(&uid);
-                }
+            if let Some(old) = self.pods.remove(&uid)
+                && let Some(residents) = old.node.as_ref().and_then(|node| self.residents.get_mut(node))
+            {
+                residents.remove(&uid);
             }
-            if let Some((record, profiles)) = new {
-                self.profiles.hold(&record, profiles);
+            if let Some(record) = new {
                 if let Some(node) = &record.node {
                     self.residents
                         .entry(node.clone())
@@ -283,8 +305,8 @@ impl Compiler {
         self.residents.retain(|_, pods| !pods.is_empty());
     }
 
-    /// Marked groups are cut into slices; where the cut itself moved, the nodes that refer to the group are marked.
-    fn cut_slices(&mut self) -> BTreeMap<(GroupId, SliceId), Option<Slice>> {
+    /// Marked groups are cut into slices.
+    fn cut_groups(&mut self) -> BTreeMap<(GroupId, SliceId), Option<Slice>> {
         let mut changes = BTreeMap::new();
         for id in std::mem::take(&mut self.marks.groups) {
             let new = self
@@ -292,42 +314,39 @@ impl Compiler {
                 .get(&id)
                 .map(|group| crate::rules::slices(&id, group))
                 .unwrap_or_default();
-            let old = self.slices.remove(&id).unwrap_or_default();
-            if !old.keys().eq(new.keys()) {
-                let users = self
-                    .groups
-                    .users(&id)
-                    .flat_map(|policy| self.profiles.nodes_of_policy(policy));
-                self.marks.nodes.extend(users);
-            }
-            let gone = old
-                .keys()
-                .filter(|slice| !new.contains_key(slice))
-                .map(|slice| ((id.clone(), *slice), None));
-            changes.extend(gone);
-            let written = new
-                .iter()
-                .filter(|(slice, content)| old.get(slice) != Some(content));
-            changes.extend(written.map(|(slice, content)| ((id.clone(), *slice), Some(content.clone()))));
-            if !new.is_empty() {
-                self.slices.insert(id, new);
-            }
+            replace(&mut self.slices, &id, new, &mut changes);
         }
         changes
     }
 
-    /// Marked nodes get their rules, if these differ.
-    fn assemble_nodes(&mut self) -> BTreeMap<NodeName, Option<Arc<NodeRules>>> {
+    /// The policies of marked namespaces are cut into slices; where they are the first or were the last, the nodes of the
+    /// namespace's pods are marked.
+    fn cut_policies(&mut self) -> BTreeMap<(NamespaceName, SliceId), Option<PolicySlice>> {
+        let mut changes = BTreeMap::new();
+        for name in std::mem::take(&mut self.marks.policed) {
+            let new = crate::rules::policy_slices(&name, self.policies.of_namespace(&name));
+            if new.is_empty() == self.policy_slices.contains_key(&name) {
+                let pods = self.classes.pods_of_namespace(&name);
+                let nodes = pods.filter_map(|uid| self.pods.get(uid)?.node.clone());
+                self.marks.nodes.extend(nodes);
+            }
+            replace(&mut self.policy_slices, &name, new, &mut changes);
+        }
+        changes
+    }
+
+    /// Marked nodes get their residents, if these differ.
+    fn list_residents(&mut self) -> BTreeMap<NodeName, Option<Arc<Residents>>> {
         let mut changes = BTreeMap::new();
         for name in std::mem::take(&mut self.marks.nodes) {
             let wanted = self.state.nodes().contains_key(&name) || self.residents.contains_key(&name);
-            let new = wanted.then(|| self.assemble(&name));
+            let new = wanted.then(|| self.residents_of(&name));
             if self.nodes.get(&name).map(AsRef::as_ref) == new.as_ref() {
                 continue;
             }
             let new = new.map(Arc::new);
             match &new {
-                Some(rules) => self.nodes.insert(name.clone(), rules.clone()),
+                Some(residents) => self.nodes.insert(name.clone(), residents.clone()),
                 None => self.nodes.remove(&name),
             };
             changes.insert(name, new);
@@ -335,45 +354,39 @@ impl Compiler {
         changes
     }
 
-    fn assemble(&self, name: &NodeName) -> NodeRules {
-        let residents = self.residents.get(name).into_iter().flatten();
-        let records: BTreeMap<&PodUid, &PodRecord> = residents
-            .filter_map(|uid| self.pods.get(uid).map(|record| (uid, record)))
+    fn residents_of(&self, name: &NodeName) -> Residents {
+        let uids = self.residents.get(name).into_iter().flatten();
+        let records = uids.filter_map(|uid| self.pods.get(uid).map(|record| (uid, record)));
+        let pods: BTreeMap<_, _> = records
+            .map(|(uid, record)| (uid.clone(), record.local.clone()))
             .collect();
-        let used: BTreeSet<&ProfileId> = records.values().flat_map(|record| record.profiles()).collect();
-        let profiles: BTreeMap<_, _> = used
-            .into_iter()
-            .filter_map(|id| self.profiles.get(id).map(|profile| (id.clone(), profile.clone())))
-            .collect();
-        let keys: BTreeSet<&PolicyKey> = profiles.values().flat_map(|profile| &profile.policies).collect();
-        let policies: BTreeMap<PolicyKey, PolicyRules> = keys
-            .into_iter()
-            .filter_map(|key| self.policies.rules(key).map(|rules| (key.clone(), rules.clone())))
-            .collect();
-        let groups: BTreeSet<&GroupId> = policies.values().flat_map(policy::groups_of).collect();
-        let groups = groups.into_iter().map(|id| {
-            let slices = self
-                .slices
-                .get(id)
-                .map(|slices| slices.keys().copied().collect())
-                .unwrap_or_default();
-            (id.clone(), slices)
-        });
-        NodeRules {
+        let namespaces = pods.values().map(|pod| &pod.key.namespace);
+        let policed = namespaces.filter(|name| self.policy_slices.contains_key(name));
+        let node = self.state.nodes().get(name);
+        Residents {
             node: name.clone(),
-            pod_networks: self
-                .state
-                .nodes()
-                .get(name)
-                .map(|node| node.pod_networks.clone())
-                .unwrap_or_default(),
-            pods: records
-                .into_iter()
-                .map(|(uid, record)| (uid.clone(), record.local.clone()))
-                .collect(),
-            groups: groups.collect(),
-            profiles,
-            policies,
+            pod_networks: node.map(|node| node.pod_networks.clone()).unwrap_or_default(),
+            namespaces: policed.cloned().collect(),
+            pods,
         }
+    }
+}
+
+/// Puts the slices of a tree into the place of its old ones, and what differs into `changes`.
+fn replace<K: Ord + Clone, S: PartialEq + Clone>(
+    trees: &mut BTreeMap<K, BTreeMap<SliceId, S>>,
+    tree: &K,
+    new: BTreeMap<SliceId, S>,
+    changes: &mut BTreeMap<(K, SliceId), Option<S>>,
+) {
+    let old = trees.remove(tree).unwrap_or_default();
+    let gone = old.keys().filter(|slice| !new.contains_key(slice));
+    changes.extend(gone.map(|slice| ((tree.clone(), *slice), None)));
+    let written = new
+        .iter()
+        .filter(|(slice, content)| old.get(slice) != Some(content));
+    changes.extend(written.map(|(slice, content)| ((tree.clone(), *slice), Some(content.clone()))));
+    if !new.is_empty() {
+        trees.insert(tree.clone(), new);
     }
 }

@@ -1,160 +1,65 @@
 //! One policy's rules, with groups in the place of selectors.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::index::SelectorIndex;
 use crate::model::{
-    Direction, Labels, NamespaceName, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyKey, PolicyPort,
-    PortMatch, Ports, Rule, Selector,
+    Direction, NamespaceName, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyKey, PolicyPort, PortMatch,
+    Ports, Rule, Selector,
 };
 use crate::rules::{
-    CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, GroupSpec, NamedPort, PolicyRules,
-    Scope,
+    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, GroupSpec, NamedPort,
+    PolicyRules, Scope,
 };
 
-/// A policy as it was compiled last.
-#[derive(Clone, Debug)]
-struct Compiled {
-    subject: Selector,
-    rules: PolicyRules,
-    groups: BTreeMap<GroupId, GroupSpec>,
-    /// The port names that its ingress rules use, which are resolved on the pods that it selects.
-    port_names: BTreeSet<NamedPort>,
-}
+type GroupSpecs = BTreeMap<GroupId, GroupSpec>;
 
-/// All policies, compiled, and by the pods that they may select.
+/// All policies, compiled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policies {
-    compiled: BTreeMap<PolicyKey, Compiled>,
-    by_subject: BTreeMap<NamespaceName, SelectorIndex<PolicyKey>>,
-    reprofiled: BTreeSet<PolicyKey>,
+    compiled: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
+    groups: BTreeMap<PolicyKey, GroupSpecs>,
 }
 
-/// What an update of a policy means for others.
+/// What an update of a policy means for groups.
 #[derive(Debug)]
 pub(super) struct PolicyChange {
     pub(super) groups_added: Vec<(GroupId, GroupSpec)>,
     pub(super) groups_removed: Vec<GroupId>,
-    /// The old and the new subject where they differ.
-    pub(super) subjects: [Option<Selector>; 2],
 }
 
 impl Policies {
-    /// Compiles a policy anew; `None` where nothing has changed by it.
-    pub(super) fn update(&mut self, key: &PolicyKey, policy: Option<&Policy>) -> Option<PolicyChange> {
-        let new = policy.map(compile);
-        let old = self.compiled.remove(key);
-        if old.is_none() && new.is_none() {
-            return None;
+    /// Compiles a policy anew.
+    pub(super) fn update(&mut self, key: &PolicyKey, policy: Option<&Policy>) -> PolicyChange {
+        let old = self.groups.remove(key).unwrap_or_default();
+        let mut new = GroupSpecs::new();
+        if let Some(policy) = policy {
+            let (compiled, groups) = compile(policy);
+            self.compiled.insert(key.clone(), Arc::new(compiled));
+            self.groups.insert(key.clone(), groups.clone());
+            new = groups;
+        } else {
+            self.compiled.remove(key);
         }
-        let groups_in = |compiled: &Option<Compiled>| {
-            compiled
-                .as_ref()
-                .map(|compiled| compiled.groups.clone())
-                .unwrap_or_default()
-        };
-        let (old_groups, new_groups) = (groups_in(&old), groups_in(&new));
-        let subject_in =
-            |compiled: &Option<Compiled>| compiled.as_ref().map(|compiled| compiled.subject.clone());
-        let (old_subject, new_subject) = (subject_in(&old), subject_in(&new));
-        let moved = old_subject != new_subject;
-        if moved {
-            let index = self.by_subject.entry(key.namespace.clone()).or_default();
-            if let Some(subject) = &old_subject {
-                index.remove(subject, key);
-            }
-            if let Some(subject) = &new_subject {
-                index.insert(subject, key);
-            }
-            if index.is_empty() {
-                self.by_subject.remove(&key.namespace);
-            }
+        PolicyChange {
+            groups_removed: old.keys().filter(|id| !new.contains_key(id)).cloned().collect(),
+            groups_added: new.into_iter().filter(|(id, _)| !old.contains_key(id)).collect(),
         }
-        if let (Some(old), Some(new)) = (&old, &new)
-            && profile_inputs(old) != profile_inputs(new)
-        {
-            self.reprofiled.insert(key.clone());
-        }
-        if let Some(new) = new {
-            self.compiled.insert(key.clone(), new);
-        }
-        Some(PolicyChange {
-            groups_removed: old_groups
-                .keys()
-                .filter(|id| !new_groups.contains_key(id))
-                .cloned()
-                .collect(),
-            groups_added: new_groups
-                .into_iter()
-                .filter(|(id, _)| !old_groups.contains_key(id))
-                .collect(),
-            subjects: if moved {
-                [old_subject, new_subject]
-            } else {
-                [None, None]
-            },
-        })
     }
 
-    /// Policies whose pods need another profile though the policies select the same pods.
-    pub(super) fn take_reprofiled(&mut self) -> impl Iterator<Item = PolicyKey> + use<> {
-        std::mem::take(&mut self.reprofiled).into_iter()
-    }
-
-    /// The policies that select pods with these labels.
-    pub(super) fn selecting(&self, namespace: &NamespaceName, labels: &Labels) -> BTreeSet<PolicyKey> {
-        let candidates = self
-            .by_subject
-            .get(namespace)
-            .into_iter()
-            .flat_map(|index| index.candidates(labels));
-        candidates
-            .filter(|key| {
-                self.compiled
-                    .get(*key)
-                    .is_some_and(|compiled| compiled.subject.matches(labels))
-            })
-            .cloned()
-            .collect()
-    }
-
-    /// The rules of a policy.
-    pub(super) fn rules(&self, key: &PolicyKey) -> Option<&PolicyRules> {
-        self.compiled.get(key).map(|compiled| &compiled.rules)
-    }
-
-    /// The port names that a policy resolves on the pods that it selects.
-    pub(super) fn port_names(&self, key: &PolicyKey) -> impl Iterator<Item = &NamedPort> {
+    /// The policies of a namespace.
+    pub(super) fn of_namespace(
+        &self,
+        name: &NamespaceName,
+    ) -> impl Iterator<Item = (&PolicyKey, &Arc<CompiledPolicy>)> {
+        let first = PolicyKey::new(name.as_str(), "");
         self.compiled
-            .get(key)
-            .into_iter()
-            .flat_map(|compiled| &compiled.port_names)
+            .range(first..)
+            .take_while(move |(key, _)| key.namespace == *name)
     }
 }
 
-/// What of a policy is part of its pods' profiles.
-fn profile_inputs(compiled: &Compiled) -> (bool, bool, &BTreeSet<NamedPort>) {
-    (
-        compiled.rules.ingress.is_some(),
-        compiled.rules.egress.is_some(),
-        &compiled.port_names,
-    )
-}
-
-/// The groups that a policy's rules refer to.
-pub(super) fn groups_of(rules: &PolicyRules) -> impl Iterator<Item = &GroupId> {
-    rules
-        .ingress
-        .iter()
-        .chain(&rules.egress)
-        .flatten()
-        .flat_map(|rule| match &rule.peers {
-            CompiledPeers::All => None.into_iter().flatten(),
-            CompiledPeers::AnyOf { groups, .. } => Some(groups).into_iter().flatten(),
-        })
-}
-
-fn compile(policy: &Policy) -> Compiled {
+fn compile(policy: &Policy) -> (CompiledPolicy, GroupSpecs) {
     let mut builder = Builder {
         namespace: &policy.key.namespace,
         groups: BTreeMap::new(),
@@ -168,29 +73,20 @@ fn compile(policy: &Policy) -> Compiled {
         })
     };
     let (ingress, egress) = (section(Direction::Ingress), section(Direction::Egress));
-    let port_names = ingress.iter().flatten().flat_map(|rule| match &rule.ports {
-        CompiledPorts::AnyOf(ports) => ports.iter().collect(),
-        CompiledPorts::All | CompiledPorts::OfMembers(_) => Vec::new(),
-    });
-    let port_names = port_names.filter_map(|port| match port {
-        CompiledPort::Named(name) => Some(name.clone()),
-        CompiledPort::Protocol(_) | CompiledPort::Range(..) => None,
-    });
-    Compiled {
+    let compiled = CompiledPolicy {
         subject: policy.subject.clone(),
-        port_names: port_names.collect(),
         rules: PolicyRules {
             ingress,
             egress,
             defects: policy.defects.clone(),
         },
-        groups: builder.groups,
-    }
+    };
+    (compiled, builder.groups)
 }
 
 struct Builder<'a> {
     namespace: &'a NamespaceName,
-    groups: BTreeMap<GroupId, GroupSpec>,
+    groups: GroupSpecs,
 }
 
 impl Builder<'_> {

@@ -1,7 +1,6 @@
 //! What is known of one object.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Key, References, Wanted, Write};
@@ -10,7 +9,7 @@ use crate::backoff::Backoff;
 /// The pauses after failed writes of one object.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
-/// After so many failures a slice that is in use anyway no longer holds up rule sets.
+/// After so many failures an object that is in use anyway no longer holds up others.
 const PATIENCE: u32 = 3;
 
 /// Whether an object is there.
@@ -47,10 +46,10 @@ pub(super) struct Entry<C> {
     pub(super) buried: bool,
     /// Its place in the queue.
     pub(super) queued: Option<u64>,
-    /// Of a slice: the rule sets that hold on to it.
+    /// How many objects hold on to it.
     pub(super) users: usize,
-    /// Of a slice: the rule sets that wait for it.
-    pub(super) waiters: BTreeSet<Arc<str>>,
+    /// What waits for it.
+    pub(super) waiters: BTreeSet<Key>,
 }
 
 #[derive(Clone, Debug)]
@@ -147,7 +146,7 @@ impl<C: Clone> Entry<C> {
         (write, flight)
     }
 
-    /// Whether a rule set that changed at `changed` may refer to this slice.
+    /// Whether an object that changed at `changed` may refer to this one.
     pub(super) fn serves(&self, changed: u64) -> bool {
         let going = self.flight.as_ref().is_some_and(|flight| flight.mark.is_none());
         if self.presence != Presence::Present || going {

@@ -13,11 +13,12 @@ use super::*;
 /// Writes at a time.
 const LIMIT: usize = 3;
 
-/// What a document says, in the model. Of a rule set also what each of its slices said, or more, when it was asked for.
+/// What a document says, in the model; also what everything that it refers to, however far away, said when it was asked
+/// for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Text {
     number: u64,
-    slices: BTreeMap<Arc<str>, u64>,
+    said: BTreeMap<Key, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,11 +34,10 @@ struct Document {
 /// One thing that happens.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// Other objects are wanted: these slices, and rule sets that refer to some of them.
+    /// Other objects are wanted. Of them, those with a number of `changed` say something new.
     Want {
-        slices: BTreeSet<u8>,
+        plan: Plan,
         changed: BTreeSet<u8>,
-        rule_sets: BTreeMap<u8, BTreeSet<u8>>,
     },
     Begin,
     Finish(Index, Outcome),
@@ -48,6 +48,14 @@ enum Happening {
     ForeignDelete(Index),
     ForeignEdit(Index, bool),
     Wait(u64),
+}
+
+/// Objects by their numbers, each with the numbers of those of the kind before that it refers to, if they are there.
+#[derive(Clone, Debug, Default)]
+struct Plan {
+    slices: BTreeSet<u8>,
+    policies: BTreeMap<u8, BTreeSet<u8>>,
+    rule_sets: BTreeMap<u8, BTreeSet<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +78,18 @@ struct World {
     history: Vec<(Key, u64, Option<Document>)>,
     heard: usize,
     flights: Vec<Action<Text>>,
-    /// Slices that somebody else deleted, or changed: no fault of ours.
+    /// Objects that somebody else deleted, or changed: no fault of ours.
     meddled: BTreeSet<Key>,
     refused: bool,
 }
 
 fn name(kind: Kind, number: u8) -> Key {
-    match kind {
-        Kind::Slice => Key::slice(&format!("slice-{number}").into()),
-        Kind::RuleSet => Key::rule_set(&format!("node-{number}").into()),
-    }
+    let stem = match kind {
+        Kind::Slice => "slice",
+        Kind::Policies => "policies",
+        Kind::RuleSet => "node",
+    };
+    Key::new(kind, format!("{stem}-{number}"))
 }
 
 fn stored(document: &Document) -> Stored {
@@ -111,11 +121,7 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Want {
-                slices,
-                changed,
-                rule_sets,
-            } => self.want(&slices, &changed, rule_sets),
+            Happening::Want { plan, changed } => self.want(&plan, &changed),
             Happening::Begin => self.begin(),
             Happening::Finish(which, outcome) => {
                 if !self.flights.is_empty() {
@@ -150,44 +156,41 @@ impl World {
         (!keys.is_empty()).then(|| (*which.get(&keys)).clone())
     }
 
-    fn want(&mut self, slices: &BTreeSet<u8>, changed: &BTreeSet<u8>, rule_sets: BTreeMap<u8, BTreeSet<u8>>) {
-        let mut wanted = BTreeMap::new();
-        for number in slices {
-            let key = name(Kind::Slice, *number);
-            let old = self.wanted.get(&key).filter(|_| !changed.contains(number));
-            self.number += 1;
-            let new = Text {
-                number: self.number,
-                slices: BTreeMap::new(),
-            };
-            wanted.insert(key, old.cloned().unwrap_or((new, References::default())));
-        }
-        for (number, references) in rule_sets {
-            let key = name(Kind::RuleSet, number);
-            let references: BTreeSet<Arc<str>> = references
-                .intersection(slices)
-                .map(|slice| name(Kind::Slice, *slice).name)
-                .collect();
-            let references = Arc::new(references);
+    fn want(&mut self, plan: &Plan, changed: &BTreeSet<u8>) {
+        let nothing = BTreeSet::new();
+        let slices = plan.slices.iter().map(|number| (*number, Kind::Slice, &nothing));
+        let policies = plan.policies.iter();
+        let policies = policies.map(|(number, references)| (*number, Kind::Policies, references));
+        let rule_sets = plan.rule_sets.iter();
+        let rule_sets = rule_sets.map(|(number, references)| (*number, Kind::RuleSet, references));
+        let mut wanted: BTreeMap<Key, (Text, References)> = BTreeMap::new();
+        for (number, kind, references) in slices.chain(policies).chain(rule_sets) {
+            let before = Kind::ALL[..].iter().copied().rfind(|before| *before < kind);
+            let references = references
+                .iter()
+                .filter_map(|number| Some(name(before?, *number)))
+                .filter(|key| wanted.contains_key(key));
+            let references: References = Arc::new(references.collect());
+            let key = name(kind, number);
             let old = self
                 .wanted
                 .get(&key)
                 .filter(|(_, old)| *old == references && !changed.contains(&number));
-            let said = references
-                .iter()
-                .map(|slice| (slice.clone(), wanted[&Key::slice(slice)].0.number));
-            let text = Text {
-                number: 0,
-                slices: said.collect(),
-            };
+            let mut said = BTreeMap::new();
+            for key in references.iter() {
+                let (text, _) = &wanted[key];
+                said.insert(key.clone(), text.number);
+                said.extend(text.said.clone());
+            }
             self.number += 1;
             let new = Text {
                 number: self.number,
-                ..text
+                said,
             };
-            wanted.insert(key, old.cloned().unwrap_or((new, references)));
+            let new = old.cloned().unwrap_or((new, references));
+            wanted.insert(key, new);
         }
-        // In the order of keys: slices before rule sets.
+        // In the order of keys: what is referred to comes first.
         for (key, (text, references)) in &wanted {
             if self.wanted.get(key) != Some(&(text.clone(), references.clone())) {
                 let object = Wanted {
@@ -246,7 +249,7 @@ impl World {
                 revision,
                 replace,
             } => {
-                self.check_references(&key, &wanted.content);
+                self.check_references(&key, &wanted.content, &wanted.references);
                 Some(Document {
                     sticky: replace.is_none() && old.as_ref().is_some_and(|old| old.sticky),
                     text: Some(wanted.content),
@@ -272,23 +275,27 @@ impl World {
         }
     }
 
-    /// A rule set is written only when its slices say what they said when it was asked for, or something newer.
-    fn check_references(&self, key: &Key, text: &Text) {
-        for (slice, number) in &text.slices {
-            let slice = Key::slice(slice);
+    /// An object is written only when what it refers to says what it said when the object was asked for, or something newer,
+    /// and so on as far as references lead.
+    fn check_references(&self, key: &Key, text: &Text, references: &References) {
+        let mut open: Vec<Key> = references.iter().cloned().collect();
+        while let Some(referred) = open.pop() {
             // One that keeps failing and is in use anyway does not hold up others.
-            if self.meddled.contains(&slice) || self.refused {
+            if self.meddled.contains(&referred) || self.refused {
                 continue;
             }
             let document = self
                 .stored
-                .get(&slice)
-                .unwrap_or_else(|| panic!("{key} needs {slice}"));
+                .get(&referred)
+                .unwrap_or_else(|| panic!("{key} needs {referred}"));
             let found = document.text.as_ref().map(|text| text.number);
-            assert!(
-                found >= Some(*number),
-                "{key} needs {number} of {slice}, there is {found:?}"
-            );
+            if let Some(number) = text.said.get(&referred) {
+                assert!(
+                    found >= Some(*number),
+                    "{key} needs {number} of {referred}, there is {found:?}"
+                );
+            }
+            open.extend(document.references.iter().cloned());
         }
     }
 
@@ -318,7 +325,7 @@ impl World {
 
     /// With `late`, a write goes on between the listing's beginning and its end.
     fn relist(&mut self, late: bool) {
-        for kind in [Kind::Slice, Kind::RuleSet] {
+        for kind in Kind::ALL {
             self.ledger.listing_started(kind);
         }
         let snapshot = self.stored.clone();
@@ -329,17 +336,17 @@ impl World {
         for (key, document) in &snapshot {
             self.ledger.found(key, stored(document));
         }
-        for kind in [Kind::Slice, Kind::RuleSet] {
+        for kind in Kind::ALL {
             self.ledger.listing_done(kind);
         }
     }
 
-    /// Every rule set that is there has its slices.
+    /// Every object that is there has what it refers to.
     fn check(&self) {
         for (key, document) in &self.stored {
-            for slice in document.references.iter().map(Key::slice) {
-                let there = self.stored.contains_key(&slice) || self.meddled.contains(&slice);
-                assert!(there, "{key} refers to {slice}, which is not there");
+            for referred in document.references.iter() {
+                let there = self.stored.contains_key(referred) || self.meddled.contains(referred);
+                assert!(there, "{key} refers to {referred}, which is not there");
             }
         }
     }
@@ -382,6 +389,12 @@ impl World {
 
 fn happenings() -> impl Strategy<Value = Happening> {
     let numbers = || prop::collection::btree_set(0_u8..5, 0..5);
+    let referring = |count| prop::collection::btree_map(0_u8..count, numbers(), 0..usize::from(count));
+    let plan = (numbers(), referring(4), referring(3)).prop_map(|(slices, policies, rule_sets)| Plan {
+        slices,
+        policies,
+        rule_sets,
+    });
     let outcome = prop_oneof![
         6 => Just(Outcome::Done),
         1 => Just(Outcome::DoneUnheard),
@@ -389,9 +402,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
         1 => Just(Outcome::Refused),
     ];
     prop_oneof![
-        4 => (numbers(), numbers(), prop::collection::btree_map(0_u8..3, numbers(), 0..3)).prop_map(
-            |(slices, changed, rule_sets)| Happening::Want { slices, changed, rule_sets }
-        ),
+        4 => (plan, numbers()).prop_map(|(plan, changed)| Happening::Want { plan, changed }),
         8 => Just(Happening::Begin),
         8 => (any::<Index>(), outcome).prop_map(|(which, outcome)| Happening::Finish(which, outcome)),
         6 => Just(Happening::Hear),
@@ -439,20 +450,29 @@ proptest! {
     }
 }
 
-/// A world in which node-0 refers to slice-0, and both are there.
+/// One object of each kind, each referring to the one before.
+fn one_of_each() -> Plan {
+    let zero = BTreeSet::from([0]);
+    Plan {
+        policies: BTreeMap::from([(0, zero.clone())]),
+        rule_sets: BTreeMap::from([(0, zero.clone())]),
+        slices: zero,
+    }
+}
+
+/// A world in which one object of each kind is there.
 fn small_world() -> World {
     let mut world = World::new();
-    let [zero, none] = [BTreeSet::from([0]), BTreeSet::new()];
-    world.want(&zero, &none, BTreeMap::from([(0, zero.clone())]));
+    world.want(&one_of_each(), &BTreeSet::new());
     world.settle();
     world
 }
 
 #[test]
-fn a_slice_comes_before_and_goes_after_the_rule_set_that_refers_to_it() {
+fn what_is_referred_to_comes_before_and_goes_after_what_refers_to_it() {
     let mut world = World::new();
-    let [zero, none] = [BTreeSet::from([0]), BTreeSet::new()];
-    world.want(&zero, &none, BTreeMap::from([(0, zero.clone())]));
+    let none = BTreeSet::new();
+    world.want(&one_of_each(), &none);
     let order = |world: &mut World| {
         let mut order = Vec::new();
         loop {
@@ -465,9 +485,77 @@ fn a_slice_comes_before_and_goes_after_the_rule_set_that_refers_to_it() {
             world.finish(action, Outcome::Done);
         }
     };
-    assert_eq!(order(&mut world), ["AddressGroup slice-0", "NodeRuleSet node-0"]);
-    world.want(&none, &none, BTreeMap::from([(0, none.clone())]));
-    assert_eq!(order(&mut world), ["NodeRuleSet node-0", "AddressGroup slice-0"]);
+    assert_eq!(
+        order(&mut world),
+        [
+            "AddressGroup slice-0",
+            "PolicySlice policies-0",
+            "NodeRuleSet node-0"
+        ]
+    );
+    let without = Plan {
+        rule_sets: BTreeMap::from([(0, BTreeSet::new())]),
+        ..Plan::default()
+    };
+    world.want(&without, &none);
+    assert_eq!(
+        order(&mut world),
+        [
+            "NodeRuleSet node-0",
+            "PolicySlice policies-0",
+            "AddressGroup slice-0"
+        ]
+    );
+}
+
+#[test]
+fn a_slice_is_split_after_its_halves_came_and_joined_before_they_go() {
+    let mut ledger = Ledger::<&str>::default();
+    let now = Instant::now();
+    let key = |text: &str| Key::new(Kind::Slice, text);
+    let want = |ledger: &mut Ledger<&'static str>, name: &str, text: &'static str, halves: &[&str]| {
+        let wanted = Wanted {
+            mark: text.to_owned(),
+            references: Arc::new(halves.iter().map(|half| key(half)).collect()),
+            content: text,
+        };
+        ledger.want(&key(name), wanted);
+    };
+    let mut version = 0;
+    let mut run = |ledger: &mut Ledger<&'static str>| {
+        let mut order = Vec::new();
+        loop {
+            let actions = ledger.next(now, 1);
+            let Some(Action { key, write }) = actions.into_iter().next() else {
+                return order;
+            };
+            version += 1;
+            let Write::Put { wanted, revision, .. } = write else {
+                order.push(format!("delete {}", key.name));
+                ledger.deleted(&key);
+                ledger.gone(&key, version);
+                continue;
+            };
+            order.push(format!("{} {}", key.name, wanted.content));
+            let stored = Stored {
+                mark: Some(wanted.mark),
+                references: wanted.references,
+                revision,
+                version,
+            };
+            ledger.written(&key, stored, now);
+        }
+    };
+    want(&mut ledger, "g-s", "whole", &[]);
+    assert_eq!(run(&mut ledger), ["g-s whole"]);
+    want(&mut ledger, "g-s", "split", &["g-s0", "g-s1"]);
+    want(&mut ledger, "g-s0", "half", &[]);
+    want(&mut ledger, "g-s1", "half", &[]);
+    assert_eq!(run(&mut ledger), ["g-s0 half", "g-s1 half", "g-s split"]);
+    ledger.unwant(&key("g-s0"));
+    ledger.unwant(&key("g-s1"));
+    want(&mut ledger, "g-s", "joined", &[]);
+    assert_eq!(run(&mut ledger), ["g-s joined", "delete g-s0", "delete g-s1"]);
 }
 
 #[test]
@@ -476,22 +564,22 @@ fn only_the_newest_state_is_written_and_no_write_overtakes_another() {
     let [zero, none] = [BTreeSet::from([0]), BTreeSet::new()];
     let before = world.version;
     for _ in 0..5 {
-        world.want(&zero, &zero, BTreeMap::from([(0, zero.clone())]));
+        world.want(&one_of_each(), &zero);
         world.begin();
         assert_eq!(world.flights.len(), 1);
     }
     world.settle();
-    // The slice twice, the first change and the last; the rule set once.
-    assert_eq!(world.version, before + 3);
-    world.want(&zero, &none, BTreeMap::from([(0, zero.clone())]));
+    // The slice twice, the first change and the last; the others once.
+    assert_eq!(world.version, before + 4);
+    world.want(&one_of_each(), &none);
     world.settle();
-    assert_eq!(world.version, before + 3);
+    assert_eq!(world.version, before + 4);
 }
 
 #[test]
 fn what_somebody_else_leaves_in_an_object_is_replaced() {
     let mut world = small_world();
-    for key in [name(Kind::Slice, 0), name(Kind::RuleSet, 0)] {
+    for key in Kind::ALL.map(|kind| name(kind, 0)) {
         let mut document = world.stored[&key].clone();
         document.sticky = true;
         world.record(&key, Some(document));

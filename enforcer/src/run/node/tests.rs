@@ -134,12 +134,7 @@ fn rules(revision: u64, frontends: &[&str]) -> RuleSet {
     }
     let published = compile(&ClusterState::from_events(events));
     let directory = tempfile::tempdir().unwrap();
-    files::write(
-        directory.path(),
-        published.nodes.values().map(AsRef::as_ref),
-        &published.groups,
-    )
-    .unwrap();
+    files::write(directory.path(), &published).unwrap();
     let mut rules = files::read(directory.path(), &"a".into()).unwrap();
     rules.revision = revision;
     rules

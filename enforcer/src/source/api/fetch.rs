@@ -1,27 +1,50 @@
 //! The rule set as it is now, without following it.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use kube::api::Api as Resources;
 use kube::{Client, core::DeserializeGuard};
-use palisade_crds::{AddressGroup, NodeRuleSet, RuleSet};
+use palisade_crds::{NodeRuleSet, RuleSet};
 use palisade_policy::model::NodeName;
 
 use super::ApiError;
-use super::mirror::{Mirror, News};
+use super::key::Key;
+use super::mirror::{Mirror, News, Order};
+use super::shelf::Content;
 use super::subscriptions::Step;
-use super::watch::{Heard, by_groups, by_name, list};
+use super::watch::{Document, Heard, Object, Selector, by_keys, by_name, list};
 
-/// Reads the rule set of `node` with all of its slices.
+/// Reads the rule set of `node` with all that it refers to: first itself, then the policies, then the groups.
 pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError> {
-    let unreachable = |message| ApiError::Unreachable { message };
-    let rule_sets: Resources<DeserializeGuard<NodeRuleSet>> = Resources::all(client.clone());
-    let slices: Resources<DeserializeGuard<AddressGroup>> = Resources::all(client);
     let mut mirror = Mirror::new(node.clone());
-    let (listed, _) = list(&rule_sets, &by_name(node)).await.map_err(unreachable)?;
-    for step in mirror.hear(News::RuleSet(Heard::Listed(listed))) {
-        if let Step::Start(id, groups) = step {
-            let (listed, _) = list(&slices, &by_groups(&groups)).await.map_err(unreachable)?;
-            mirror.hear(News::Slices(id, Heard::Listed(listed)));
-        }
+    let listed = all::<NodeRuleSet>(&client, &by_name(node)).await?;
+    let mut open = VecDeque::from(mirror.hear(News::RuleSet(Heard::Listed(listed))));
+    open.extend(mirror.select());
+    while let Some(order) = open.pop_front() {
+        let news = match order {
+            Order::Policies(Step::Start(id, namespaces)) => {
+                News::Policies(id, slices(&client, &namespaces).await?)
+            }
+            Order::Groups(Step::Start(id, groups)) => News::Groups(id, slices(&client, &groups).await?),
+            Order::Policies(Step::Stop(_)) | Order::Groups(Step::Stop(_)) => continue,
+        };
+        open.extend(mirror.hear(news));
+        open.extend(mirror.select());
     }
     mirror.assemble()
+}
+
+async fn slices<K: Key>(client: &Client, keys: &BTreeSet<K>) -> Result<Heard<Content<K>>, ApiError> {
+    let listed = all::<K::Slice>(client, &by_keys(keys)).await?;
+    Ok(Heard::Listed(listed))
+}
+
+async fn all<D: Document>(
+    client: &Client,
+    selector: &Selector,
+) -> Result<Vec<Object<D::Accepted>>, ApiError> {
+    let resources: Resources<DeserializeGuard<D>> = Resources::all(client.clone());
+    let listed = list(&resources, selector).await;
+    let (objects, _) = listed.map_err(|message| ApiError::Unreachable { message })?;
+    Ok(objects)
 }

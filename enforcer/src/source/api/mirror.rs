@@ -1,24 +1,33 @@
 //! What the API server holds for this node, as far as it was heard. No input or output.
 //!
-//! Two watches may hold one slice while one replaces the other, and either may be ahead. The newer version wins; the
-//! slice is gone when it is told to be deleted, or when no watch holds it any more.
+//! The rule set tells the namespaces, their policies tell the groups: what is watched follows from what was heard, step by
+//! step. Which policies select the node's pods is found out anew when the rule set or policies have changed, and not when
+//! members of groups have, which is far more often.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use palisade_crds::{AcceptedRules, AcceptedSlice, AddressGroup, RuleSet};
-use palisade_policy::model::NodeName;
-use palisade_policy::rules::{GroupId, SliceId};
+use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
+use palisade_policy::model::{NamespaceName, NodeName};
+use palisade_policy::rules::GroupId;
 
 use super::ApiError;
-use super::subscriptions::{Step, SubscriptionId, Subscriptions};
-use super::watch::{Heard, Object, Refusal};
+use super::shelf::Shelf;
+use super::subscriptions::{Step, SubscriptionId};
+use super::watch::{Heard, Object};
 
 /// Something from one of the watches.
 #[derive(Debug)]
 pub(super) enum News {
     RuleSet(Heard<AcceptedRules>),
-    Slices(SubscriptionId, Heard<AcceptedSlice>),
+    Policies(SubscriptionId, Heard<AcceptedPolicies>),
+    Groups(SubscriptionId, Heard<AcceptedSlice>),
+}
+
+/// What has to be done, by the kind of the slices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Policies(Step<NamespaceName>),
+    Groups(Step<GroupId>),
 }
 
 /// The rule set and the slices.
@@ -26,8 +35,10 @@ pub(super) enum News {
 pub(super) struct Mirror {
     node: NodeName,
     rule_set: Own,
-    slices: BTreeMap<(GroupId, SliceId), Held>,
-    subscriptions: Subscriptions,
+    policies: Shelf<NamespaceName>,
+    groups: Shelf<GroupId>,
+    /// The policies that select the node's pods, or why these are not known; `None` until that is asked.
+    selected: Option<Result<Selected, ApiError>>,
 }
 
 /// The rule set of the node.
@@ -41,21 +52,14 @@ enum Own {
     Present(Box<Object<AcceptedRules>>),
 }
 
-#[derive(Debug)]
-struct Held {
-    version: Option<u64>,
-    content: Result<AcceptedSlice, Refusal>,
-    /// The watches that have told of it. Never empty.
-    holders: Vec<SubscriptionId>,
-}
-
 impl Mirror {
     pub(super) fn new(node: NodeName) -> Self {
         Self {
             node,
             rule_set: Own::Unknown,
-            slices: BTreeMap::new(),
-            subscriptions: Subscriptions::default(),
+            policies: Shelf::default(),
+            groups: Shelf::default(),
+            selected: None,
         }
     }
 
@@ -67,21 +71,48 @@ impl Mirror {
         }
     }
 
-    /// Remembers what was heard. Returns what to watch and what no more.
-    pub(super) fn hear(&mut self, news: News) -> Vec<Step> {
-        let steps = match news {
-            News::RuleSet(heard) => self.hear_rule_set(heard),
-            News::Slices(id, heard) => self.hear_slices(id, heard),
-        };
-        for step in &steps {
-            if let Step::Stop(id) = step {
-                self.release(*id, |_| true);
-            }
+    /// Whether with this there may be something else to enforce.
+    pub(super) fn is_change(&self, news: &News) -> bool {
+        match news {
+            News::RuleSet(Heard::Applied(object)) => !self.has(object),
+            News::RuleSet(heard) => heard.is_content(),
+            News::Policies(_, heard) => heard.is_content(),
+            News::Groups(_, heard) => heard.is_content(),
         }
-        steps
     }
 
-    fn hear_rule_set(&mut self, heard: Heard<AcceptedRules>) -> Vec<Step> {
+    /// Whether an object says what is known already, as after a write of its status.
+    fn has(&self, object: &Object<AcceptedRules>) -> bool {
+        let before = self.document().map(|document| &document.content);
+        let (Some(Ok(before)), Ok(after)) = (before, &object.content) else {
+            return false;
+        };
+        (&before.hash, before.revision) == (&after.hash, after.revision)
+    }
+
+    /// Remembers what was heard. Returns what to watch and what no more.
+    pub(super) fn hear(&mut self, news: News) -> Vec<Order> {
+        let is_change = self.is_change(&news);
+        match news {
+            News::RuleSet(heard) => {
+                self.forget_selected(is_change);
+                orders(self.hear_rule_set(heard), Order::Policies)
+            }
+            News::Policies(id, heard) => {
+                self.forget_selected(is_change);
+                orders(self.policies.hear(id, heard), Order::Policies)
+            }
+            News::Groups(id, heard) => orders(self.groups.hear(id, heard), Order::Groups),
+        }
+    }
+
+    fn forget_selected(&mut self, is_change: bool) {
+        if is_change {
+            self.selected = None;
+        }
+    }
+
+    fn hear_rule_set(&mut self, heard: Heard<AcceptedRules>) -> Vec<Step<NamespaceName>> {
         let found = match heard {
             // A selector by name finds one object or none.
             Heard::Listed(objects) => objects.into_iter().next().map(|mut object| {
@@ -96,78 +127,30 @@ impl Mirror {
         self.rule_set = found.map_or(Own::Absent, |object| Own::Present(Box::new(object)));
         match self.document().map(|document| &document.content) {
             Some(Ok(accepted)) => {
-                let used = accepted.rules.groups.keys().cloned().collect();
-                self.subscriptions.want(used)
+                let used = accepted.residents.namespaces.clone();
+                self.policies.want(used)
             }
             // The last one stays in force, and it may come back.
             Some(Err(_)) | None => Vec::new(),
         }
     }
 
-    fn hear_slices(&mut self, id: SubscriptionId, heard: Heard<AcceptedSlice>) -> Vec<Step> {
-        match heard {
-            Heard::Listed(objects) => {
-                let listed: Vec<_> = objects.iter().filter_map(|object| key(&object.name)).collect();
-                self.release(id, |key| !listed.contains(key));
-                for object in objects {
-                    self.hold(id, object);
-                }
-                self.subscriptions.synced(id)
-            }
-            Heard::Applied(object) => {
-                self.hold(id, object);
-                Vec::new()
-            }
-            Heard::Deleted { name, version } => {
-                let key = key(&name);
-                let held = key.as_ref().and_then(|key| self.slices.get(key));
-                if held.is_some_and(|held| !is_older(version, held.version))
-                    && let Some(key) = key
-                {
-                    self.slices.remove(&key);
-                }
-                Vec::new()
-            }
-            Heard::Following | Heard::Failed(_) => Vec::new(),
+    /// Finds out which policies select the node's pods, if these may be others now. Returns which groups to watch and
+    /// which no more: none while a policy is missing, as its groups are not known.
+    pub(super) fn select(&mut self) -> Vec<Order> {
+        if self.selected.is_some() {
+            return Vec::new();
         }
+        let selected = self.find_selected();
+        let steps = match &selected {
+            Ok(selected) => self.groups.want(selected.rules.groups.clone()),
+            Err(_) => Vec::new(),
+        };
+        self.selected = Some(selected);
+        orders(steps, Order::Groups)
     }
 
-    fn hold(&mut self, id: SubscriptionId, object: Object<AcceptedSlice>) {
-        // What has another kind of name can be named by no rule set.
-        let Some(key) = key(&object.name) else { return };
-        match self.slices.get_mut(&key) {
-            None => {
-                let held = Held {
-                    version: object.version,
-                    content: object.content,
-                    holders: vec![id],
-                };
-                self.slices.insert(key, held);
-            }
-            Some(held) => {
-                if !held.holders.contains(&id) {
-                    held.holders.push(id);
-                }
-                if !is_older(object.version, held.version) {
-                    held.version = object.version;
-                    held.content = object.content;
-                }
-            }
-        }
-    }
-
-    /// A watch does not hold these any more.
-    fn release(&mut self, id: SubscriptionId, gone: impl Fn(&(GroupId, SliceId)) -> bool) {
-        self.slices.retain(|key, held| {
-            if gone(key) {
-                held.holders.retain(|holder| *holder != id);
-            }
-            !held.holders.is_empty()
-        });
-    }
-
-    /// The rule set with all of its slices.
-    pub(super) fn assemble(&self) -> Result<RuleSet, ApiError> {
+    fn find_selected(&self) -> Result<Selected, ApiError> {
         let document = match &self.rule_set {
             Own::Unknown => return Err(ApiError::NotListed),
             Own::Absent => {
@@ -176,230 +159,30 @@ impl Mirror {
             }
             Own::Present(document) => document,
         };
-        let refused = |object: &str, refusal: &Refusal| ApiError::Refused {
-            object: object.to_owned(),
-            reason: refusal.reason(),
-            message: refusal.to_string(),
-        };
-        let accepted = match &document.content {
-            Ok(accepted) => accepted.clone(),
-            Err(refusal) => return Err(refused(&format!("NodeRuleSet {}", document.name), refusal)),
-        };
-        RuleSet::assemble(accepted, |group, slice| {
-            let key = (group.clone(), slice);
-            match self.slices.get(&key).map(|held| &held.content) {
-                Some(Ok(accepted)) => Ok(accepted.clone()),
-                Some(Err(refusal)) => {
-                    let name = AddressGroup::name_of(group, slice);
-                    Err(refused(&format!("AddressGroup {name}"), refusal))
-                }
-                None if self.subscriptions.is_in_sync(group) => Err(ApiError::MissingSlice {
-                    group: group.clone(),
-                    slice,
-                }),
-                None => Err(ApiError::NotListed),
-            }
-        })
+        let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
+        let accepted = document.content.as_ref().map_err(refused)?;
+        accepted.select(|namespace, slice| self.policies.slice(namespace, slice))
+    }
+
+    /// The rule set with all that it refers to. To be asked after [`Self::select`].
+    pub(super) fn assemble(&self) -> Result<RuleSet, ApiError> {
+        let selected = self.selected.clone().unwrap_or(Err(ApiError::NotListed))?;
+        RuleSet::assemble(selected, |group, slice| self.groups.slice(group, slice))
     }
 }
 
-/// Whether what there is may be another now.
-pub(super) fn is_change(news: &News) -> bool {
-    let nothing = matches!(
-        news,
-        News::RuleSet(Heard::Following | Heard::Failed(_))
-            | News::Slices(_, Heard::Following | Heard::Failed(_))
-    );
-    !nothing
+fn orders<K>(steps: Vec<Step<K>>, order: impl Fn(Step<K>) -> Order) -> Vec<Order> {
+    steps.into_iter().map(order).collect()
 }
 
 /// When the object that has changed was published.
 pub(super) fn published(news: &News) -> Option<SystemTime> {
     match news {
-        News::RuleSet(Heard::Applied(object)) => object.published,
-        News::Slices(_, Heard::Applied(object)) => object.published,
-        News::RuleSet(_) | News::Slices(..) => None,
+        News::RuleSet(heard) => heard.published(),
+        News::Policies(_, heard) => heard.published(),
+        News::Groups(_, heard) => heard.published(),
     }
-}
-
-/// Group and slice of an object, from its name.
-fn key(name: &str) -> Option<(GroupId, SliceId)> {
-    let (group, slice) = name.rsplit_once('-')?;
-    Some((GroupId::parse(group).ok()?, SliceId::parse(slice).ok()?))
-}
-
-/// Whether one version was replaced by another. Without numbers the order of arrival counts.
-fn is_older(version: Option<u64>, than: Option<u64>) -> bool {
-    version.zip(than).is_some_and(|(version, than)| version < than)
 }
 
 #[cfg(test)]
-mod tests {
-    use palisade_crds::NodeRuleSet;
-    use palisade_policy::cluster::{ClusterState, Event};
-    use palisade_policy::compile::compile;
-    use palisade_policy::rules::slices;
-    use palisade_policy::testing::builders::{namespace, node, pod, pods, policy, rule};
-
-    use super::*;
-
-    /// The rule set of node `a`, with its slices, as objects of one version: a pod that lets pods elsewhere in.
-    fn published(version: u64, addresses: &[&str]) -> (Object<AcceptedRules>, Vec<Object<AcceptedSlice>>) {
-        let mut events = vec![
-            Event::NodeApplied(node("a", &[])),
-            Event::NamespaceApplied(namespace("shop", &[])),
-            Event::PodApplied(pod("shop/web").at("10.1.0.7")),
-            Event::PolicyApplied(
-                policy("shop/all")
-                    .selecting(&[])
-                    .allowing_from([rule([pods(&[("role", "frontend")])])]),
-            ),
-        ];
-        for address in addresses {
-            let frontend = pod(&format!("shop/{address}")).on("b");
-            events.push(Event::PodApplied(
-                frontend.labelled(&[("role", "frontend")]).at(address),
-            ));
-        }
-        let published = compile(&ClusterState::from_events(events));
-        let rules = &published.nodes[&"a".into()];
-        let document = NodeRuleSet::publish(rules, version);
-        let rule_set = object("a", version, (&document).try_into().unwrap());
-        let mut objects = Vec::new();
-        for id in rules.groups.keys() {
-            let group = &published.groups[id];
-            for slice in slices(id, group).values() {
-                let document = AddressGroup::publish(slice, &group.spec.scope);
-                let name = AddressGroup::name_of(id, slice.id);
-                objects.push(object(&name, version, (&document).try_into().unwrap()));
-            }
-        }
-        assert_eq!(objects.len(), 1);
-        (rule_set, objects)
-    }
-
-    fn object<T>(name: &str, version: u64, content: T) -> Object<T> {
-        Object {
-            name: name.to_owned(),
-            version: Some(version),
-            generation: Some(1),
-            published: None,
-            content: Ok(content),
-        }
-    }
-
-    fn started(steps: &[Step]) -> SubscriptionId {
-        let [Step::Start(id, _)] = steps else {
-            panic!("{steps:?}");
-        };
-        *id
-    }
-
-    fn members(mirror: &Mirror) -> Result<usize, &'static str> {
-        let rules = mirror.assemble().map_err(|error| error.reason())?;
-        Ok(rules.slices.values().map(|slice| slice.members.len()).sum())
-    }
-
-    /// A mirror with a rule set and its slices in sync.
-    fn filled(version: u64, addresses: &[&str]) -> (Mirror, SubscriptionId) {
-        let (rule_set, slices) = published(version, addresses);
-        let mut mirror = Mirror::new("a".into());
-        let id = started(&mirror.hear(News::RuleSet(Heard::Listed(vec![rule_set]))));
-        mirror.hear(News::Slices(id, Heard::Listed(slices)));
-        (mirror, id)
-    }
-
-    #[test]
-    fn a_rule_set_is_given_out_with_all_of_its_slices_or_not_at_all() {
-        let (rule_set, slices) = published(1, &["10.2.0.1"]);
-        let mut mirror = Mirror::new("a".into());
-        assert_eq!(members(&mirror), Err("NotListed"));
-        mirror.hear(News::RuleSet(Heard::Listed(Vec::new())));
-        assert_eq!(members(&mirror), Err("NoRuleSet"));
-        let id = started(&mirror.hear(News::RuleSet(Heard::Applied(rule_set))));
-        assert_eq!(
-            members(&mirror),
-            Err("NotListed"),
-            "the slices may be there or not"
-        );
-        mirror.hear(News::Slices(id, Heard::Listed(Vec::new())));
-        assert_eq!(members(&mirror), Err("MissingSlice"));
-        mirror.hear(News::Slices(id, Heard::Applied(slices[0].clone())));
-        assert_eq!(members(&mirror), Ok(1));
-        mirror.hear(News::Slices(
-            id,
-            Heard::Deleted {
-                name: slices[0].name.clone(),
-                version: Some(2),
-            },
-        ));
-        assert_eq!(members(&mirror), Err("MissingSlice"));
-        mirror.hear(News::RuleSet(Heard::Deleted {
-            name: "a".to_owned(),
-            version: Some(3),
-        }));
-        assert_eq!(members(&mirror), Err("NoRuleSet"));
-    }
-
-    #[test]
-    fn an_older_version_from_another_watch_does_not_come_back() {
-        let (mut mirror, first) = filled(5, &["10.2.0.1", "10.2.0.2"]);
-        let (_, older) = published(4, &["10.2.0.1"]);
-        mirror.hear(News::Slices(first, Heard::Applied(older[0].clone())));
-        assert_eq!(members(&mirror), Ok(2));
-        mirror.hear(News::Slices(
-            first,
-            Heard::Deleted {
-                name: older[0].name.clone(),
-                version: Some(4),
-            },
-        ));
-        assert_eq!(members(&mirror), Ok(2), "it was made again since");
-        let (_, newer) = published(6, &[]);
-        mirror.hear(News::Slices(first, Heard::Applied(newer[0].clone())));
-        assert_eq!(members(&mirror), Ok(0));
-    }
-
-    #[test]
-    fn a_slice_that_a_new_listing_does_not_have_is_gone() {
-        let (mut mirror, id) = filled(1, &["10.2.0.1"]);
-        mirror.hear(News::Slices(id, Heard::Listed(Vec::new())));
-        assert_eq!(members(&mirror), Err("MissingSlice"));
-    }
-
-    #[test]
-    fn an_object_that_is_refused_is_named_with_the_reason() {
-        let (mut mirror, id) = filled(1, &["10.2.0.1"]);
-        let (mut rule_set, mut slices) = published(2, &["10.2.0.1"]);
-        slices[0].content = Err(Refusal::Undecodable("an unknown thing".to_owned()));
-        mirror.hear(News::Slices(id, Heard::Applied(slices[0].clone())));
-        let error = mirror.assemble().unwrap_err();
-        assert_eq!(error.reason(), "Undecodable");
-        assert!(error.to_string().contains(&slices[0].name), "{error}");
-        rule_set.content = Err(Refusal::Undecodable("an unknown thing".to_owned()));
-        assert_eq!(mirror.hear(News::RuleSet(Heard::Applied(rule_set))), []);
-        assert!(
-            mirror
-                .assemble()
-                .unwrap_err()
-                .to_string()
-                .contains("NodeRuleSet a")
-        );
-    }
-
-    #[test]
-    fn slices_that_nobody_watches_any_more_are_forgotten() {
-        let (mut mirror, id) = filled(1, &["10.2.0.1"]);
-        let (mut rule_set, _) = published(2, &[]);
-        let mut rules = rule_set.content.unwrap();
-        let bare = palisade_policy::rules::NodeRules {
-            groups: BTreeMap::new(),
-            ..(*rules.rules).clone()
-        };
-        rules.rules = bare.into();
-        rule_set.content = Ok(rules);
-        let steps = mirror.hear(News::RuleSet(Heard::Applied(rule_set)));
-        assert_eq!(steps, [Step::Stop(id)]);
-        assert!(mirror.slices.is_empty());
-    }
-}
+mod tests;

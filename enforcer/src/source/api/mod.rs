@@ -1,13 +1,13 @@
 //! Rules from the API server.
 //!
 //! ```text
-//!   NodeRuleSet of this node ── watch by name ──────────────┐
-//!                                                           ├──► mirror ──► complete rule sets
-//!   AddressGroups of its groups ── watches by group label ──┘        │
-//!          ▲                                                         │
-//!          └───────── start, stop ◄── subscriptions ◄── groups in use┘
+//!   NodeRuleSet of this node ───────── watch by name ───────┐
+//!   PolicySlices of its namespaces ─── watches by label ────┼──► mirror ──► complete rule sets
+//!   AddressGroups of their groups ──── watches by label ────┘       │
+//!          ▲                                                        │
+//!          └──── start, stop ◄── subscriptions ◄── namespaces, groups in use
 //! ```
-//! Slices are subscribed to by the label of their group, so that an API server sends a change of a group to the nodes
+//! Slices are subscribed to by the label of their namespace or group, so that an API server sends a change to the nodes
 //! that use it and to no others: with 5,000 nodes, a watch on all slices by everybody is some hundred thousand
 //! deliveries a second where this is some thousand.
 //!
@@ -15,8 +15,10 @@
 
 mod backoff;
 mod fetch;
+mod key;
 mod mirror;
 mod outlet;
+mod shelf;
 mod subscriptions;
 mod watch;
 
@@ -26,9 +28,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use kube::api::Api as Resources;
 use kube::{Client, core::DeserializeGuard};
-use palisade_crds::{AddressGroup, NodeRuleSet};
+use palisade_crds::NodeRuleSet;
 use palisade_policy::model::NodeName;
-use palisade_policy::rules::{GroupId, SliceId};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -37,10 +38,12 @@ use tracing::debug;
 
 use super::{Delivery, Document, SourceError};
 use crate::moment::reached;
-use mirror::{Mirror, News};
+use key::Key;
+use mirror::{Mirror, News, Order};
 use outlet::{Outlet, Say, WatchId};
-use subscriptions::Step;
-use watch::{Heard, Selector, Unheard};
+use shelf::Content;
+use subscriptions::{Step, SubscriptionId};
+use watch::{Heard, Refusal, Selector, Unheard};
 
 pub(crate) use backoff::{Backoff, spread};
 pub use fetch::fetch;
@@ -71,13 +74,11 @@ pub enum ApiError {
         /// The node.
         node: NodeName,
     },
-    /// The rule set names a slice that is not there.
-    #[error("slice {slice} of group {group} is not there")]
+    /// Something refers to a slice that is not there.
+    #[error("there is no {object}, and it is needed")]
     MissingSlice {
-        /// The group.
-        group: GroupId,
-        /// The slice.
-        slice: SliceId,
+        /// Its kind and name.
+        object: String,
     },
     /// An object is refused.
     #[error("{object} is not what a controller of this version publishes: {message}")]
@@ -98,6 +99,14 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    fn refused(object: String, refusal: &Refusal) -> Self {
+        Self::Refused {
+            object,
+            reason: refusal.reason(),
+            message: refusal.to_string(),
+        }
+    }
+
     /// A stable word for metrics and conditions.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -175,6 +184,8 @@ impl Api {
 
     pub(super) async fn next(&mut self) -> Result<Delivery, SourceError> {
         loop {
+            let orders = self.mirror.select();
+            self.carry_out(orders);
             let found = self.mirror.assemble();
             let is_whole = found.is_ok();
             let said = self.outlet.say(Instant::now(), found);
@@ -227,36 +238,62 @@ impl Api {
     fn hear(&mut self, received: Instant, news: News) {
         let id = match &news {
             News::RuleSet(_) => WatchId::RuleSet,
-            News::Slices(id, _) => WatchId::Slices(*id),
+            News::Policies(id, _) => WatchId::Policies(*id),
+            News::Groups(id, _) => WatchId::Groups(*id),
         };
         // It was told to end, and had something on its way.
         if !self.running.contains_key(&id) {
             return;
         }
-        if let News::RuleSet(Heard::Failed(message)) | News::Slices(_, Heard::Failed(message)) = &news {
+        let failure = match &news {
+            News::RuleSet(heard) => heard.failure(),
+            News::Policies(_, heard) => heard.failure(),
+            News::Groups(_, heard) => heard.failure(),
+        };
+        if let Some(message) = failure {
             debug!(?id, message, "a watch has failed");
             self.failures.inc();
             self.outlet.failed(id, received, message);
         } else if self.outlet.recovered(id) {
             self.answers_again.notify_waiters();
         }
-        if mirror::is_change(&news) {
+        if self.mirror.is_change(&news) {
             let published = mirror::published(&news);
             self.trigger.get_or_insert(Trigger { received, published });
         }
-        for step in self.mirror.hear(news) {
-            match step {
-                Step::Start(id, groups) => {
-                    debug!(?id, groups = groups.len(), "subscribing");
-                    let as_news = move |heard| News::Slices(id, heard);
-                    self.start::<AddressGroup>(WatchId::Slices(id), watch::by_groups(&groups), as_news);
-                }
-                Step::Stop(id) => {
-                    debug!(?id, "ending a subscription");
-                    self.outlet.recovered(WatchId::Slices(id));
-                    if let Some(handle) = self.running.remove(&WatchId::Slices(id)) {
-                        handle.abort();
-                    }
+        let orders = self.mirror.hear(news);
+        self.carry_out(orders);
+    }
+
+    fn carry_out(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::Policies(step) => self.take(step, WatchId::Policies, News::Policies),
+                Order::Groups(step) => self.take(step, WatchId::Groups, News::Groups),
+            }
+        }
+    }
+
+    /// Takes a step of the slices of one kind.
+    fn take<K: Key>(
+        &mut self,
+        step: Step<K>,
+        watch_id: fn(SubscriptionId) -> WatchId,
+        news: fn(SubscriptionId, Heard<Content<K>>) -> News,
+    ) {
+        match step {
+            Step::Start(id, keys) => {
+                let watch = watch_id(id);
+                debug!(?watch, keys = keys.len(), "subscribing");
+                let as_news = move |heard| news(id, heard);
+                self.start::<K::Slice>(watch, watch::by_keys(&keys), as_news);
+            }
+            Step::Stop(id) => {
+                let watch = watch_id(id);
+                debug!(?watch, "ending a subscription");
+                self.outlet.recovered(watch);
+                if let Some(handle) = self.running.remove(&watch) {
+                    handle.abort();
                 }
             }
         }

@@ -22,7 +22,8 @@ pub(super) const OUTAGE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WatchId {
     RuleSet,
-    Slices(SubscriptionId),
+    Policies(SubscriptionId),
+    Groups(SubscriptionId),
 }
 
 /// What to say.
@@ -131,7 +132,9 @@ impl Outlet {
 
 #[cfg(test)]
 mod tests {
-    use palisade_crds::AcceptedRules;
+    use std::collections::BTreeSet;
+
+    use palisade_crds::Selected;
     use palisade_policy::rules::NodeRules;
 
     use super::*;
@@ -143,14 +146,15 @@ mod tests {
             pods: BTreeMap::new(),
             profiles: BTreeMap::new(),
             policies: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            groups: BTreeSet::new(),
         };
-        let accepted = AcceptedRules {
+        let selected = Selected {
             rules: rules.into(),
             revision: 1,
             hash: content.to_owned(),
+            policies: String::new(),
         };
-        RuleSet::assemble::<ApiError>(accepted, |_, _| Err(ApiError::NotListed)).unwrap()
+        RuleSet::assemble::<ApiError>(selected, |_, _| Err(ApiError::NotListed)).unwrap()
     }
 
     fn missing() -> ApiError {

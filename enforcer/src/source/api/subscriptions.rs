@@ -1,21 +1,20 @@
-//! Which groups are watched, and by which watch. No input or output: it says what to start and what to stop.
+//! Which trees are watched, and by which watch. No input or output: it says what to start and what to stop.
 //!
-//! A subscription is one watch on the slices of a fixed set of groups. Groups that are new get a subscription of their
-//! own, so that what is watched already is not listed again; when there are many small ones they are replaced by few.
-//! What is replaced goes on until what replaces it is in sync: **a group that is in use is never without a
-//! subscription, and never loses one that is in sync to one that is not.**
+//! A subscription is one watch on the slices of the trees of a fixed set of keys: groups, or namespaces. Keys that are new
+//! get a subscription of their own, so that what is watched already is not listed again; when there are many small ones
+//! they are replaced by few. What is replaced goes on until what replaces it is in sync: **a key that is in use is never
+//! without a subscription, and never loses one that is in sync to one that is not.**
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_policy::rules::GroupId;
-
-/// Groups of one subscription at the most. A selector travels in the URL of the request: this many are 2.4 KB.
+/// Keys of one subscription at the most. A selector travels in the URL of the request: this many groups are 2.4 KB, and
+/// this many namespaces of the longest names 6.6 KB.
 pub(super) const CAPACITY: usize = 100;
 
-/// A subscription of which no more groups than this are in use is small.
+/// A subscription of which no more keys than this are in use is small.
 const SMALL: usize = CAPACITY / 2;
 
-/// More small ones than this are replaced. Each costs a connection; replacing costs a listing of all their groups.
+/// More small ones than this are replaced. Each costs a connection; replacing costs a listing of all their slices.
 const SMALL_ONES: usize = 8;
 
 /// Identifies a subscription. Never used again.
@@ -24,16 +23,16 @@ pub(super) struct SubscriptionId(u64);
 
 /// What has to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Watch these groups.
-    Start(SubscriptionId, BTreeSet<GroupId>),
+pub(super) enum Step<K> {
+    /// Watch the trees of these.
+    Start(SubscriptionId, BTreeSet<K>),
     /// Nobody needs this any more.
     Stop(SubscriptionId),
 }
 
 #[derive(Debug)]
-struct Subscription {
-    groups: BTreeSet<GroupId>,
+struct Subscription<K> {
+    keys: BTreeSet<K>,
     /// Whether all that there is was listed once.
     in_sync: bool,
     /// Whether it ends as soon as others have what it has.
@@ -41,17 +40,27 @@ struct Subscription {
 }
 
 /// The subscriptions of a node.
-#[derive(Debug, Default)]
-pub(super) struct Subscriptions {
-    used: BTreeSet<GroupId>,
+#[derive(Debug)]
+pub(super) struct Subscriptions<K> {
+    used: BTreeSet<K>,
     /// Those that were started and not stopped.
-    running: BTreeMap<SubscriptionId, Subscription>,
+    running: BTreeMap<SubscriptionId, Subscription<K>>,
     next: u64,
 }
 
-impl Subscriptions {
-    /// From now on these groups are in use, and no others.
-    pub(super) fn want(&mut self, used: BTreeSet<GroupId>) -> Vec<Step> {
+impl<K> Default for Subscriptions<K> {
+    fn default() -> Self {
+        Self {
+            used: BTreeSet::new(),
+            running: BTreeMap::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<K: Clone + Ord> Subscriptions<K> {
+    /// From now on these keys are in use, and no others.
+    pub(super) fn want(&mut self, used: BTreeSet<K>) -> Vec<Step<K>> {
         self.used = used;
         self.retire();
         let mut steps = self.start();
@@ -60,22 +69,22 @@ impl Subscriptions {
     }
 
     /// A subscription has listed all that there is.
-    pub(super) fn synced(&mut self, id: SubscriptionId) -> Vec<Step> {
+    pub(super) fn synced(&mut self, id: SubscriptionId) -> Vec<Step<K>> {
         if let Some(subscription) = self.running.get_mut(&id) {
             subscription.in_sync = true;
         }
         self.stop()
     }
 
-    /// Whether all slices of a group are known, as far as the API server has them.
-    pub(super) fn is_in_sync(&self, group: &GroupId) -> bool {
+    /// Whether all slices of a tree are known, as far as the API server has them.
+    pub(super) fn is_in_sync(&self, key: &K) -> bool {
         let mut all = self.running.values();
-        all.any(|subscription| subscription.in_sync && subscription.groups.contains(group))
+        all.any(|subscription| subscription.in_sync && subscription.keys.contains(key))
     }
 
     fn retire(&mut self) {
         let used = &self.used;
-        let in_use = |subscription: &Subscription| subscription.groups.intersection(used).count();
+        let in_use = |subscription: &Subscription<K>| subscription.keys.intersection(used).count();
         let mut small = Vec::new();
         for subscription in self.running.values_mut().filter(|one| !one.retiring) {
             match in_use(subscription) {
@@ -91,36 +100,36 @@ impl Subscriptions {
         }
     }
 
-    fn start(&mut self) -> Vec<Step> {
+    fn start(&mut self) -> Vec<Step<K>> {
         let mut uncovered = self.used.clone();
         for subscription in self.running.values().filter(|one| !one.retiring) {
-            uncovered.retain(|group| !subscription.groups.contains(group));
+            uncovered.retain(|key| !subscription.keys.contains(key));
         }
         let mut steps = Vec::new();
         let mut uncovered = uncovered.into_iter().peekable();
         while uncovered.peek().is_some() {
-            let groups: BTreeSet<GroupId> = uncovered.by_ref().take(CAPACITY).collect();
+            let keys: BTreeSet<K> = uncovered.by_ref().take(CAPACITY).collect();
             let id = SubscriptionId(self.next);
             self.next += 1;
             let subscription = Subscription {
-                groups: groups.clone(),
+                keys: keys.clone(),
                 in_sync: false,
                 retiring: false,
             };
             self.running.insert(id, subscription);
-            steps.push(Step::Start(id, groups));
+            steps.push(Step::Start(id, keys));
         }
         steps
     }
 
-    /// Ends those that retire and of which every group that is in use is in sync elsewhere.
-    fn stop(&mut self) -> Vec<Step> {
-        let elsewhere = |group: &GroupId| {
+    /// Ends those that retire and of which every key that is in use is in sync elsewhere.
+    fn stop(&mut self) -> Vec<Step<K>> {
+        let elsewhere = |key: &K| {
             let mut others = self.running.values();
-            others.any(|one| !one.retiring && one.in_sync && one.groups.contains(group))
+            others.any(|one| !one.retiring && one.in_sync && one.keys.contains(key))
         };
-        let replaced = |subscription: &Subscription| {
-            subscription.retiring && subscription.groups.intersection(&self.used).all(elsewhere)
+        let replaced = |subscription: &Subscription<K>| {
+            subscription.retiring && subscription.keys.intersection(&self.used).all(elsewhere)
         };
         let done: Vec<SubscriptionId> = self
             .running
@@ -144,7 +153,7 @@ mod tests {
 
     /// What a history of steps has left running, as whoever carries them out sees it.
     #[derive(Default)]
-    struct Running(BTreeMap<SubscriptionId, BTreeSet<GroupId>>);
+    struct Running(BTreeMap<SubscriptionId, BTreeSet<u16>>);
 
     #[derive(Clone, Debug)]
     enum Event {
@@ -153,22 +162,18 @@ mod tests {
         Sync(prop::sample::Index),
     }
 
-    fn group(number: u16) -> GroupId {
-        GroupId::parse(&format!("{number:020}")).unwrap()
-    }
-
-    fn groups(numbers: impl IntoIterator<Item = u16>) -> BTreeSet<GroupId> {
-        numbers.into_iter().map(group).collect()
+    fn keys(numbers: impl IntoIterator<Item = u16>) -> BTreeSet<u16> {
+        numbers.into_iter().collect()
     }
 
     impl Running {
-        fn carry_out(&mut self, steps: Vec<Step>) -> usize {
+        fn carry_out(&mut self, steps: Vec<Step<u16>>) -> usize {
             let count = steps.len();
             for step in steps {
                 match step {
-                    Step::Start(id, groups) => {
-                        assert!(!groups.is_empty() && groups.len() <= CAPACITY);
-                        assert!(self.0.insert(id, groups).is_none(), "started twice");
+                    Step::Start(id, keys) => {
+                        assert!(!keys.is_empty() && keys.len() <= CAPACITY);
+                        assert!(self.0.insert(id, keys).is_none(), "started twice");
                     }
                     Step::Stop(id) => assert!(self.0.remove(&id).is_some(), "not running"),
                 }
@@ -176,11 +181,11 @@ mod tests {
             count
         }
 
-        fn covers(&self, group: &GroupId) -> bool {
-            self.0.values().any(|groups| groups.contains(group))
+        fn covers(&self, key: u16) -> bool {
+            self.0.values().any(|keys| keys.contains(&key))
         }
 
-        fn sync_all(&mut self, subscriptions: &mut Subscriptions) {
+        fn sync_all(&mut self, subscriptions: &mut Subscriptions<u16>) {
             for id in self.0.keys().copied().collect::<Vec<_>>() {
                 let steps = subscriptions.synced(id);
                 self.carry_out(steps);
@@ -200,15 +205,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_group_in_use_always_has_a_subscription_and_stays_in_sync(events in events()) {
-            let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
+        fn a_key_in_use_always_has_a_subscription_and_stays_in_sync(events in events()) {
+            let (mut subscriptions, mut running) = (Subscriptions::<u16>::default(), Running::default());
             let mut pending: Vec<SubscriptionId> = Vec::new();
             for event in events {
                 let before = subscriptions.used.clone();
-                let synced: BTreeSet<GroupId> =
-                    before.iter().filter(|group| subscriptions.is_in_sync(group)).cloned().collect();
+                let synced: BTreeSet<u16> =
+                    before.iter().filter(|key| subscriptions.is_in_sync(key)).copied().collect();
                 let steps = match event {
-                    Event::Want(used) => subscriptions.want(groups(used)),
+                    Event::Want(used) => subscriptions.want(used),
                     Event::Sync(_) if pending.is_empty() => Vec::new(),
                     Event::Sync(index) => subscriptions.synced(pending.remove(index.index(pending.len()))),
                 };
@@ -218,10 +223,10 @@ mod tests {
                 }));
                 running.carry_out(steps);
                 pending.retain(|id| running.0.contains_key(id));
-                for group in &subscriptions.used {
-                    prop_assert!(running.covers(group), "{group} is in use and not watched");
-                    if before.contains(group) && synced.contains(group) {
-                        prop_assert!(subscriptions.is_in_sync(group), "{group} was in sync");
+                for key in &subscriptions.used {
+                    prop_assert!(running.covers(*key), "{key} is in use and not watched");
+                    if before.contains(key) && synced.contains(key) {
+                        prop_assert!(subscriptions.is_in_sync(key), "{key} was in sync");
                     }
                 }
             }
@@ -234,27 +239,27 @@ mod tests {
     #[test]
     fn what_is_watched_already_is_not_listed_again() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
-        assert_eq!(running.carry_out(subscriptions.want(groups(0..10))), 1);
-        assert_eq!(running.carry_out(subscriptions.want(groups(0..10))), 0);
-        assert_eq!(running.carry_out(subscriptions.want(groups(5..10))), 0);
-        let steps = subscriptions.want(groups(0..12));
-        assert!(matches!(steps.as_slice(), [Step::Start(_, new)] if *new == groups(10..12)));
+        assert_eq!(running.carry_out(subscriptions.want(keys(0..10))), 1);
+        assert_eq!(running.carry_out(subscriptions.want(keys(0..10))), 0);
+        assert_eq!(running.carry_out(subscriptions.want(keys(5..10))), 0);
+        let steps = subscriptions.want(keys(0..12));
+        assert!(matches!(steps.as_slice(), [Step::Start(_, new)] if *new == keys(10..12)));
     }
 
     #[test]
     fn many_small_ones_are_replaced_by_one_once_that_is_in_sync() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
         for number in 1..=9 {
-            let steps = subscriptions.want(groups(0..number));
+            let steps = subscriptions.want(keys(0..number));
             running.carry_out(steps);
         }
         running.sync_all(&mut subscriptions);
         assert_eq!(running.0.len(), 9);
-        let steps = subscriptions.want(groups(0..10));
+        let steps = subscriptions.want(keys(0..10));
         let [Step::Start(merged, all)] = steps.as_slice() else {
             panic!("{steps:?}");
         };
-        assert_eq!(*all, groups(0..10));
+        assert_eq!(*all, keys(0..10));
         let merged = *merged;
         running.carry_out(steps);
         assert_eq!(running.0.len(), 10, "the old ones go on");
@@ -265,8 +270,8 @@ mod tests {
     #[test]
     fn what_nobody_uses_ends_at_once() {
         let (mut subscriptions, mut running) = (Subscriptions::default(), Running::default());
-        running.carry_out(subscriptions.want(groups(0..3)));
-        running.carry_out(subscriptions.want(groups(3..6)));
-        assert_eq!(running.0.values().collect::<Vec<_>>(), [&groups(3..6)]);
+        running.carry_out(subscriptions.want(keys(0..3)));
+        running.carry_out(subscriptions.want(keys(3..6)));
+        assert_eq!(running.0.values().collect::<Vec<_>>(), [&keys(3..6)]);
     }
 }

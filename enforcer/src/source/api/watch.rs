@@ -17,16 +17,17 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Status};
 use kube::{Resource, ResourceExt};
 use palisade_crds::{
-    AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, GROUP_LABEL, NodeRuleSet, PUBLISHED_AT,
+    AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, NodeRuleSet, PUBLISHED_AT,
+    PolicySlice,
 };
 use palisade_policy::model::NodeName;
-use palisade_policy::rules::GroupId;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::backoff::{Pause, spread};
+use super::key::Key;
 use crate::run::with_sources;
 
 /// The answer to one request takes no longer.
@@ -43,9 +44,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// A watch that lasted this long was a good one: the next is asked for at once.
 const LASTED: Duration = Duration::from_secs(2);
-
-/// Objects of one answer. A full slice is some 10 KB.
-const PAGE: u32 = 100;
 
 /// The resource version is too old to go on from.
 const GONE: u16 = 410;
@@ -67,6 +65,32 @@ pub(super) enum Heard<T> {
     Following,
     /// The API server has not answered, or refused. This is tried again.
     Failed(String),
+}
+
+impl<T> Heard<T> {
+    /// Whether this tells of objects.
+    pub(super) fn is_content(&self) -> bool {
+        match self {
+            Self::Listed(_) | Self::Applied(_) | Self::Deleted { .. } => true,
+            Self::Following | Self::Failed(_) => false,
+        }
+    }
+
+    /// When the object that has changed was published.
+    pub(super) fn published(&self) -> Option<SystemTime> {
+        match self {
+            Self::Applied(object) => object.published,
+            Self::Listed(_) | Self::Deleted { .. } | Self::Following | Self::Failed(_) => None,
+        }
+    }
+
+    /// Why there was no answer.
+    pub(super) fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Failed(message) => Some(message),
+            Self::Listed(_) | Self::Applied(_) | Self::Deleted { .. } | Self::Following => None,
+        }
+    }
 }
 
 /// An object without all that is not needed.
@@ -105,7 +129,7 @@ pub(super) trait Document:
     Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static
 {
     /// What is kept of it.
-    type Accepted: Send;
+    type Accepted: Debug + Send;
 
     fn accept(&self) -> Result<Self::Accepted, DocumentError>;
 }
@@ -114,6 +138,14 @@ impl Document for NodeRuleSet {
     type Accepted = AcceptedRules;
 
     fn accept(&self) -> Result<AcceptedRules, DocumentError> {
+        self.try_into()
+    }
+}
+
+impl Document for PolicySlice {
+    type Accepted = AcceptedPolicies;
+
+    fn accept(&self) -> Result<AcceptedPolicies, DocumentError> {
         self.try_into()
     }
 }
@@ -138,18 +170,23 @@ pub(super) fn by_name(node: &NodeName) -> Selector {
     Selector::Fields(format!("metadata.name={node}"))
 }
 
-/// The slices of some groups.
-pub(super) fn by_groups(groups: &BTreeSet<GroupId>) -> Selector {
-    let groups: Vec<&str> = groups.iter().map(GroupId::as_str).collect();
-    Selector::Labels(format!("{GROUP_LABEL} in ({})", groups.join(",")))
+/// The slices of some trees.
+pub(super) fn by_keys<K: Key>(keys: &BTreeSet<K>) -> Selector {
+    let keys: Vec<String> = keys.iter().map(K::to_string).collect();
+    Selector::Labels(format!("{} in ({})", K::LABEL, keys.join(",")))
 }
 
 impl Selector {
+    /// What labels find comes from the API server's watch cache. For a listing that has to be of the newest state, an API
+    /// server may have to read and decode every object of the kind: with 1,000 groups, nodes that subscribed to one new
+    /// group each kept it busy for minutes (measured). What the cache does not have yet follows in the watch, and nothing
+    /// is handed on before it has come. A single object by its name costs nothing, and is the newest.
     fn list(&self) -> ListParams {
-        let parameters = ListParams::default().limit(PAGE);
+        let parameters = ListParams::default();
         match self {
             Self::Fields(fields) => parameters.fields(fields),
-            Self::Labels(labels) => parameters.labels(labels),
+            // With a limit, `kube` would ask for the newest state after all; the cache knows no pages.
+            Self::Labels(labels) => parameters.labels(labels).match_any(),
         }
     }
 
@@ -192,21 +229,14 @@ pub(super) async fn follow<D: Document, F>(
     }
 }
 
-/// Everything that there is, page by page, and the version from which to follow.
+/// Everything that there is, and the version from which to follow.
 pub(super) async fn list<D: Document>(
     api: &Api<DeserializeGuard<D>>,
     selector: &Selector,
 ) -> Result<(Vec<Object<D::Accepted>>, String), String> {
-    let mut objects = Vec::new();
-    let mut parameters = selector.list();
-    loop {
-        let page = answer(api.list(&parameters)).await?;
-        objects.extend(page.items.into_iter().map(object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters.continue_token = Some(token),
-            None => return Ok((objects, page.metadata.resource_version.unwrap_or_default())),
-        }
-    }
+    let found = answer(api.list(&selector.list())).await?;
+    let version = found.metadata.resource_version.unwrap_or_default();
+    Ok((found.items.into_iter().map(object).collect(), version))
 }
 
 /// Follows from `version` on, over as many requests as it takes, until the API server does not know that version any

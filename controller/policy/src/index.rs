@@ -42,7 +42,7 @@ fn anchors(selector: &Selector) -> Vec<Anchor> {
 
 /// Selectors by what they can match: answers "which of you may select this object?".
 #[derive(Clone, Debug)]
-pub(super) struct SelectorIndex<T>(HashMap<Anchor, BTreeSet<T>>);
+pub(crate) struct SelectorIndex<T>(HashMap<Anchor, BTreeSet<T>>);
 
 impl<T> Default for SelectorIndex<T> {
     fn default() -> Self {
@@ -51,13 +51,13 @@ impl<T> Default for SelectorIndex<T> {
 }
 
 impl<T: Ord + Clone> SelectorIndex<T> {
-    pub(super) fn insert(&mut self, selector: &Selector, item: &T) {
+    pub(crate) fn insert(&mut self, selector: &Selector, item: &T) {
         for anchor in anchors(selector) {
             self.0.entry(anchor).or_default().insert(item.clone());
         }
     }
 
-    pub(super) fn remove(&mut self, selector: &Selector, item: &T) {
+    pub(crate) fn remove(&mut self, selector: &Selector, item: &T) {
         for anchor in anchors(selector) {
             if let Some(items) = self.0.get_mut(&anchor) {
                 items.remove(item);
@@ -68,12 +68,12 @@ impl<T: Ord + Clone> SelectorIndex<T> {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Items whose selector may match `labels`: all that do, and some that do not.
-    pub(super) fn candidates(&self, labels: &Labels) -> impl Iterator<Item = &T> {
+    pub(crate) fn candidates(&self, labels: &Labels) -> impl Iterator<Item = &T> {
         let by_label = labels.iter().flat_map(|(key, value)| {
             [
                 Anchor::Value(key.clone(), value.clone()),
@@ -89,7 +89,7 @@ impl<T: Ord + Clone> SelectorIndex<T> {
 
 /// Objects by their labels: answers "which of you may this selector select?".
 #[derive(Clone, Debug)]
-pub(super) struct LabelIndex<T> {
+pub(crate) struct LabelIndex<T> {
     by_anchor: HashMap<Anchor, BTreeSet<T>>,
 }
 
@@ -102,13 +102,13 @@ impl<T> Default for LabelIndex<T> {
 }
 
 impl<T: Ord + Clone> LabelIndex<T> {
-    pub(super) fn insert(&mut self, labels: &Labels, item: &T) {
+    pub(crate) fn insert(&mut self, labels: &Labels, item: &T) {
         for anchor in Self::anchors_of(labels) {
             self.by_anchor.entry(anchor).or_default().insert(item.clone());
         }
     }
 
-    pub(super) fn remove(&mut self, labels: &Labels, item: &T) {
+    pub(crate) fn remove(&mut self, labels: &Labels, item: &T) {
         for anchor in Self::anchors_of(labels) {
             if let Some(items) = self.by_anchor.get_mut(&anchor) {
                 items.remove(item);
@@ -120,7 +120,7 @@ impl<T: Ord + Clone> LabelIndex<T> {
     }
 
     /// Items whose labels `selector` may match: all that it does, and some that it does not.
-    pub(super) fn candidates(&self, selector: &Selector) -> impl Iterator<Item = &T> {
+    pub(crate) fn candidates(&self, selector: &Selector) -> impl Iterator<Item = &T> {
         anchors(selector)
             .into_iter()
             .filter_map(|anchor| self.by_anchor.get(&anchor))
@@ -139,12 +139,12 @@ impl<T: Ord + Clone> LabelIndex<T> {
 }
 
 /// Adds `item` under `key`.
-pub(super) fn link<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: K, item: T) {
+pub(crate) fn link<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: K, item: T) {
     map.entry(key).or_default().insert(item);
 }
 
 /// Removes `item` from under `key`, and `key` with its last item.
-pub(super) fn unlink<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: &K, item: &T) {
+pub(crate) fn unlink<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: &K, item: &T) {
     if let Some(items) = map.get_mut(key) {
         items.remove(item);
         if items.is_empty() {

@@ -1,0 +1,388 @@
+use std::sync::Arc;
+
+use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::compile::{Published, compile};
+use palisade_policy::rules::{POLICY_CAPACITY, SLICE_CAPACITY, slices};
+use palisade_policy::testing::builders::{namespace, node, pod, pods, policy, rule};
+
+use super::*;
+use crate::source::api::watch::Refusal;
+
+/// A pod on node `a` under `policies` policies of which each lets pods elsewhere in.
+fn compiled(policies: usize, addresses: &[String]) -> Published {
+    let mut events = vec![
+        Event::NodeApplied(node("a", &[])),
+        Event::NamespaceApplied(namespace("shop", &[])),
+        Event::PodApplied(pod("shop/web").at("10.1.0.7")),
+    ];
+    for number in 0..policies {
+        let allow = policy(&format!("shop/allow-{number}")).selecting(&[]);
+        events.push(Event::PolicyApplied(
+            allow.allowing_from([rule([pods(&[("role", "frontend")])])]),
+        ));
+    }
+    for address in addresses {
+        let frontend = pod(&format!("shop/{address}")).on("b");
+        events.push(Event::PodApplied(
+            frontend.labelled(&[("role", "frontend")]).at(address),
+        ));
+    }
+    compile(&ClusterState::from_events(events))
+}
+
+fn addresses(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("10.2.0.{number}")).collect()
+}
+
+/// Everything that is published for node `a`, as objects of one version. What is referred to comes first, as it is
+/// written.
+struct Objects {
+    rule_set: Object<AcceptedRules>,
+    policies: Vec<Object<AcceptedPolicies>>,
+    groups: Vec<Object<AcceptedSlice>>,
+}
+
+impl Objects {
+    fn new(version: u64, policies: usize, members: usize) -> Self {
+        let published = compiled(policies, &addresses(members));
+        let document = NodeRuleSet::publish(&published.nodes[&"a".into()], version);
+        let policies = published.policies.iter().flat_map(|(namespace, slices)| {
+            slices.values().rev().map(move |slice| {
+                let document = PolicySlice::publish(slice, version);
+                let name = PolicySlice::name_of(namespace, slice.id);
+                object(&name, version, (&document).try_into().unwrap())
+            })
+        });
+        let groups = published.groups.iter().flat_map(|(id, group)| {
+            slices(id, group).into_values().rev().map(move |slice| {
+                let document = AddressGroup::publish(&slice, &group.spec.scope, version);
+                let name = AddressGroup::name_of(id, slice.id);
+                object(&name, version, (&document).try_into().unwrap())
+            })
+        });
+        Self {
+            rule_set: object("a", version, (&document).try_into().unwrap()),
+            policies: policies.collect(),
+            groups: groups.collect(),
+        }
+    }
+}
+
+fn object<T>(name: &str, version: u64, content: T) -> Object<T> {
+    Object {
+        name: name.to_owned(),
+        version: Some(version),
+        generation: Some(1),
+        published: None,
+        content: Ok(content),
+    }
+}
+
+fn hear(mirror: &mut Mirror, news: News) -> Vec<Order> {
+    let mut orders = mirror.hear(news);
+    orders.extend(mirror.select());
+    orders
+}
+
+/// The subscription to the policies of the pod's namespace.
+fn policies_started(orders: &[Order]) -> SubscriptionId {
+    match orders {
+        [Order::Policies(Step::Start(id, keys))] if *keys == ["shop".into()].into() => *id,
+        _ => panic!("{orders:?}"),
+    }
+}
+
+fn groups_started(orders: &[Order]) -> SubscriptionId {
+    match orders {
+        [Order::Groups(Step::Start(id, keys))] if keys.len() == 1 => *id,
+        _ => panic!("{orders:?}"),
+    }
+}
+
+/// How many policies and members of groups there are to enforce, or why that is not known.
+fn content(mirror: &Mirror) -> Result<(usize, usize), &'static str> {
+    let rules = mirror.assemble().map_err(|error| error.reason())?;
+    let members = rules.slices.values().map(|slice| slice.members.len()).sum();
+    Ok((rules.rules.policies.len(), members))
+}
+
+/// A mirror with everything in sync, and its two subscriptions.
+fn filled(objects: Objects) -> (Mirror, [SubscriptionId; 2]) {
+    let mut mirror = Mirror::new("a".into());
+    let orders = hear(&mut mirror, News::RuleSet(Heard::Listed(vec![objects.rule_set])));
+    let policies = policies_started(&orders);
+    let orders = hear(
+        &mut mirror,
+        News::Policies(policies, Heard::Listed(objects.policies)),
+    );
+    let groups = groups_started(&orders);
+    let orders = hear(&mut mirror, News::Groups(groups, Heard::Listed(objects.groups)));
+    assert_eq!(orders, []);
+    (mirror, [policies, groups])
+}
+
+fn deleted<T>(name: &str, version: u64) -> Heard<T> {
+    Heard::Deleted {
+        name: name.to_owned(),
+        version: Some(version),
+    }
+}
+
+#[test]
+fn a_rule_set_is_given_out_with_all_that_it_refers_to_or_not_at_all() {
+    let Objects {
+        rule_set,
+        policies,
+        groups,
+    } = Objects::new(1, 1, 1);
+    let mut mirror = Mirror::new("a".into());
+    assert_eq!(content(&mirror), Err("NotListed"));
+    hear(&mut mirror, News::RuleSet(Heard::Listed(Vec::new())));
+    assert_eq!(content(&mirror), Err("NoRuleSet"));
+    let id = policies_started(&hear(&mut mirror, News::RuleSet(Heard::Applied(rule_set))));
+    assert_eq!(
+        content(&mirror),
+        Err("NotListed"),
+        "the policies may be there or not"
+    );
+    assert_eq!(
+        hear(&mut mirror, News::Policies(id, Heard::Listed(Vec::new()))),
+        []
+    );
+    assert_eq!(content(&mirror), Err("MissingSlice"));
+    let orders = hear(
+        &mut mirror,
+        News::Policies(id, Heard::Applied(policies[0].clone())),
+    );
+    let group = groups_started(&orders);
+    assert_eq!(
+        content(&mirror),
+        Err("NotListed"),
+        "the members may be there or not"
+    );
+    hear(&mut mirror, News::Groups(group, Heard::Listed(Vec::new())));
+    assert_eq!(content(&mirror), Err("MissingSlice"));
+    hear(
+        &mut mirror,
+        News::Groups(group, Heard::Applied(groups[0].clone())),
+    );
+    assert_eq!(content(&mirror), Ok((1, 1)));
+    hear(&mut mirror, News::Groups(group, deleted(&groups[0].name, 2)));
+    assert_eq!(content(&mirror), Err("MissingSlice"));
+    hear(
+        &mut mirror,
+        News::Groups(group, Heard::Listed(vec![groups[0].clone()])),
+    );
+    assert_eq!(content(&mirror), Ok((1, 1)));
+    let orders = hear(&mut mirror, News::Policies(id, deleted(&policies[0].name, 2)));
+    assert_eq!(orders, [], "the groups are watched on");
+    assert_eq!(content(&mirror), Err("MissingSlice"));
+    let orders = hear(
+        &mut mirror,
+        News::Policies(id, Heard::Applied(policies[0].clone())),
+    );
+    assert_eq!(orders, []);
+    assert_eq!(content(&mirror), Ok((1, 1)));
+    hear(&mut mirror, News::RuleSet(deleted("a", 3)));
+    assert_eq!(content(&mirror), Err("NoRuleSet"));
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
+    let Objects { groups: slices, .. } = Objects::new(1, 1, 1);
+    let missing = |mirror: &Mirror| match mirror.assemble() {
+        Err(ApiError::MissingSlice { object }) => object,
+        other => panic!("{other:?}"),
+    };
+    hear(&mut mirror, News::Groups(groups, Heard::Listed(Vec::new())));
+    assert_eq!(missing(&mirror), format!("AddressGroup {}", slices[0].name));
+    hear(&mut mirror, News::Policies(policies, Heard::Listed(Vec::new())));
+    assert_eq!(missing(&mirror), "PolicySlice shop-s");
+}
+
+#[test]
+fn an_older_version_from_another_watch_does_not_come_back() {
+    let (mut mirror, [_, groups]) = filled(Objects::new(5, 1, 2));
+    let older = Objects::new(4, 1, 1).groups.remove(0);
+    hear(&mut mirror, News::Groups(groups, Heard::Applied(older.clone())));
+    assert_eq!(content(&mirror), Ok((1, 2)));
+    hear(&mut mirror, News::Groups(groups, deleted(&older.name, 4)));
+    assert_eq!(content(&mirror), Ok((1, 2)), "it was made again since");
+    let newer = Objects::new(6, 1, 0).groups.remove(0);
+    hear(&mut mirror, News::Groups(groups, Heard::Applied(newer)));
+    assert_eq!(content(&mirror), Ok((1, 0)));
+}
+
+#[test]
+fn policies_that_change_are_given_out_without_a_new_rule_set() {
+    let (mut mirror, [policies, _]) = filled(Objects::new(1, 1, 1));
+    let before = mirror.assemble().unwrap();
+    let edited = Objects::new(2, 3, 1).policies.remove(0);
+    let orders = hear(&mut mirror, News::Policies(policies, Heard::Applied(edited)));
+    assert_eq!(orders, [], "the group is watched already");
+    assert_eq!(content(&mirror), Ok((3, 1)));
+    let after = mirror.assemble().unwrap();
+    assert_eq!((&before.hash, before.revision), (&after.hash, after.revision));
+    assert_ne!(before.policies, after.policies);
+    assert_ne!(before.content, after.content);
+}
+
+#[test]
+fn who_is_selected_is_not_found_out_again_when_members_change() {
+    let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
+    let before = mirror.assemble().unwrap();
+    let joined = Objects::new(2, 1, 2).groups.remove(0);
+    hear(&mut mirror, News::Groups(groups, Heard::Applied(joined)));
+    assert_eq!(content(&mirror), Ok((1, 2)));
+    let after = mirror.assemble().unwrap();
+    assert!(Arc::ptr_eq(&before.rules, &after.rules));
+    // The node's own write of the status.
+    let mut own = Objects::new(1, 1, 1).rule_set;
+    own.version = Some(3);
+    hear(&mut mirror, News::RuleSet(Heard::Applied(own)));
+    assert!(Arc::ptr_eq(&before.rules, &mirror.assemble().unwrap().rules));
+    let edited = Objects::new(4, 2, 1).policies.remove(0);
+    hear(&mut mirror, News::Policies(policies, Heard::Applied(edited)));
+    assert!(!Arc::ptr_eq(&before.rules, &mirror.assemble().unwrap().rules));
+}
+
+#[test]
+fn a_rule_set_of_another_revision_is_another() {
+    let (mut mirror, _) = filled(Objects::new(1, 1, 1));
+    let next = Objects::new(2, 1, 1).rule_set;
+    let news = News::RuleSet(Heard::Applied(next));
+    assert!(mirror.is_change(&news));
+    hear(&mut mirror, news);
+    assert_eq!(mirror.assemble().unwrap().revision, 2);
+}
+
+/// Lets changes of slices arrive one by one, and checks that at each moment there is all of what was before, all of what
+/// is now, or nothing.
+fn arrive<T>(
+    mirror: &mut Mirror,
+    arriving: Vec<Object<T>>,
+    news: impl Fn(Heard<T>) -> News,
+    [before, after]: [(usize, usize); 2],
+) -> Vec<Result<(usize, usize), &'static str>> {
+    let mut seen = Vec::new();
+    for object in arriving {
+        hear(mirror, news(Heard::Applied(object)));
+        let found = content(mirror);
+        assert!(
+            [Ok(before), Ok(after), Err("MissingSlice")].contains(&found),
+            "{found:?}"
+        );
+        seen.push(found);
+    }
+    assert_eq!(seen.last(), Some(&Ok(after)));
+    seen
+}
+
+#[test]
+fn a_slice_that_splits_is_seen_as_it_was_until_all_of_it_is_there() {
+    let many = POLICY_CAPACITY;
+    let crowd = SLICE_CAPACITY + 20;
+    for reversed in [false, true] {
+        let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
+
+        let mut split = Objects::new(2, many, 1).policies;
+        assert!(split.len() >= 3, "{}", split.len());
+        if reversed {
+            split.reverse();
+        }
+        let news = |heard| News::Policies(policies, heard);
+        let seen = arrive(&mut mirror, split, news, [(1, 1), (many, 1)]);
+        assert_eq!(seen[0], if reversed { Err("MissingSlice") } else { Ok((1, 1)) });
+
+        let mut split = Objects::new(3, many, crowd).groups;
+        assert_eq!(split.len(), 3);
+        if reversed {
+            split.reverse();
+        }
+        let news = |heard| News::Groups(groups, heard);
+        let seen = arrive(&mut mirror, split, news, [(many, 1), (many, crowd)]);
+        let first = if reversed {
+            Err("MissingSlice")
+        } else {
+            Ok((many, 1))
+        };
+        assert_eq!(seen[0], first);
+    }
+}
+
+#[test]
+fn a_slice_that_a_new_listing_does_not_have_is_gone() {
+    let (mut mirror, [_, groups]) = filled(Objects::new(1, 1, 1));
+    hear(&mut mirror, News::Groups(groups, Heard::Listed(Vec::new())));
+    assert_eq!(content(&mirror), Err("MissingSlice"));
+}
+
+#[test]
+fn an_object_that_is_refused_is_named_with_the_reason() {
+    let undecodable = || Refusal::Undecodable("an unknown thing".to_owned());
+    let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
+    let mut next = Objects::new(2, 1, 1);
+    let refused = |mirror: &Mirror, name: &str| {
+        let error = mirror.assemble().unwrap_err();
+        assert_eq!(error.reason(), "Undecodable");
+        assert!(error.to_string().contains(name), "{error}");
+    };
+    next.groups[0].content = Err(undecodable());
+    hear(
+        &mut mirror,
+        News::Groups(groups, Heard::Applied(next.groups[0].clone())),
+    );
+    refused(&mirror, &format!("AddressGroup {}", next.groups[0].name));
+    next.policies[0].content = Err(undecodable());
+    let news = News::Policies(policies, Heard::Applied(next.policies[0].clone()));
+    assert_eq!(hear(&mut mirror, news), []);
+    refused(&mirror, "PolicySlice shop-s");
+    next.rule_set.content = Err(undecodable());
+    let news = News::RuleSet(Heard::Applied(next.rule_set));
+    assert_eq!(hear(&mut mirror, news), []);
+    refused(&mirror, "NodeRuleSet a");
+}
+
+#[test]
+fn what_nobody_needs_any_more_is_neither_watched_nor_kept() {
+    let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
+    let bare = Objects::new(2, 0, 0).rule_set;
+    let orders = hear(&mut mirror, News::RuleSet(Heard::Applied(bare)));
+    assert_eq!(
+        orders,
+        [
+            Order::Policies(Step::Stop(policies)),
+            Order::Groups(Step::Stop(groups))
+        ]
+    );
+    assert!(mirror.policies.is_empty() && mirror.groups.is_empty());
+    assert_eq!(content(&mirror), Ok((0, 0)));
+}
+
+#[test]
+fn the_moment_of_publication_comes_from_whatever_has_changed() {
+    let moment = SystemTime::UNIX_EPOCH;
+    let mut objects = Objects::new(1, 1, 1);
+    objects.rule_set.published = Some(moment);
+    objects.policies[0].published = Some(moment);
+    objects.groups[0].published = Some(moment);
+    let (mirror, [policies, groups]) = filled(Objects::new(0, 1, 0));
+    for news in [
+        News::RuleSet(Heard::Applied(objects.rule_set)),
+        News::Policies(policies, Heard::Applied(objects.policies.remove(0))),
+        News::Groups(groups, Heard::Applied(objects.groups.remove(0))),
+    ] {
+        assert!(mirror.is_change(&news));
+        assert_eq!(published(&news), Some(moment));
+    }
+    for news in [
+        News::RuleSet(Heard::Following),
+        News::Policies(policies, Heard::Following),
+        News::Groups(groups, Heard::Failed("refused".to_owned())),
+    ] {
+        assert!(!mirror.is_change(&news));
+        assert_eq!(published(&news), None);
+    }
+}

@@ -5,6 +5,7 @@
 mod frontend;
 mod labels;
 mod newborn;
+mod outages;
 mod ports;
 mod scene;
 mod selves;

@@ -172,7 +172,12 @@ async fn api_server(scene: &Scene) -> Result<()> {
     })
     .await?;
     let begin = Instant::now();
-    let address = ["get", "service", "kubernetes", "--output=jsonpath={.spec.clusterIP}"];
+    let address = [
+        "get",
+        "service",
+        "kubernetes",
+        "--output=jsonpath={.spec.clusterIP}",
+    ];
     let address = scene.cluster.kubectl(&address, "", COMMAND).await?;
     let connect = format!("exec 3<>/dev/tcp/{}/443", address.trim());
     for machine in scene.cluster.nodes()? {

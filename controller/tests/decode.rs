@@ -361,6 +361,39 @@ fn a_defect_counts_also_where_the_direction_is_not_isolated() {
 }
 
 #[test]
+fn a_policy_too_large_to_be_published_isolates_and_allows_nothing() {
+    let with_ports = |count: u16| {
+        let ports: Vec<Value> = (1..=count).map(|port| json!({"port": port})).collect();
+        policy(json!({"podSelector": {"matchLabels": {"role": "web"}}, "ingress": [{"ports": ports}]}))
+    };
+    let largest = with_ports(9_998);
+    assert_eq!((largest.ingress.unwrap().len(), largest.defects.len()), (1, 0));
+    let larger = with_ports(9_999);
+    assert_eq!(larger.ingress, Some(vec![]));
+    assert_eq!(larger.egress, None);
+    assert_eq!(larger.subject.requirements().count(), 1);
+    let defects: Vec<String> = larger.defects.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        defects,
+        ["spec: has 10001 entries, of which a policy may have no more than 10000"]
+    );
+
+    let values: Vec<String> = (0..10_001).map(|number| number.to_string()).collect();
+    let expression = json!({"key": "role", "operator": "In", "values": values});
+    let selecting = policy(json!({"podSelector": {"matchExpressions": [expression]}, "ingress": [{}]}));
+    assert_eq!(selecting.ingress, Some(vec![]));
+    assert!(selecting.subject.is_everything());
+}
+
+#[test]
+fn of_many_defects_the_first_are_told() {
+    let policy = policy(json!({"podSelector": {}, "ingress": [{"from": vec![json!({}); 100]}]}));
+    assert_eq!(policy.defects.len(), 33);
+    let last = policy.defects.last().unwrap().to_string();
+    assert_eq!(last, "spec: 68 further defects are not told");
+}
+
+#[test]
 fn long_texts_are_not_repeated_whole() {
     let (_, defects) = ingress(json!({"from": [{"ipBlock": {"cidr": "x".repeat(10_000)}}]}));
     assert!(defects[0].len() < 200, "{}", defects[0]);

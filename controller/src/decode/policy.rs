@@ -1,8 +1,11 @@
 //! `NetworkPolicy`.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use palisade_policy::model::{Defect, Direction, Peers, Policy, PolicyKey, Ports, Rule, Selector};
 
 use super::field::{Field, quoted};
@@ -13,6 +16,14 @@ use super::port::port;
 use super::selector::selector;
 
 const SPEC: Field<'static> = Field::Root("spec");
+
+/// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API server
+/// takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to wait
+/// for it.
+const LARGEST: usize = 10_000;
+
+/// Defects of a policy that are told one by one.
+const TOLD: usize = 32;
 
 /// The policy, with a defect for each part that could not be understood and allows nothing.
 pub fn policy(object: &NetworkPolicy) -> Policy {
@@ -29,6 +40,8 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
     let subject = subject.map_or(Some(Selector::everything()), |subject| {
         keep(subject, &mut defects)
     });
+    // As above, one that is too large to be published isolates more, not less.
+    let subject = subject.filter(|_| selector_size(spec.pod_selector.as_ref()) <= LARGEST);
     let is_known = subject.is_some();
 
     let ingress = spec
@@ -45,7 +58,18 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
     let egress = rules(egress, &SPEC.name("egress"), "to", &mut defects);
 
     let isolation = isolation(spec, &mut defects);
-    let section = |direction, rules: Vec<Rule>| match (isolation.named.contains(&direction), is_known) {
+    let size = size(spec);
+    let is_readable = is_known && size <= LARGEST;
+    if size > LARGEST {
+        let message = format!("has {size} entries, of which a policy may have no more than {LARGEST}");
+        defects.insert(0, SPEC.defect(message));
+    }
+    if defects.len() > TOLD {
+        let message = format!("{} further defects are not told", defects.len() - TOLD);
+        defects.truncate(TOLD);
+        defects.push(SPEC.defect(message));
+    }
+    let section = |direction, rules: Vec<Rule>| match (isolation.named.contains(&direction), is_readable) {
         (true, true) => Some(rules),
         (true, false) => Some(Vec::new()),
         (false, _) => isolation.unreadable.then(Vec::new),
@@ -57,6 +81,33 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
         subject: subject.unwrap_or_default(),
         defects,
     }
+}
+
+/// The entries of all lists of a policy.
+fn size(spec: &NetworkPolicySpec) -> usize {
+    let peer = |peer: &NetworkPolicyPeer| {
+        let block = peer.ip_block.as_ref();
+        let except = block.and_then(|block| block.except.as_ref()).map_or(0, Vec::len);
+        let selectors = [&peer.namespace_selector, &peer.pod_selector];
+        let selectors = selectors.map(|selector| selector_size(selector.as_ref()));
+        1 + except + selectors.iter().sum::<usize>()
+    };
+    let rule = |peers: Option<&Vec<NetworkPolicyPeer>>, ports: Option<&Vec<NetworkPolicyPort>>| {
+        1 + peers.into_iter().flatten().map(peer).sum::<usize>() + ports.map_or(0, Vec::len)
+    };
+    let ingress = spec.ingress.iter().flatten();
+    let ingress = ingress.map(|entry| rule(entry.from.as_ref(), entry.ports.as_ref()));
+    let egress = spec.egress.iter().flatten();
+    let egress = egress.map(|entry| rule(entry.to.as_ref(), entry.ports.as_ref()));
+    selector_size(spec.pod_selector.as_ref()) + ingress.chain(egress).sum::<usize>()
+}
+
+fn selector_size(selector: Option<&LabelSelector>) -> usize {
+    let labels = selector.and_then(|selector| selector.match_labels.as_ref());
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_ref());
+    let values = expressions.into_iter().flatten();
+    let values = values.map(|expression| 1 + expression.values.as_ref().map_or(0, Vec::len));
+    labels.map_or(0, BTreeMap::len) + values.sum::<usize>()
 }
 
 /// What `policyTypes` says.

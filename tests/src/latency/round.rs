@@ -8,27 +8,33 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use palisade_policy::model::{Protocol, Transport, Verdict};
 use serde_json::{Value, json};
 
+use super::births::Births;
 use super::metrics::{Stage, Stages};
 use crate::cluster::PAUSE;
 use crate::live::{City, PodEnd, ask};
 use crate::probe::{Flow, Probe, Stream, StreamReport};
 
 /// Where the pods are.
-const NAMESPACE: &str = "bench-latency";
+pub(super) const NAMESPACE: &str = "bench-latency";
+/// Where a pod is that no policy selects.
+const OPEN: &str = "bench-latency-open";
 /// The policy that comes and goes.
 const TOGGLE: &str = "let-the-client-in";
-const INTERVAL: Duration = Duration::from_millis(1);
+pub(super) const INTERVAL: Duration = Duration::from_millis(1);
 /// No change takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// So many pods are born in a round at the most.
+const BORN: usize = 5;
 /// A stream that has been silent for so long has ended.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Two pods on two nodes, and a policy between them.
+/// Two pods on two nodes, and a policy between them; and a pod that everybody may ask.
 pub struct Bench<'a> {
-    city: &'a City,
-    client: PodEnd,
-    server: PodEnd,
-    port: u16,
+    pub(super) city: &'a City,
+    pub(super) client: PodEnd,
+    pub(super) server: PodEnd,
+    pub(super) open: PodEnd,
+    pub(super) port: u16,
     /// Policies beside those that matter.
     beside: usize,
 }
@@ -42,6 +48,8 @@ pub struct Round {
     pub allow: Figures,
     /// From the call that denies to the last request that is answered.
     pub deny: Figures,
+    /// What was seen of new pods.
+    pub births: Births,
     /// What the stages took meanwhile.
     pub stages: Vec<Stage>,
     /// Requests sent.
@@ -53,7 +61,7 @@ pub struct Round {
 pub struct Figures(Vec<Duration>);
 
 impl Figures {
-    fn add(&mut self, figure: Duration) {
+    pub(super) fn add(&mut self, figure: Duration) {
         let position = self.0.partition_point(|known| *known < figure);
         self.0.insert(position, figure);
     }
@@ -74,22 +82,30 @@ impl<'a> Bench<'a> {
     /// Starts the pods, closed by default; they listen on `port`, on which the city listens.
     pub async fn start(city: &'a City, port: u16) -> Result<Self> {
         let objects = city.objects();
-        objects.namespace(NAMESPACE, &[]).await?;
-        objects
-            .await_object::<ServiceAccount>(NAMESPACE, "default", PATIENCE, |_| true)
-            .await?;
+        for namespace in [NAMESPACE, OPEN] {
+            objects.namespace(namespace, &[]).await?;
+            objects
+                .await_object::<ServiceAccount>(namespace, "default", PATIENCE, |_| true)
+                .await?;
+        }
         let [first, second] = city.nodes() else {
             bail!("the bench takes a cluster of two nodes")
         };
         let deny = json!({ "metadata": { "name": "default-deny" },
             "spec": { "podSelector": {}, "policyTypes": ["Ingress"] } });
         objects.apply::<NetworkPolicy>(NAMESPACE, deny).await?;
-        let client = city.start(NAMESPACE, pod("client", first.name())).await?;
-        let server = city.start(NAMESPACE, pod("server", second.name())).await?;
+        let client = city
+            .start(NAMESPACE, pod("client", "client", first.name()))
+            .await?;
+        let server = city
+            .start(NAMESPACE, pod("server", "server", second.name()))
+            .await?;
+        let open = city.start(OPEN, pod("open", "open", first.name())).await?;
         let bench = Self {
             city,
             client,
             server,
+            open,
             port,
             beside: 0,
         };
@@ -131,10 +147,12 @@ impl<'a> Bench<'a> {
             self.settle(Verdict::Deny).await?;
         }
         let stages = Stages::read(self.city.objects().client()).await?.since(&before);
+        let births = Births::watch(self, repeats.min(BORN)).await?;
         Ok(Round {
             policies,
             allow,
             deny,
+            births,
             stages,
             sent,
         })
@@ -142,30 +160,32 @@ impl<'a> Bench<'a> {
 
     /// Removes everything.
     pub async fn stop(self) -> Result<()> {
-        self.city.leave(&self.client).await;
-        self.city.leave(&self.server).await;
+        for pod in [&self.client, &self.server, &self.open] {
+            self.city.leave(pod).await;
+        }
         let objects = self.city.objects();
-        objects.delete_namespace(NAMESPACE, Duration::from_mins(2)).await
+        for namespace in [NAMESPACE, OPEN] {
+            objects
+                .delete_namespace(namespace, Duration::from_mins(2))
+                .await?;
+        }
+        Ok(())
     }
 
-    fn probe(&self) -> Result<Probe> {
-        let to = self
-            .server
-            .host
-            .addresses()
-            .first()
-            .context("a server without an address")?;
+    pub(super) fn probe(&self, from: &PodEnd, to: &PodEnd) -> Result<Probe> {
+        let to = to.host.addresses().first().context("a pod without an address")?;
         let transport = Transport::Port(Protocol::Udp, self.port);
-        Ok(ask(&self.client.host, *to, transport))
+        Ok(ask(&from.host, *to, transport))
     }
 
     fn stream(&self) -> Result<Stream> {
-        self.city.prober().stream(&self.probe()?, INTERVAL, Flow::Fresh)
+        let probe = self.probe(&self.client, &self.server)?;
+        self.city.prober().stream(&probe, INTERVAL, Flow::Fresh)
     }
 
     /// Waits until the client may ask the server, or may not, and holds the oracle to that.
     async fn settle(&self, verdict: Verdict) -> Result<()> {
-        let probes = [self.probe()?];
+        let probes = [self.probe(&self.client, &self.server)?];
         let expected = self.city.expected(&probes).await?;
         ensure!(
             expected == [verdict],
@@ -198,9 +218,9 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn pod(name: &str, node: &str) -> Value {
+pub(super) fn pod(name: &str, app: &str, node: &str) -> Value {
     json!({
-        "metadata": { "name": name, "labels": { "app": name } },
+        "metadata": { "name": name, "labels": { "app": app } },
         "spec": {
             "nodeName": node,
             "terminationGracePeriodSeconds": 0,
@@ -219,7 +239,7 @@ fn toggle() -> Value {
     })
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
+pub(super) async fn until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         ensure!(

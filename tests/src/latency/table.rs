@@ -19,6 +19,14 @@ pub fn table(rounds: &[Round]) -> String {
             let _ = writeln!(text, "{}", line(round.policies, name, figures));
         }
     }
+    text.push('\n');
+    for Round { policies, births, .. } in rounds {
+        let _ = writeln!(
+            text,
+            "T_pod_protect at {policies} policies, {}",
+            births.describe()
+        );
+    }
     for round in rounds {
         let _ = writeln!(text, "\nstages at {} policies, mean of all", round.policies);
         for stage in &round.stages {

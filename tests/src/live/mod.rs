@@ -16,7 +16,9 @@ mod city;
 mod node;
 mod objects;
 mod sandbox;
+mod vigil;
 
 pub use city::{City, PodEnd, ask, between};
 pub use node::NodeEnd;
 pub use objects::{Namespaced, Objects, until};
+pub use vigil::Vigil;

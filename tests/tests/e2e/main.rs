@@ -7,6 +7,7 @@ mod labels;
 mod newborn;
 mod outages;
 mod ports;
+mod rights;
 mod scene;
 mod selves;
 mod services;

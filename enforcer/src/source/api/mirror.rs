@@ -3,6 +3,9 @@
 //! The rule set tells the namespaces, their policies tell the groups: what is watched follows from what was heard, step by
 //! step. Which policies select the node's pods is found out anew when the rule set or policies have changed, and not when
 //! members of groups have, which is far more often.
+//!
+//! A rule set is written after the policies that were there before it, but comes by another watch. So a new one waits while
+//! a watch of policies is interrupted: a new pod is not opened by what its policies were before.
 
 use std::time::SystemTime;
 
@@ -99,8 +102,11 @@ impl Mirror {
                 orders(self.hear_rule_set(heard), Order::Policies)
             }
             News::Policies(id, heard) => {
-                self.forget_selected(is_change);
-                orders(self.policies.hear(id, heard), Order::Policies)
+                let was_followed = self.policies.is_followed();
+                let steps = self.policies.hear(id, heard);
+                let is_back = !was_followed && self.policies.is_followed();
+                self.forget_selected(is_change || is_back);
+                orders(steps, Order::Policies)
             }
             News::Groups(id, heard) => orders(self.groups.hear(id, heard), Order::Groups),
         }
@@ -159,6 +165,9 @@ impl Mirror {
             }
             Own::Present(document) => document,
         };
+        if !self.policies.is_followed() {
+            return Err(ApiError::NotListed);
+        }
         let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
         let accepted = document.content.as_ref().map_err(refused)?;
         accepted.select(|namespace, slice| self.policies.slice(namespace, slice))

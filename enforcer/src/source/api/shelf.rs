@@ -21,6 +21,8 @@ pub(super) type Content<K> = <<K as Key>::Slice as Document>::Accepted;
 pub(super) struct Shelf<K: Key> {
     slices: BTreeMap<(K, SliceId), Held<Content<K>>>,
     subscriptions: Subscriptions<K>,
+    /// The watches that have failed and are not there again: of what they watch, newer things may be unheard.
+    silent: BTreeSet<SubscriptionId>,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,7 @@ impl<K: Key> Default for Shelf<K> {
         Self {
             slices: BTreeMap::new(),
             subscriptions: Subscriptions::default(),
+            silent: BTreeSet::new(),
         }
     }
 }
@@ -49,6 +52,11 @@ impl<K: Key> Shelf<K> {
 
     /// Remembers what a watch has told. Returns what to watch no more.
     pub(super) fn hear(&mut self, id: SubscriptionId, heard: Heard<Content<K>>) -> Vec<Step<K>> {
+        if matches!(heard, Heard::Failed(_)) {
+            self.silent.insert(id);
+        } else {
+            self.silent.remove(&id);
+        }
         match heard {
             Heard::Listed(objects) => {
                 let listed: BTreeSet<_> = objects.iter().filter_map(|object| parse(&object.name)).collect();
@@ -87,6 +95,11 @@ impl<K: Key> Shelf<K> {
         }
     }
 
+    /// Whether everything that is in use is being followed, as far as is known.
+    pub(super) fn is_followed(&self) -> bool {
+        self.silent.is_empty()
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.slices.is_empty()
@@ -120,6 +133,7 @@ impl<K: Key> Shelf<K> {
     fn end(&mut self, steps: Vec<Step<K>>) -> Vec<Step<K>> {
         for step in &steps {
             if let Step::Stop(id) = step {
+                self.silent.remove(id);
                 self.release(*id, |_| true);
             }
         }

@@ -386,3 +386,27 @@ fn the_moment_of_publication_comes_from_whatever_has_changed() {
         assert_eq!(published(&news), None);
     }
 }
+
+#[test]
+fn a_new_rule_set_waits_while_a_watch_of_policies_is_interrupted() {
+    let (mut mirror, [policies, groups]) = filled(Objects::new(1, 2, 1));
+    assert_eq!(content(&mirror), Ok((2, 1)));
+    hear(
+        &mut mirror,
+        News::Policies(policies, Heard::Failed("no route".to_owned())),
+    );
+    assert_eq!(content(&mirror), Ok((2, 1)), "what was given out stays");
+    let newer = Objects::new(2, 3, 2);
+    let members = newer.groups.into_iter().map(Heard::Applied);
+    for heard in members {
+        hear(&mut mirror, News::Groups(groups, heard));
+    }
+    assert_eq!(content(&mirror), Ok((2, 2)), "members come and go");
+    hear(&mut mirror, News::RuleSet(Heard::Applied(newer.rule_set)));
+    assert_eq!(content(&mirror), Err("NotListed"), "a policy may be unheard");
+    hear(&mut mirror, News::Policies(policies, Heard::Following));
+    for slice in newer.policies {
+        hear(&mut mirror, News::Policies(policies, Heard::Applied(slice)));
+    }
+    assert_eq!(content(&mirror), Ok((3, 2)));
+}

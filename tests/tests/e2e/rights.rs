@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
+use serde_json::json;
 
 use super::scene::{Played, Scene, beside_others};
 
@@ -11,21 +14,20 @@ const CALL: Duration = Duration::from_secs(20);
 const ENFORCER: &str = "system:serviceaccount:palisade-system:palisade-enforcer";
 const CONTROLLER: &str = "system:serviceaccount:palisade-system:palisade-controller";
 
-/// What the API server puts into the token of a pod: the node that the pod runs on.
-const NODE: &str = "authentication.kubernetes.io/node-name";
+/// What the API server puts into the token of a pod: the node that the pod runs on. As a header of impersonation.
+const NODE: &str = "impersonate-extra-authentication.kubernetes.io%2fnode-name";
 
 /// What `kubectl auth can-i` leaves when somebody may not.
 const NO: &str = "exit status: 1: no\n";
 
-/// Runs kubectl in somebody's name, with a token that names this node.
-async fn kubectl(scene: &Scene, user: &str, node: Option<&str>, words: &[&str]) -> Result<String> {
+/// Runs kubectl in somebody's name.
+async fn kubectl(scene: &Scene, user: &str, words: &[&str]) -> Result<String> {
     let user = format!("--as={user}");
-    let extra = node.map(|node| format!("--as-user-extra={NODE}={node}"));
     let groups = [
         "--as-group=system:serviceaccounts",
         "--as-group=system:authenticated",
     ];
-    let identity = groups.into_iter().chain([user.as_str()]).chain(extra.as_deref());
+    let identity = groups.into_iter().chain([user.as_str()]);
     let words: Vec<&str> = words.iter().copied().chain(identity).collect();
     scene.cluster.kubectl(&words, "", CALL).await
 }
@@ -42,41 +44,44 @@ fn refused(what: &str, outcome: Result<String>, why: &str) -> Result<()> {
     Ok(())
 }
 
-/// A write of the status that changes nothing.
-fn status_of(node: &str) -> [&str; 6] {
-    [
-        "patch",
-        "noderuleset",
-        node,
-        "--subresource=status",
-        "--type=merge",
-        "--patch={\"status\":{}}",
-    ]
+/// Writes the status of a node's rule set, without changing it, in the name of an enforcer whose token names this node.
+async fn write_status(scene: &Scene, of: &str, token: Option<&str>) -> Result<String> {
+    let nothing = Patch::Merge(json!({"status": {}}));
+    let path = "/apis/palisade.dev/v1alpha1/noderulesets";
+    let parameters = PatchParams::default();
+    let mut request = Request::new(path).patch_subresource("status", of, &parameters, &nothing)?;
+    let headers = request.headers_mut();
+    headers.insert("impersonate-user", ENFORCER.parse()?);
+    headers.insert("impersonate-group", "system:authenticated".parse()?);
+    if let Some(node) = token {
+        headers.insert(NODE, node.parse()?);
+    }
+    Ok(scene.objects().client().request_text(request).await?)
 }
 
 #[test]
 fn an_enforcer_writes_the_status_of_its_own_node_and_nothing_else() -> Played {
     beside_others(async |scene| {
         let [own, other] = [scene.node(0)?.name(), scene.node(1)?.name()];
-        let call = async |node, words: &[&str]| kubectl(scene, ENFORCER, node, words).await;
-        call(Some(own), &status_of(own)).await?;
+        let call = async |words: &[&str]| kubectl(scene, ENFORCER, words).await;
+        write_status(scene, own, Some(own)).await?;
         for kind in ["noderulesets", "policyslices", "addressgroups"] {
-            call(Some(own), &["get", kind]).await?;
+            call(&["get", kind]).await?;
         }
         let own_only = "an enforcer writes the status of its own node's rule set only";
-        let elsewhere = call(Some(own), &status_of(other)).await;
+        let elsewhere = write_status(scene, other, Some(own)).await;
         refused("the status of another node", elsewhere, own_only)?;
-        let unbound = call(None, &status_of(own)).await;
+        let unbound = write_status(scene, own, None).await;
         refused("a status by a token that names no node", unbound, own_only)?;
         let spec = "--patch={\"spec\":{\"pods\":[]}}";
-        let rules = call(Some(own), &["patch", "noderuleset", own, "--type=merge", spec]).await;
+        let rules = call(&["patch", "noderuleset", own, "--type=merge", spec]).await;
         refused("the rules of its own node", rules, "cannot patch resource")?;
         for kind in ["pods", "secrets", "networkpolicies", "nodes", "namespaces"] {
-            let read = call(Some(own), &["get", kind, "--all-namespaces"]).await;
+            let read = call(&["get", kind, "--all-namespaces"]).await;
             refused(&format!("reading {kind}"), read, "cannot list resource")?;
         }
         for kind in ["policyslices", "addressgroups", "noderulesets"] {
-            let may = call(Some(own), &["auth", "can-i", "delete", kind]).await;
+            let may = call(&["auth", "can-i", "delete", kind]).await;
             refused(&format!("deleting {kind}"), may, NO)?;
         }
         Ok(())
@@ -88,7 +93,7 @@ fn the_controller_reads_what_it_compiles_and_writes_its_own_objects() -> Played 
     beside_others(async |scene| {
         let can = async |words: &[&str]| {
             let question = [&["auth", "can-i"], words].concat();
-            kubectl(scene, CONTROLLER, None, &question).await
+            kubectl(scene, CONTROLLER, &question).await
         };
         for kind in ["pods", "namespaces", "nodes", "networkpolicies.networking.k8s.io"] {
             can(&["watch", kind, "--all-namespaces"]).await?;

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 use kube::api::Api as Resources;
 use kube::{Client, core::DeserializeGuard};
-use palisade_crds::{NodeRuleSet, RuleSet};
+use palisade_crds::{NodeRuleSet, PolicySlice, RuleSet};
 use palisade_policy::model::NodeName;
 
 use super::ApiError;
+use super::confirm::walk;
 use super::key::Key;
 use super::mirror::{Mirror, News, Order};
 use super::shelf::Content;
@@ -26,6 +27,12 @@ pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError>
                 News::Policies(id, slices(&client, &namespaces).await?)
             }
             Order::Groups(Step::Start(id, groups)) => News::Groups(id, slices(&client, &groups).await?),
+            Order::Confirm(namespace, number) => {
+                let resources: Resources<DeserializeGuard<PolicySlice>> = Resources::all(client.clone());
+                let slices = walk(&resources, &namespace).await;
+                let slices = slices.map_err(|message| ApiError::Unreachable { message })?;
+                News::Confirmed(namespace, number, slices)
+            }
             Order::Policies(Step::Stop(_)) | Order::Groups(Step::Stop(_)) => continue,
         };
         open.extend(mirror.hear(news));

@@ -4,14 +4,17 @@
 //! step. Which policies select the node's pods is found out anew when the rule set or policies have changed, and not when
 //! members of groups have, which is far more often.
 //!
-//! A rule set is written after the policies that were there before it, but comes by another watch. So a new one waits while
-//! a watch of policies is interrupted: a new pod is not opened by what its policies were before.
+//! A rule set is written after the policies that were there before it, but comes by another watch. So one with a pod that is
+//! new waits until the policies of its namespace were [confirmed](super::confirm), and any new one while a watch of policies
+//! is interrupted: a pod is never opened by what its policies were before it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::rules::GroupId;
+use palisade_policy::rules::{GroupId, Residents};
 
 use super::ApiError;
 use super::shelf::Shelf;
@@ -24,6 +27,8 @@ pub(super) enum News {
     RuleSet(Heard<AcceptedRules>),
     Policies(SubscriptionId, Heard<AcceptedPolicies>),
     Groups(SubscriptionId, Heard<AcceptedSlice>),
+    /// The policies of a namespace were read, as of the order with this number.
+    Confirmed(NamespaceName, u64, Vec<Object<AcceptedPolicies>>),
 }
 
 /// What has to be done, by the kind of the slices.
@@ -31,6 +36,8 @@ pub(super) enum News {
 pub(super) enum Order {
     Policies(Step<NamespaceName>),
     Groups(Step<GroupId>),
+    /// Read the policies of a namespace.
+    Confirm(NamespaceName, u64),
 }
 
 /// The rule set and the slices.
@@ -40,6 +47,10 @@ pub(super) struct Mirror {
     rule_set: Own,
     policies: Shelf<NamespaceName>,
     groups: Shelf<GroupId>,
+    /// The namespaces whose policies have to be read before the rule set is given out, with the number of the order.
+    unconfirmed: BTreeMap<NamespaceName, u64>,
+    /// Counts these orders.
+    orders: u64,
     /// The policies that select the node's pods, or why these are not known; `None` until that is asked.
     selected: Option<Result<Selected, ApiError>>,
 }
@@ -62,6 +73,8 @@ impl Mirror {
             rule_set: Own::Unknown,
             policies: Shelf::default(),
             groups: Shelf::default(),
+            unconfirmed: BTreeMap::new(),
+            orders: 0,
             selected: None,
         }
     }
@@ -81,6 +94,7 @@ impl Mirror {
             News::RuleSet(heard) => heard.is_content(),
             News::Policies(_, heard) => heard.is_content(),
             News::Groups(_, heard) => heard.is_content(),
+            News::Confirmed(..) => true,
         }
     }
 
@@ -99,7 +113,7 @@ impl Mirror {
         match news {
             News::RuleSet(heard) => {
                 self.forget_selected(is_change);
-                orders(self.hear_rule_set(heard), Order::Policies)
+                self.hear_rule_set(heard)
             }
             News::Policies(id, heard) => {
                 let was_followed = self.policies.is_followed();
@@ -109,6 +123,14 @@ impl Mirror {
                 orders(steps, Order::Policies)
             }
             News::Groups(id, heard) => orders(self.groups.hear(id, heard), Order::Groups),
+            News::Confirmed(namespace, number, slices) => {
+                self.forget_selected(is_change);
+                self.policies.add(&namespace, slices);
+                if self.unconfirmed.get(&namespace) == Some(&number) {
+                    self.unconfirmed.remove(&namespace);
+                }
+                Vec::new()
+            }
         }
     }
 
@@ -118,7 +140,7 @@ impl Mirror {
         }
     }
 
-    fn hear_rule_set(&mut self, heard: Heard<AcceptedRules>) -> Vec<Step<NamespaceName>> {
+    fn hear_rule_set(&mut self, heard: Heard<AcceptedRules>) -> Vec<Order> {
         let found = match heard {
             // A selector by name finds one object or none.
             Heard::Listed(objects) => objects.into_iter().next().map(|mut object| {
@@ -130,15 +152,26 @@ impl Mirror {
             Heard::Deleted { .. } => None,
             Heard::Following | Heard::Failed(_) => return Vec::new(),
         };
+        let before = self.residents();
         self.rule_set = found.map_or(Own::Absent, |object| Own::Present(Box::new(object)));
-        match self.document().map(|document| &document.content) {
-            Some(Ok(accepted)) => {
-                let used = accepted.residents.namespaces.clone();
-                self.policies.want(used)
-            }
-            // The last one stays in force, and it may come back.
-            Some(Err(_)) | None => Vec::new(),
+        // Of one that is refused the last good one stays in force, and it may come back.
+        let Some(after) = self.residents() else {
+            return Vec::new();
+        };
+        let mut steps = orders(self.policies.want(after.namespaces.clone()), Order::Policies);
+        self.unconfirmed.retain(|name, _| after.namespaces.contains(name));
+        for namespace in to_confirm(before.as_deref(), &after) {
+            self.orders += 1;
+            self.unconfirmed.insert(namespace.clone(), self.orders);
+            steps.push(Order::Confirm(namespace, self.orders));
         }
+        steps
+    }
+
+    /// The node's pods, if there is a rule set that can be read.
+    fn residents(&self) -> Option<Arc<Residents>> {
+        let accepted = self.document()?.content.as_ref().ok()?;
+        Some(Arc::clone(&accepted.residents))
     }
 
     /// Finds out which policies select the node's pods, if these may be others now. Returns which groups to watch and
@@ -165,7 +198,7 @@ impl Mirror {
             }
             Own::Present(document) => document,
         };
-        if !self.policies.is_followed() {
+        if !self.unconfirmed.is_empty() || !self.policies.is_followed() {
             return Err(ApiError::NotListed);
         }
         let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
@@ -180,6 +213,17 @@ impl Mirror {
     }
 }
 
+/// The namespaces of pods that are new, and those that have policies now and had none.
+fn to_confirm(before: Option<&Residents>, after: &Residents) -> BTreeSet<NamespaceName> {
+    let knew = |uid| before.is_some_and(|before| before.pods.contains_key(uid));
+    let named = |name: &NamespaceName| before.is_some_and(|before| before.namespaces.contains(name));
+    let of_new_pods = after.pods.iter().filter(|(uid, _)| !knew(uid));
+    let of_new_pods = of_new_pods.map(|(_, pod)| &pod.key.namespace);
+    let of_new_pods = of_new_pods.filter(|name| after.namespaces.contains(*name));
+    let new = after.namespaces.iter().filter(|name| !named(name));
+    of_new_pods.chain(new).cloned().collect()
+}
+
 fn orders<K>(steps: Vec<Step<K>>, order: impl Fn(Step<K>) -> Order) -> Vec<Order> {
     steps.into_iter().map(order).collect()
 }
@@ -190,6 +234,7 @@ pub(super) fn published(news: &News) -> Option<SystemTime> {
         News::RuleSet(heard) => heard.published(),
         News::Policies(_, heard) => heard.published(),
         News::Groups(_, heard) => heard.published(),
+        News::Confirmed(..) => None,
     }
 }
 

@@ -14,6 +14,7 @@
 //! An outage is not an error: watches are tried again for as long as it takes, and what was delivered stays in force.
 
 mod backoff;
+mod confirm;
 mod fetch;
 mod key;
 mod mirror;
@@ -28,8 +29,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use kube::api::Api as Resources;
 use kube::{Client, core::DeserializeGuard};
-use palisade_crds::NodeRuleSet;
-use palisade_policy::model::NodeName;
+use palisade_crds::{NodeRuleSet, PolicySlice};
+use palisade_policy::model::{NamespaceName, NodeName};
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
@@ -236,26 +237,24 @@ impl Api {
     }
 
     fn hear(&mut self, received: Instant, news: News) {
-        let id = match &news {
-            News::RuleSet(_) => WatchId::RuleSet,
-            News::Policies(id, _) => WatchId::Policies(*id),
-            News::Groups(id, _) => WatchId::Groups(*id),
+        let (id, failure) = match &news {
+            News::RuleSet(heard) => (Some(WatchId::RuleSet), heard.failure()),
+            News::Policies(id, heard) => (Some(WatchId::Policies(*id)), heard.failure()),
+            News::Groups(id, heard) => (Some(WatchId::Groups(*id)), heard.failure()),
+            News::Confirmed(..) => (None, None),
         };
-        // It was told to end, and had something on its way.
-        if !self.running.contains_key(&id) {
-            return;
-        }
-        let failure = match &news {
-            News::RuleSet(heard) => heard.failure(),
-            News::Policies(_, heard) => heard.failure(),
-            News::Groups(_, heard) => heard.failure(),
-        };
-        if let Some(message) = failure {
-            debug!(?id, message, "a watch has failed");
-            self.failures.inc();
-            self.outlet.failed(id, received, message);
-        } else if self.outlet.recovered(id) {
-            self.answers_again.notify_waiters();
+        if let Some(id) = id {
+            // It was told to end, and had something on its way.
+            if !self.running.contains_key(&id) {
+                return;
+            }
+            if let Some(message) = failure {
+                debug!(?id, message, "a watch has failed");
+                self.failures.inc();
+                self.outlet.failed(id, received, message);
+            } else if self.outlet.recovered(id) {
+                self.answers_again.notify_waiters();
+            }
         }
         if self.mirror.is_change(&news) {
             let published = mirror::published(&news);
@@ -270,8 +269,20 @@ impl Api {
             match order {
                 Order::Policies(step) => self.take(step, WatchId::Policies, News::Policies),
                 Order::Groups(step) => self.take(step, WatchId::Groups, News::Groups),
+                Order::Confirm(namespace, number) => self.confirm(namespace, number),
             }
         }
+    }
+
+    fn confirm(&mut self, namespace: NamespaceName, number: u64) {
+        let resources: Resources<DeserializeGuard<PolicySlice>> = Resources::all(self.client.clone());
+        let (news, again) = (self.news.clone(), Arc::clone(&self.answers_again));
+        self.watches.spawn(async move {
+            let slices = confirm::confirm(resources, namespace.clone(), again).await;
+            let confirmed = News::Confirmed(namespace, number, slices);
+            // Nobody listens when the program ends.
+            drop(news.send((Instant::now(), confirmed)).await);
+        });
     }
 
     /// Takes a step of the slices of one kind.

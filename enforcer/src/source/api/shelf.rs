@@ -84,6 +84,15 @@ impl<K: Key> Shelf<K> {
         }
     }
 
+    /// Remembers slices of a tree that were read besides its watch.
+    pub(super) fn add(&mut self, key: &K, objects: Vec<Object<Content<K>>>) {
+        if let Some(id) = self.subscriptions.of(key) {
+            for object in objects {
+                self.hold(id, object);
+            }
+        }
+    }
+
     /// A slice, or why it is not to be had.
     pub(super) fn slice(&self, key: &K, id: SliceId) -> Result<Content<K>, ApiError> {
         let name = || format!("{} {}", K::Slice::kind(&()), object(key, id));

@@ -82,6 +82,12 @@ impl<K: Clone + Ord> Subscriptions<K> {
         all.any(|subscription| subscription.in_sync && subscription.keys.contains(key))
     }
 
+    /// A subscription to a tree, if there is one: the one that goes on longest.
+    pub(super) fn of(&self, key: &K) -> Option<SubscriptionId> {
+        let covering = self.running.iter().filter(|(_, one)| one.keys.contains(key));
+        covering.max_by_key(|(_, one)| !one.retiring).map(|(id, _)| *id)
+    }
+
     fn retire(&mut self) {
         let used = &self.used;
         let in_use = |subscription: &Subscription<K>| subscription.keys.intersection(used).count();

@@ -239,6 +239,14 @@ pub(super) async fn list<D: Document>(
     Ok((found.items.into_iter().map(object).collect(), version))
 }
 
+/// The object of a name as it is now; `None` where there is none.
+pub(super) async fn get<D: Document>(
+    api: &Api<DeserializeGuard<D>>,
+    name: &str,
+) -> Result<Option<Object<D::Accepted>>, String> {
+    Ok(answer(api.get_opt(name)).await?.map(object))
+}
+
 /// Follows from `version` on, over as many requests as it takes, until the API server does not know that version any
 /// more.
 async fn watch<D: Document, F>(

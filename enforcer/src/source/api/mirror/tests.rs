@@ -9,13 +9,13 @@ use palisade_policy::testing::builders::{namespace, node, pod, pods, policy, rul
 use super::*;
 use crate::source::api::watch::Refusal;
 
-/// A pod on node `a` under `policies` policies of which each lets pods elsewhere in.
-fn compiled(policies: usize, addresses: &[String]) -> Published {
+/// Pods on node `a` under `policies` policies of which each lets pods elsewhere in.
+fn compiled(residents: &[&str], policies: usize, addresses: &[String]) -> Published {
     let mut events = vec![
         Event::NodeApplied(node("a", &[])),
         Event::NamespaceApplied(namespace("shop", &[])),
-        Event::PodApplied(pod("shop/web").at("10.1.0.7")),
     ];
+    events.extend(residents.iter().map(|name| Event::PodApplied(pod(name))));
     for number in 0..policies {
         let allow = policy(&format!("shop/allow-{number}")).selecting(&[]);
         events.push(Event::PolicyApplied(
@@ -45,7 +45,11 @@ struct Objects {
 
 impl Objects {
     fn new(version: u64, policies: usize, members: usize) -> Self {
-        let published = compiled(policies, &addresses(members));
+        Self::of(&["shop/web"], version, policies, members)
+    }
+
+    fn of(residents: &[&str], version: u64, policies: usize, members: usize) -> Self {
+        let published = compiled(residents, policies, &addresses(members));
         let document = NodeRuleSet::publish(&published.nodes[&"a".into()], version);
         let policies = published.policies.iter().flat_map(|(namespace, slices)| {
             slices.values().rev().map(move |slice| {
@@ -79,10 +83,25 @@ fn object<T>(name: &str, version: u64, content: T) -> Object<T> {
     }
 }
 
+/// Hears news, and that policies that are to be confirmed are what the watch has told.
 fn hear(mirror: &mut Mirror, news: News) -> Vec<Order> {
     let mut orders = mirror.hear(news);
+    for (namespace, number) in confirmations(&mut orders) {
+        orders.extend(mirror.hear(News::Confirmed(namespace, number, Vec::new())));
+    }
     orders.extend(mirror.select());
     orders
+}
+
+/// Takes the orders to confirm out of others.
+fn confirmations(orders: &mut Vec<Order>) -> Vec<(NamespaceName, u64)> {
+    let of = |order: &Order| match order {
+        Order::Confirm(namespace, number) => Some((namespace.clone(), *number)),
+        Order::Policies(_) | Order::Groups(_) => None,
+    };
+    let found = orders.iter().filter_map(of).collect();
+    orders.retain(|order| of(order).is_none());
+    found
 }
 
 /// The subscription to the policies of the pod's namespace.
@@ -409,4 +428,42 @@ fn a_new_rule_set_waits_while_a_watch_of_policies_is_interrupted() {
         hear(&mut mirror, News::Policies(policies, Heard::Applied(slice)));
     }
     assert_eq!(content(&mirror), Ok((3, 2)));
+}
+
+#[test]
+fn a_new_pod_waits_until_the_policies_of_its_namespace_were_read() {
+    let (mut mirror, [policies, _]) = filled(Objects::new(1, 2, 1));
+    let newer = Objects::of(&["shop/web", "shop/new"], 2, 3, 1);
+    let mut orders = mirror.hear(News::RuleSet(Heard::Applied(newer.rule_set.clone())));
+    let [(shop, first)] = <[_; 1]>::try_from(confirmations(&mut orders)).unwrap();
+    assert_eq!((shop.as_str(), orders), ("shop", Vec::new()));
+    assert_eq!(mirror.select(), []);
+    assert_eq!(content(&mirror), Err("NotListed"), "the watch may be behind");
+    // Another one comes while the policies are read: what is read for the first may be older than that.
+    let newest = Objects::of(&["shop/web", "shop/new", "shop/newer"], 3, 3, 1);
+    let mut orders = mirror.hear(News::RuleSet(Heard::Applied(newest.rule_set)));
+    let [(_, second)] = <[_; 1]>::try_from(confirmations(&mut orders)).unwrap();
+    mirror.hear(News::Confirmed(shop.clone(), first, Vec::new()));
+    mirror.select();
+    assert_eq!(content(&mirror), Err("NotListed"));
+    mirror.hear(News::Confirmed(shop, second, newer.policies));
+    mirror.select();
+    assert_eq!(content(&mirror), Ok((3, 1)));
+    // The watch is behind indeed.
+    let older = Objects::new(1, 2, 1).policies;
+    hear(&mut mirror, News::Policies(policies, Heard::Listed(older)));
+    assert_eq!(content(&mirror), Ok((3, 1)), "what was read is newer");
+}
+
+#[test]
+fn what_was_confirmed_once_is_not_asked_for_again() {
+    let (mut mirror, _) = filled(Objects::new(1, 2, 1));
+    for (version, policies) in [(2, 2), (3, 3)] {
+        let rule_set = Objects::new(version, policies, 1).rule_set;
+        let mut orders = mirror.hear(News::RuleSet(Heard::Applied(rule_set)));
+        assert_eq!(confirmations(&mut orders), []);
+    }
+    let other = Objects::of(&["shop/other"], 4, 2, 1).rule_set;
+    let mut orders = mirror.hear(News::RuleSet(Heard::Applied(other)));
+    assert_eq!(confirmations(&mut orders).len(), 1);
 }

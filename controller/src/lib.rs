@@ -14,6 +14,7 @@ mod backoff;
 pub mod cli;
 pub mod decode;
 mod error;
+pub mod inventory;
 mod lead;
 pub mod manifest;
 mod metrics;

@@ -45,10 +45,16 @@ fn dependencies_point_from_the_shell_to_the_core() {
     let layers = [
         ("palisade-policy", vec![]),
         ("palisade-crds", vec!["palisade-policy"]),
+        ("palisade-audit", vec!["palisade-policy"]),
         ("palisade-health", vec![]),
         (
             "palisade-controller",
-            vec!["palisade-policy", "palisade-crds", "palisade-health"],
+            vec![
+                "palisade-policy",
+                "palisade-audit",
+                "palisade-crds",
+                "palisade-health",
+            ],
         ),
         (
             "palisade-enforcer",
@@ -58,6 +64,7 @@ fn dependencies_point_from_the_shell_to_the_core() {
             "palisade-tests",
             vec![
                 "palisade-policy",
+                "palisade-audit",
                 "palisade-crds",
                 "palisade-controller",
                 "palisade-enforcer",
@@ -126,6 +133,7 @@ fn the_core_is_pure() {
 fn every_member_takes_the_workspace_lints() {
     for manifest in [
         "controller",
+        "controller/audit",
         "controller/health",
         "controller/policy",
         "crds",

@@ -24,6 +24,7 @@ pub mod evaluate;
 mod index;
 pub mod judge;
 pub mod model;
+pub mod reach;
 pub mod rules;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,10 +1,11 @@
 //! The command line: what was asked for goes to the standard output, everything else to the error output.
 //!
-//! Exit codes: 0, and 2 for a failure of any sort. (1 is for commands whose answer can be "no".)
+//! Exit codes: 0; 1 for an answer that is "no"; 2 for a failure of any sort.
 
 mod compile;
 mod controller;
 mod crds;
+mod policy_audit;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ enum Command {
     Compile(compile::Options),
     Controller(controller::Options),
     Crds(crds::Options),
+    PolicyAudit(policy_audit::Options),
 }
 
 /// The standard streams, or what stands for them in a test.
@@ -45,6 +47,8 @@ pub struct Streams<'a> {
 pub enum Exit {
     /// It did what was asked.
     Success,
+    /// It did what was asked, and the answer is not what one would wish for.
+    Negative,
     /// It did not; the error output says why.
     Failure,
 }
@@ -53,6 +57,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
             Exit::Success => Self::SUCCESS,
+            Exit::Negative => Self::from(1),
             Exit::Failure => Self::from(2),
         }
     }
@@ -63,15 +68,12 @@ impl From<Exit> for ExitCode {
 /// An error means that a stream could not be written to.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) -> io::Result<Exit> {
     match Arguments::try_parse_from(arguments) {
-        Ok(Arguments {
-            command: Command::Compile(options),
-        }) => compile::run(&options, streams),
-        Ok(Arguments {
-            command: Command::Controller(options),
-        }) => controller::run(options, streams),
-        Ok(Arguments {
-            command: Command::Crds(options),
-        }) => crds::run(&options, streams),
+        Ok(Arguments { command }) => match command {
+            Command::Compile(options) => compile::run(&options, streams),
+            Command::Controller(options) => controller::run(options, streams),
+            Command::Crds(options) => crds::run(&options, streams),
+            Command::PolicyAudit(options) => policy_audit::run(&options, streams),
+        },
         Err(answer) if answer.use_stderr() => {
             write!(streams.errors, "{answer}")?;
             Ok(Exit::Failure)

@@ -1,0 +1,1 @@
+//! What a team wants to stay true: assertions in a file, and whether they hold.

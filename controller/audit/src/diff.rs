@@ -1,0 +1,1 @@
+//! What a change means: pairs and ports that become allowed or denied.

@@ -1,0 +1,1 @@
+//! One question about one connection: allowed or denied, and why.

@@ -1,0 +1,221 @@
+//! What there is to ask about.
+//!
+//! [`Inventory`] is what decides about packets ([`ClusterState`]), and besides it what people use to name pods (workloads,
+//! Services) and what documents say that has no meaning for packets but for lint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use palisade_policy::cluster::ClusterState;
+use palisade_policy::model::{NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector};
+
+/// Everything that answers are made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// Pods, namespaces, policies and nodes.
+    pub state: ClusterState,
+    /// Services by namespace and name.
+    pub services: BTreeMap<ServiceKey, Service>,
+    /// What pods belong to.
+    pub workloads: BTreeMap<WorkloadKey, Workload>,
+    /// Pods whose addresses are not known: theirs are placeholders, so that they can be asked about.
+    pub placeholders: BTreeSet<PodUid>,
+    /// Namespaces that no document describes: only their name is known.
+    pub undescribed: BTreeSet<NamespaceName>,
+    /// Policies whose document has no `policyTypes`. An API server fills them in, so only files show it.
+    pub untyped: BTreeSet<PolicyKey>,
+}
+
+/// The place of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Its namespace.
+    pub namespace: NamespaceName,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A Service, as far as it says who answers for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its place.
+    pub key: ServiceKey,
+    /// How it is reached.
+    pub kind: ServiceKind,
+    /// Its cluster addresses; empty for one without (headless, `ExternalName`).
+    pub addresses: Vec<IpAddr>,
+    /// The pods that it selects, in its own namespace; `None`: its endpoints are somebody else's matter.
+    pub selector: Option<Selector>,
+    /// Its ports.
+    pub ports: Vec<ServicePort>,
+    /// Whether connections from outside keep their source (`externalTrafficPolicy: Local`).
+    pub keeps_source: bool,
+    /// The addresses that its `EndpointSlice`s list; `None` where there are no slices of it.
+    pub endpoints: Option<BTreeSet<IpAddr>>,
+}
+
+/// How a Service is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceKind {
+    /// By an address within the cluster, or by name if it is headless.
+    ClusterIp,
+    /// By a port of every node as well.
+    NodePort,
+    /// By a load balancer as well.
+    LoadBalancer,
+    /// It is another name for something elsewhere.
+    ExternalName,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServicePort {
+    /// Its name; a Service with one port may leave it out.
+    pub name: Option<Arc<str>>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The Service's own number.
+    pub port: u16,
+    /// Which port of the pods it stands for.
+    pub target: TargetPort,
+    /// The port of every node, if it has one.
+    pub node_port: Option<u16>,
+}
+
+/// Which port of a pod a Service's port stands for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TargetPort {
+    /// The same on every pod.
+    Number(u16),
+    /// What each pod declares under this name.
+    Name(PortName),
+}
+
+/// The kinds of objects that make pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// `apps/v1`
+    Deployment,
+    /// `apps/v1`
+    StatefulSet,
+    /// `apps/v1`
+    DaemonSet,
+    /// `apps/v1`
+    ReplicaSet,
+    /// `batch/v1`
+    Job,
+    /// `batch/v1`
+    CronJob,
+}
+
+impl WorkloadKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::ReplicaSet,
+        Self::Job,
+        Self::CronJob,
+    ];
+
+    /// The API's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+        }
+    }
+}
+
+impl fmt::Display for WorkloadKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The place of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadKey {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: NamespaceName,
+    /// Its name.
+    pub name: Arc<str>,
+}
+
+impl fmt::Display for WorkloadKey {
+    /// `Deployment shop/web`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// What makes pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its place.
+    pub key: WorkloadKey,
+    /// How many pods it wants; `None` where that follows from the cluster, as with a `DaemonSet`.
+    pub replicas: Option<u32>,
+    /// Its pods. From a template one stands for all: [`Workload::representative`].
+    pub pods: BTreeSet<PodUid>,
+    /// Whether its pods were made from its template, one for all replicas, because none of them is known.
+    pub representative: bool,
+}
+
+/// An object that something can be said about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectRef {
+    /// A policy.
+    Policy(PolicyKey),
+    /// A pod.
+    Pod(PodKey),
+    /// A namespace.
+    Namespace(NamespaceName),
+    /// A Service.
+    Service(ServiceKey),
+    /// A workload.
+    Workload(WorkloadKey),
+}
+
+impl fmt::Display for ObjectRef {
+    /// `NetworkPolicy shop/web`, as error messages name objects.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(key) => write!(f, "NetworkPolicy {key}"),
+            Self::Pod(key) => write!(f, "Pod {key}"),
+            Self::Namespace(name) => write!(f, "Namespace {name}"),
+            Self::Service(key) => write!(f, "Service {key}"),
+            Self::Workload(key) => write!(f, "{key}"),
+        }
+    }
+}
+
+/// Where an object, or a field of it, is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The file, or `<stdin>`.
+    pub file: String,
+    /// The line, counted from 1, if it can be told.
+    pub line: Option<u64>,
+}
+
+/// Tells where objects are written.
+pub trait Places {
+    /// Where an object is written; with a field (`spec.ingress[0].from[1]`), where that is, or the nearest that is around it.
+    fn place(&self, object: &ObjectRef, field: Option<&str>) -> Option<Place>;
+}

@@ -1,0 +1,1 @@
+//! Who is meant: ends of a connection as people name them.

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_policy::cluster::ClusterState;
-use palisade_policy::model::{Direction, NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector};
+use palisade_policy::model::{
+    Direction, NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector,
+};
 
 /// Everything that answers are made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

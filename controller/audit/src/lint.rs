@@ -22,6 +22,7 @@ mod field;
 mod finding;
 mod hint;
 mod host_network;
+mod offer;
 pub mod output;
 mod population;
 mod ports;

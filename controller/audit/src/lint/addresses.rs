@@ -34,7 +34,11 @@ impl<'a> Addresses<'a> {
         let pods = state.pods().values();
         let pods = pods.filter(|pod| pod.is_workload() && !inventory.placeholders.contains(&pod.uid));
         let nodes = state.nodes().values();
-        let networks: Vec<IpNet> = nodes.clone().flat_map(|node| &node.pod_networks).copied().collect();
+        let networks: Vec<IpNet> = nodes
+            .clone()
+            .flat_map(|node| &node.pod_networks)
+            .copied()
+            .collect();
         Self {
             pods: sorted(pods.flat_map(|pod| pod.addresses.iter().map(move |address| (*address, pod)))),
             nodes: sorted(nodes.flat_map(|node| node.addresses.iter().map(move |address| (*address, node)))),

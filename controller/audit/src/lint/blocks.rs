@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use palisade_policy::model::{Direction, IpBlock, Peer, Ports, Protocol, PortMatch};
+use palisade_policy::model::{Direction, IpBlock, Peer, PortMatch, Ports, Protocol};
 
 use super::Code;
 use super::addresses::covers;
@@ -47,7 +47,9 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
                 findings.add(of(Code::OneFamily, one_family(block)));
             }
             let metadata = METADATA.into_iter().find(|address| block.contains(*address));
-            if let Some(address) = metadata.filter(|_| direction == Direction::Egress && has_http(&rule.rule.ports)) {
+            if let Some(address) =
+                metadata.filter(|_| direction == Direction::Egress && has_http(&rule.rule.ports))
+            {
                 findings.add(of(Code::MetadataOpen, format!("{block} includes {address}")));
             }
             continue;
@@ -94,7 +96,10 @@ fn pods(
         return Some(of(code, message).related_to([ObjectRef::Pod(within.first.key.clone())]));
     }
     let network = scene.addresses.network_in(block)?;
-    Some(of(code, format!("{block} has addresses of {network} in it, which pods get theirs from")))
+    Some(of(
+        code,
+        format!("{block} has addresses of {network} in it, which pods get theirs from"),
+    ))
 }
 
 fn services(scene: &Scene<'_>, block: &IpBlock, of: &impl Fn(Code, String) -> Finding) -> Option<Finding> {
@@ -133,8 +138,10 @@ fn has_other_family(
     };
     // A rule for other ports is no counterpart.
     let rules = seen.rules(direction).iter();
-    let mut rules = rules.filter(|other| other.rule.ports == rule.rule.ports || other.rule.ports == Ports::All);
-    !dual || rules.any(|other| other.is_for_everybody() || other.peers.iter().any(|at| is_counterpart(at.peer)))
+    let mut rules =
+        rules.filter(|other| other.rule.ports == rule.rule.ports || other.rule.ports == Ports::All);
+    !dual
+        || rules.any(|other| other.is_for_everybody() || other.peers.iter().any(|at| is_counterpart(at.peer)))
 }
 
 fn one_family(block: &IpBlock) -> String {

@@ -58,7 +58,7 @@ pub struct Entry {
 
 /// What codes are about, by the first digit of their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Topic {
+pub(super) enum Topic {
     /// The document and its fields.
     Documents,
     /// Labels, and whom they select.
@@ -77,7 +77,7 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Documents,
         Self::Selectors,
         Self::Addresses,
@@ -88,7 +88,7 @@ impl Topic {
     ];
 
     /// A heading.
-    pub fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Documents => "Documents",
             Self::Selectors => "Selectors",
@@ -101,7 +101,7 @@ impl Topic {
     }
 
     /// The codes that are about it, in order.
-    pub fn codes(self) -> impl Iterator<Item = Code> {
+    pub(super) fn codes(self) -> impl Iterator<Item = Code> {
         let prefix = match self {
             Self::Documents => "PA0",
             Self::Selectors => "PA1",

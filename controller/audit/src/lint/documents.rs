@@ -2,9 +2,9 @@
 
 use palisade_policy::model::{Defect, Direction, Policy};
 
+use super::Code;
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen};
-use super::Code;
 
 pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
     let policy = seen.policy;
@@ -21,8 +21,10 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
     for direction in [Direction::Ingress, Direction::Egress] {
         let section = (policy.key.clone(), direction);
         if scene.inventory.idle_sections.contains(&section) {
-            let message =
-                format!("has {direction} rules, but policyTypes does not name {}", type_of(direction));
+            let message = format!(
+                "has {direction} rules, but policyTypes does not name {}",
+                type_of(direction)
+            );
             let finding = Finding::of_policy(Code::NeverInForce, policy, message);
             findings.add(finding.at(format!("spec.{direction}")));
         }

@@ -140,7 +140,10 @@ mod tests {
             findings.add(finding.at(format!("spec.ingress[0].from[{index}]")));
         }
         let sorted = findings.sorted();
-        let fields: Vec<&str> = sorted.iter().filter_map(|finding| finding.field.as_deref()).collect();
+        let fields: Vec<&str> = sorted
+            .iter()
+            .filter_map(|finding| finding.field.as_deref())
+            .collect();
         assert_eq!(fields.len(), TOLD);
         assert_eq!(fields[2], "spec.ingress[0].from[2]");
         assert_eq!(sorted[8].message, "selects nobody");

@@ -8,20 +8,29 @@ use palisade_policy::model::{Labels, Operator, Requirement, Selector};
 /// but not `web` and `db`.
 const ALIKE: f64 = 0.85;
 
+/// Letters that a word has at the least in which one that is wrong, missing or exchanged is a slip, as in `wbe`.
+const SLIP: usize = 3;
+
 /// Values of a label that are named where none is alike.
 const NAMED: usize = 3;
 
 /// The word that is most like the wanted one, if any is at all.
 pub(super) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known.into_iter().filter(|word| *word != wanted).map(|word| {
-        let likeness = strsim::jaro_winkler(&wanted.to_lowercase(), &word.to_lowercase());
-        (likeness, word)
-    });
+    let alike = known
+        .into_iter()
+        .filter(|word| *word != wanted)
+        .map(|word| (likeness(&wanted.to_lowercase(), &word.to_lowercase()), word));
     let alike = alike.filter(|(likeness, _)| *likeness >= ALIKE);
     // Of equals the first in order, whatever order they come in.
     alike
         .max_by(|(a, one), (b, other)| a.total_cmp(b).then_with(|| other.cmp(one)))
         .map(|(_, word)| word)
+}
+
+fn likeness(one: &str, other: &str) -> f64 {
+    let slip = one.chars().count() >= SLIP && strsim::osa_distance(one, other) == 1;
+    let likeness = strsim::jaro_winkler(one, other);
+    if slip { likeness.max(ALIKE) } else { likeness }
 }
 
 /// The labels that some objects have.
@@ -75,8 +84,10 @@ impl<'a> Vocabulary<'a> {
             // A key that is only alike is what was meant if it has the value that is asked for.
             let value = wanted.and_then(|values| values.first()).map(AsRef::as_ref);
             let meant = other.and_then(|other| {
-                let has = |value| self.values.get(other).is_some_and(|known| known.contains(value));
-                value.filter(|value| has(value)).map(|value| format!("{other}={value}"))
+                let has = |value: &str| self.values.get(other).is_some_and(|known| known.contains(value));
+                value
+                    .filter(|value| has(value))
+                    .map(|value| format!("{other}={value}"))
             });
             let meant = meant.or_else(|| other.map(str::to_owned));
             return Some(Hint {
@@ -88,7 +99,9 @@ impl<'a> Vocabulary<'a> {
         if wanted.iter().any(|value| known.contains(value.as_ref())) {
             return None;
         }
-        let meant = wanted.iter().find_map(|value| nearest(value, known.iter().copied()));
+        let meant = wanted
+            .iter()
+            .find_map(|value| nearest(value, known.iter().copied()));
         let meant = meant.map(|value| format!("{key}={value}"));
         let there = if meant.is_some() {
             String::new()
@@ -161,6 +174,9 @@ mod tests {
     fn words_that_are_merely_short_are_not_alike() {
         assert_eq!(nearest("web", ["db", "api"]), None);
         assert_eq!(nearest("prod", ["production", "testing"]), Some("production"));
-        assert_eq!(nearest("kube-sytem", ["kube-public", "kube-system"]), Some("kube-system"));
+        assert_eq!(
+            nearest("kube-sytem", ["kube-public", "kube-system"]),
+            Some("kube-system")
+        );
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use palisade_policy::model::{ContainerPort, Labels, NamespaceName, Operator, Pod, PolicyPort, PortMatch, Ports, Protocol, Selector};
+use palisade_policy::model::{
+    ContainerPort, Labels, NamespaceName, Operator, Pod, PolicyPort, PortMatch, Ports, Protocol, Selector,
+};
 use palisade_policy::reach::PortSet;
 
 use crate::inventory::Inventory;

@@ -11,8 +11,9 @@ use palisade_policy::model::{
 use super::addresses::Addresses;
 use super::field::Fields;
 use super::hint::Vocabulary;
+use super::offer::Offers;
 use super::population::{Class, Population};
-use crate::inventory::{Inventory, ObjectRef, ServiceKey};
+use crate::inventory::{Inventory, ObjectRef};
 
 /// A namespace that every cluster has. Where nobody describes it, the objects are a part of a cluster.
 const SYSTEM: &str = "kube-system";
@@ -25,6 +26,7 @@ pub(super) struct Scene<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) population: &'a Population<'a>,
     pub(super) addresses: Addresses<'a>,
+    pub(super) offers: Offers<'a>,
     policies: Vec<Seen<'a>>,
     /// Of each class, the policies that isolate it, by their places among all.
     ingress: Vec<Vec<usize>>,
@@ -89,6 +91,7 @@ impl<'a> Scene<'a> {
             ingress: isolating(Direction::Ingress),
             egress: isolating(Direction::Egress),
             addresses: Addresses::of(inventory),
+            offers: Offers::of_all(inventory, population),
             inventory,
             population,
             policies,
@@ -134,13 +137,6 @@ impl<'a> Scene<'a> {
         let system = NamespaceName::from(SYSTEM);
         self.inventory.state.namespaces().contains_key(&system)
             && !self.inventory.undescribed.contains(&system)
-    }
-
-    /// The pods that a Service selects.
-    pub(super) fn of_service(&self, key: &ServiceKey, selector: &Selector) -> Vec<&Class<'a>> {
-        let classes = self.population.of_namespace(&key.namespace).iter();
-        let classes = classes.filter(|class| class.is_workload() && selector.matches(class.labels));
-        classes.collect()
     }
 }
 
@@ -303,10 +299,11 @@ impl<'a> Finder<'a> {
     fn namespaces(&mut self, selector: &'a Selector) -> Namespaces<'a> {
         let all = self.inventory.state.namespaces();
         let find = || {
-            let matching = all.values().filter(|namespace| selector.matches(&namespace.labels));
+            let matching = all
+                .values()
+                .filter(|namespace| selector.matches(&namespace.labels));
             Rc::new(matching.map(|namespace| &namespace.name).collect())
         };
         self.namespaces.entry(selector).or_insert_with(find).clone()
     }
 }
-

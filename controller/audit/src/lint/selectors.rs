@@ -18,7 +18,11 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
     if contradicts_itself(&seen.policy.subject) {
-        findings.add(contradiction(seen, "spec.podSelector".to_owned(), &seen.policy.subject));
+        findings.add(contradiction(
+            seen,
+            "spec.podSelector".to_owned(),
+            &seen.policy.subject,
+        ));
     } else if !scene.population.is_empty() {
         findings.extend(subject(scene, seen));
     }
@@ -79,7 +83,13 @@ fn subject(scene: &Scene<'_>, seen: &Seen<'_>) -> Option<Finding> {
 }
 
 /// Why a peer is nobody.
-fn nobody(scene: &Scene<'_>, seen: &Seen<'_>, at: &SeenPeer<'_>, peer: &PodPeer, field: &str) -> Option<Finding> {
+fn nobody(
+    scene: &Scene<'_>,
+    seen: &Seen<'_>,
+    at: &SeenPeer<'_>,
+    peer: &PodPeer,
+    field: &str,
+) -> Option<Finding> {
     let policy = seen.policy;
     let Some(selected) = &at.namespaces else {
         let namespace = &policy.key.namespace;
@@ -106,7 +116,9 @@ fn nobody(scene: &Scene<'_>, seen: &Seen<'_>, at: &SeenPeer<'_>, peer: &PodPeer,
         return None;
     }
     let of_these = scene.population.classes().iter();
-    let mut of_these = of_these.filter(|class| selected.contains(class.namespace)).peekable();
+    let mut of_these = of_these
+        .filter(|class| selected.contains(class.namespace))
+        .peekable();
     of_these.peek()?;
     let whose = format!("pod in a namespace with {selector}");
     let hint = if selector.is_everything() {
@@ -173,7 +185,8 @@ fn contradicts_itself(selector: &Selector) -> bool {
             Operator::In(values) => {
                 let before = asked.one_of.take();
                 let values = values.iter();
-                let values = values.filter(|value| before.as_ref().is_none_or(|before| before.contains(value)));
+                let values =
+                    values.filter(|value| before.as_ref().is_none_or(|before| before.contains(value)));
                 asked.one_of = Some(values.collect());
             }
             Operator::NotIn(values) => asked.none_of.extend(values),
@@ -182,7 +195,10 @@ fn contradicts_itself(selector: &Selector) -> bool {
         }
     }
     labels.values().any(|asked| {
-        let impossible = asked.one_of.as_ref().is_some_and(|values| values.is_subset(&asked.none_of));
+        let impossible = asked
+            .one_of
+            .as_ref()
+            .is_some_and(|values| values.is_subset(&asked.none_of));
         impossible || (asked.absent && (asked.there || asked.one_of.is_some()))
     })
 }

@@ -27,7 +27,12 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
 }
 
 /// Whether a peer that selects nobody does so because of a slip.
-pub(super) fn is_part_of_one(scene: &Scene<'_>, seen: &Seen<'_>, rule: &SeenRule<'_>, at: &SeenPeer<'_>) -> bool {
+pub(super) fn is_part_of_one(
+    scene: &Scene<'_>,
+    seen: &Seen<'_>,
+    rule: &SeenRule<'_>,
+    at: &SeenPeer<'_>,
+) -> bool {
     let split = pairs(rule).any(|pair| pair.pods.index == at.index || pair.namespaces.index == at.index);
     split || is_joined(scene, seen, at)
 }
@@ -48,7 +53,10 @@ fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
             return None;
         }
         let adds_nobody = pods.found.iter().all(|class| contains(&namespaces.found, class));
-        let meant = namespaces.found.iter().any(|class| selector.matches(class.labels));
+        let meant = namespaces
+            .found
+            .iter()
+            .any(|class| selector.matches(class.labels));
         (adds_nobody && meant).then_some(Pair {
             namespaces,
             pods,

@@ -55,10 +55,13 @@ impl Selector {
 
     /// Its requirements, and the values of those with several.
     pub(super) fn entries(&self) -> usize {
-        let entries = self.requirements.iter().map(|requirement| match &requirement.operator {
-            Operator::In(values) | Operator::NotIn(values) if values.len() > 1 => 1 + values.len(),
-            Operator::In(_) | Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => 1,
-        });
+        let entries = self
+            .requirements
+            .iter()
+            .map(|requirement| match &requirement.operator {
+                Operator::In(values) | Operator::NotIn(values) if values.len() > 1 => 1 + values.len(),
+                Operator::In(_) | Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => 1,
+            });
         entries.sum()
     }
 

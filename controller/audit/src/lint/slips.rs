@@ -94,13 +94,16 @@ fn split(seen: &Seen<'_>, pair: &Pair<'_, '_>) -> Finding {
     let all = pod_count(namespaces.found.iter().copied());
     let meant = namespaces.found.iter().copied();
     let meant = pod_count(meant.filter(|class| selector.matches(class.labels)));
-    let why = if pods.found.is_empty() {
-        format!("no pod in {} has {selector}", seen.policy.key.namespace)
+    let beside = if pods.found.is_empty() {
+        format!(
+            "selects nobody in {}, but {meant} of these",
+            seen.policy.key.namespace
+        )
     } else {
-        format!("the entry for {selector} beside it adds nobody")
+        format!("adds nobody; {meant} of these have it")
     };
     let message = format!(
-        "allows all {} of the namespaces, while {why}; were the {meant} with {selector} meant?",
+        "allows all {} of the namespaces, while the entry for {selector} beside it {beside}",
         counted(all, "pod")
     );
     Finding::of_policy(Code::PeersSplit, seen.policy, message)

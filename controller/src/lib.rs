@@ -13,6 +13,7 @@
 mod backoff;
 pub mod cli;
 pub mod decode;
+pub mod enforced;
 mod error;
 pub mod inventory;
 mod lead;

@@ -23,3 +23,4 @@ pub mod lint;
 pub mod question;
 pub mod relation;
 pub mod report;
+pub mod style;

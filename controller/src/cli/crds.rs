@@ -1,7 +1,7 @@
 //! `palisade crds`: the definitions of the custom resources.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -28,11 +28,14 @@ pub fn to_yaml(object: &impl Serialize) -> Result<String, SerializeError> {
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let outcome = match &options.output {
-        Some(directory) => write(directory),
-        None => print(streams.output),
+        Some(directory) => write(directory).map(|()| String::new()),
+        None => text(),
     };
     match outcome {
-        Ok(()) => Ok(Exit::Success),
+        Ok(text) => {
+            streams.output.write_all(text.as_bytes())?;
+            Ok(Exit::Success)
+        }
         Err(error) => failed(&error, streams),
     }
 }
@@ -42,18 +45,17 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
 enum CrdsError {
     #[error("cannot encode the definitions")]
     Encode(#[from] SerializeError),
-    #[error("cannot print the definitions")]
-    Print(#[source] io::Error),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
 
-fn print(output: &mut dyn Write) -> Result<(), CrdsError> {
+fn text() -> Result<String, CrdsError> {
+    let mut text = String::new();
     for definition in palisade_crds::crds() {
-        let text = to_yaml(&definition)?;
-        write!(output, "---\n{text}").map_err(CrdsError::Print)?;
+        text.push_str("---\n");
+        text.push_str(&to_yaml(&definition)?);
     }
-    Ok(())
+    Ok(text)
 }
 
 fn write(directory: &Path) -> Result<(), CrdsError> {

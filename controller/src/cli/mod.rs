@@ -3,22 +3,33 @@
 //! Exit codes: 0; 1 for an answer that is "no"; 2 for a failure of any sort.
 
 mod compile;
+mod completions;
 mod controller;
 mod crds;
+mod man;
 mod policy_audit;
+mod streams;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use crds::to_yaml;
+pub use streams::Streams;
 
-/// Palisade enforces Kubernetes network policies.
+/// Palisade enforces Kubernetes network policies
 #[derive(Debug, Parser)]
-#[command(name = "palisade", version, about, max_term_width = 110)]
+#[command(
+    name = "palisade",
+    version,
+    max_term_width = 110,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -30,16 +41,8 @@ enum Command {
     Controller(controller::Options),
     Crds(crds::Options),
     PolicyAudit(policy_audit::Options),
-}
-
-/// The standard streams, or what stands for them in a test.
-pub struct Streams<'a> {
-    /// What `-` reads.
-    pub input: &'a mut dyn Read,
-    /// Where answers go.
-    pub output: &'a mut dyn Write,
-    /// Where everything else goes.
-    pub errors: &'a mut dyn Write,
+    Completions(completions::Options),
+    Man(man::Options),
 }
 
 /// How a command ended.
@@ -63,16 +66,49 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The whole of a program: runs what this process was called for, on its own streams.
+pub fn main() -> ExitCode {
+    let outcome = streams::with_standard(|streams| run(std::env::args_os(), streams));
+    // Any other error here is that of a stream too: there is nowhere left to tell it.
+    outcome.or_else(closed).unwrap_or(Exit::Failure).into()
+}
+
 /// Runs the command that `arguments` ask for, the first being the program's name.
 ///
-/// An error means that a stream could not be written to.
+/// An error means that a stream could not be written to. That somebody reads no further is none.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let definition = definition(arguments.first());
+    answer(arguments, definition, streams).or_else(closed)
+}
+
+/// The name of the program as a plugin of kubectl, and how it is called then.
+const PLUGIN: (&str, &str) = ("kubectl-palisade", "kubectl palisade");
+
+/// The definition of the command line, for a program that was called by this name.
+fn definition(program: Option<&OsString>) -> clap::Command {
+    let definition = Arguments::command();
+    let name = program.and_then(|path| Path::new(path).file_stem());
+    if name.is_some_and(|name| name == PLUGIN.0) {
+        return definition.bin_name(PLUGIN.1).display_name(PLUGIN.0);
+    }
+    definition
+}
+
+fn answer(
+    arguments: Vec<OsString>,
+    definition: clap::Command,
+    streams: &mut Streams<'_>,
+) -> io::Result<Exit> {
+    let matches = definition.clone().try_get_matches_from(arguments);
+    match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(Arguments { command }) => match command {
             Command::Compile(options) => compile::run(&options, streams),
             Command::Controller(options) => controller::run(options, streams),
             Command::Crds(options) => crds::run(&options, streams),
             Command::PolicyAudit(options) => policy_audit::run(&options, streams),
+            Command::Completions(options) => completions::run(&options, definition, streams),
+            Command::Man(options) => man::run(&options, definition, streams),
         },
         Err(answer) if answer.use_stderr() => {
             write!(streams.errors, "{answer}")?;
@@ -82,6 +118,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<
             write!(streams.output, "{answer}")?;
             Ok(Exit::Success)
         }
+    }
+}
+
+/// Whoever closes a pipe has read enough: that is no failure.
+fn closed(error: io::Error) -> io::Result<Exit> {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Ok(Exit::Success),
+        _ => Err(error),
     }
 }
 

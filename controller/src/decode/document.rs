@@ -3,9 +3,9 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use palisade_policy::model::{Defect, Policy};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::unknown::unknown_field;
+use super::survey::{NETWORK_POLICY, is_known, unknown_field};
 use super::{broken_policy, policy, shortened};
 
 /// The object in its type. An error names the field whose type is wrong.
@@ -31,17 +31,18 @@ pub fn policy_document(document: &Value) -> Policy {
 /// The policy, if it has no field but the API's.
 fn known_fields(value: &Value) -> Result<NetworkPolicy, Defect> {
     let policy: NetworkPolicy = typed(value)?;
-    let understood = json!({ "spec": policy.spec });
-    let mut given = value.clone();
-    // Not compared: what every object has, and the `status` that older clusters gave to policies.
-    if let Some(object) = given.as_object_mut() {
-        object.retain(|field, _| !matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-    }
-    match unknown_field(&given, &understood) {
+    match unknown_field(value, &NETWORK_POLICY) {
         None => Ok(policy),
         Some(field) => Err(Defect {
             field: shortened(field),
             message: "there is no such field".to_owned(),
         }),
     }
+}
+
+/// The policy that a JSON text stands for, if every field of it is known and is there once. If not, [`policy_document`] says
+/// what it is.
+pub(crate) fn policy_text(text: &str) -> Option<NetworkPolicy> {
+    let known = is_known(text, &NETWORK_POLICY).ok()?;
+    serde_json::from_str(text).ok().filter(|_| known)
 }

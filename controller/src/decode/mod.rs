@@ -18,7 +18,9 @@ mod peer;
 mod policy;
 mod port;
 mod selector;
-mod unknown;
+mod service;
+mod survey;
+mod workload;
 
 use std::fmt;
 
@@ -27,11 +29,15 @@ use thiserror::Error;
 
 pub use broken::broken_policy;
 pub use document::policy_document;
-pub(crate) use document::typed;
+pub(crate) use document::{policy_text, typed};
 pub(crate) use field::shortened;
 pub use name::{is_label, is_subdomain};
 pub use object::{namespace, node, pod};
 pub use policy::policy;
+pub use service::{Endpoints, endpoints, service};
+pub(crate) use survey::{Shape, is_known};
+pub(crate) use workload::workload_kind;
+pub use workload::{MakesPods, Template, owner, workload};
 
 /// An object together with what could not be understood of it and was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]

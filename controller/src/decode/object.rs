@@ -46,7 +46,7 @@ pub fn pod(object: &api::Pod) -> Decoded<Pod> {
             .map(|status| pod_addresses(status, &mut defects))
             .unwrap_or_default(),
         ports: spec
-            .map(|spec| named_ports(spec, &mut defects))
+            .map(|spec| named_ports(spec, &SPEC, &mut defects))
             .unwrap_or_default(),
         host_network: spec.and_then(|spec| spec.host_network).unwrap_or_default(),
         finished: matches!(phase, Some("Succeeded" | "Failed")),
@@ -114,7 +114,7 @@ pub(super) fn key_of(metadata: &ObjectMeta) -> (&str, &str) {
     )
 }
 
-fn labels(metadata: &ObjectMeta) -> Labels {
+pub(super) fn labels(metadata: &ObjectMeta) -> Labels {
     let labels = metadata.labels.iter().flatten();
     labels
         .map(|(key, value)| (key.as_str(), value.as_str()))
@@ -137,12 +137,16 @@ fn pod_addresses(status: &api::PodStatus, defects: &mut Vec<Defect>) -> Vec<IpAd
     addresses
 }
 
-/// The ports that have a name, over containers and init containers (a sidecar is one of these).
-fn named_ports(spec: &api::PodSpec, defects: &mut Vec<Defect>) -> Vec<ContainerPort> {
+/// The ports of a pod's `spec` that have a name, over containers and init containers (a sidecar is one of these).
+pub(super) fn named_ports(
+    spec: &api::PodSpec,
+    field: &Field<'_>,
+    defects: &mut Vec<Defect>,
+) -> Vec<ContainerPort> {
     let containers = [
-        (SPEC.name("containers"), spec.containers.as_slice()),
+        (field.name("containers"), spec.containers.as_slice()),
         (
-            SPEC.name("initContainers"),
+            field.name("initContainers"),
             spec.init_containers.as_deref().unwrap_or_default(),
         ),
     ];

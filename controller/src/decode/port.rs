@@ -49,7 +49,8 @@ pub(super) fn number(number: i32, field: &Field<'_>) -> Result<u16, Defect> {
         .ok_or_else(|| field.defect(format!("{number} is no port: it should be 1 to 65535")))
 }
 
-fn port_name(text: &str, field: &Field<'_>) -> Result<PortName, Defect> {
+/// The name of a port.
+pub(super) fn port_name(text: &str, field: &Field<'_>) -> Result<PortName, Defect> {
     if is_port_name(text) {
         return Ok(text.into());
     }

@@ -1,28 +1,54 @@
 //! From a text to untyped objects.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_saphyr::{Error, Spanned};
 
 use super::source::Text;
-use super::{Origin, Problem};
-use crate::decode::shortened;
+use super::{Origin, Problem, json};
+use crate::decode::{Shape, is_known, shortened};
 
 /// What aliases may add to a document over what it says itself: nodes, and bytes of text. Manifests use aliases for a
 /// few labels.
 const ALIAS_NODES: usize = 250_000;
 const ALIAS_BYTES: usize = 16 << 20;
 
+/// The most nodes of a text. As a tree each takes a hundred bytes or so, as a text perhaps two. The state of a cluster with
+/// 100,000 pods has ten million.
+const MAX_NODES: usize = 30_000_000;
+
 /// An object before its type is known.
-pub(super) struct Document {
+pub(super) struct Document<'t> {
     pub(super) origin: Origin,
-    pub(super) value: Value,
+    pub(super) content: Content<'t>,
+    /// What the list that it is in says of it.
+    pub(super) inherited: Option<Arc<Inherited>>,
+}
+
+/// An object as it was found.
+pub(super) enum Content<'t> {
+    /// As JSON, with no mistake in its syntax.
+    Text(&'t str),
+    /// As a tree.
+    Tree(Value),
+}
+
+/// What the items of a `PodList` may leave out because the list's own kind says it.
+pub(super) struct Inherited {
+    pub(super) kind: String,
+    pub(super) version: Option<String>,
 }
 
 /// The objects of a text, the items of lists each as one.
 ///
-/// JSON is read as the YAML that it is. Only JSON objects one after another, without a `---`, are no YAML.
-pub(super) fn documents(text: &Text, problems: &mut Vec<Problem>) -> Vec<Document> {
+/// JSON is read as the YAML that it is where it is not cut into objects first. Only JSON objects one after another, without
+/// a `---`, are no YAML.
+pub(super) fn documents<'t>(text: &'t Text, problems: &mut Vec<Problem>) -> Vec<Document<'t>> {
+    if let Some(documents) = json::documents(text) {
+        return documents;
+    }
     let mut documents = Vec::new();
     let mut number = 0;
     let mut lines = 0;
@@ -32,17 +58,11 @@ pub(super) fn documents(text: &Text, problems: &mut Vec<Problem>) -> Vec<Documen
         let options = options(part.len());
         for value in serde_saphyr::read_with_options::<_, Spanned<Value>>(&mut part, options) {
             number += 1;
-            let file = text.file.clone();
-            let mut origin = Origin {
-                file,
-                document: Some(number),
-                line: None,
-                item: None,
-            };
+            let mut origin = text.origin(number);
             match value {
                 Ok(Spanned { value, defined, .. }) => {
                     origin.line = Some(first + defined.line());
-                    flatten(Document { origin, value }, &mut documents, problems);
+                    flatten(origin, value, &mut documents, problems);
                 }
                 Err(error) => {
                     problems.push(Problem {
@@ -75,12 +95,13 @@ fn parts(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Limits that no honest text reaches: each of its nodes has at least one byte.
-fn options(length: usize) -> serde_saphyr::Options {
+pub(super) fn options(length: usize) -> serde_saphyr::Options {
+    let nodes = length.min(MAX_NODES).saturating_add(ALIAS_NODES);
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_reader_input_bytes: None,
-            max_nodes: length.saturating_add(ALIAS_NODES),
-            max_events: length.saturating_add(ALIAS_NODES).saturating_mul(2),
+            max_nodes: nodes,
+            max_events: nodes.saturating_mul(2),
             max_total_scalar_bytes: length.saturating_add(ALIAS_BYTES),
             max_total_comment_bytes: length,
         },
@@ -94,17 +115,29 @@ fn describe(error: &Error) -> String {
     shortened(format!("cannot be read: {first}"))
 }
 
+/// The words of the reader of JSON count lines from where the object begins, which would mislead.
+fn cannot_be_read(words: &str) -> String {
+    let words = words.split(" at line ").next().unwrap_or_default();
+    shortened(format!("cannot be read: {words}"))
+}
+
 /// Puts an object to the others; of a list, its items. (A kind of somebody's own may be called `AllowList` and be no
 /// list.)
-fn flatten(document: Document, documents: &mut Vec<Document>, problems: &mut Vec<Problem>) {
-    let kind = document.value.get("kind").and_then(Value::as_str);
+fn flatten(origin: Origin, mut value: Value, documents: &mut Vec<Document<'_>>, problems: &mut Vec<Problem>) {
+    let mut add = |origin, value, inherited| {
+        documents.push(Document {
+            origin,
+            content: Content::Tree(value),
+            inherited,
+        });
+    };
+    let kind = value.get("kind").and_then(Value::as_str);
     let of = kind.and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
-    let Some(of) = of.filter(|of| of.is_empty() || document.value.get("items").is_some()) else {
-        documents.push(document);
+    let Some(of) = of.filter(|of| of.is_empty() || value.get("items").is_some()) else {
+        add(origin, value, None);
         return;
     };
-    let Document { origin, mut value } = document;
-    let version = value.get("apiVersion").cloned();
+    let version = value.get("apiVersion").and_then(Value::as_str).map(str::to_owned);
     let items = match value.get_mut("items").map(Value::take) {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(items)) => items,
@@ -119,18 +152,45 @@ fn flatten(document: Document, documents: &mut Vec<Document>, problems: &mut Vec
             return;
         }
     };
-    for (index, mut value) in items.into_iter().enumerate() {
-        // The items of a `PodList` may leave out what the list's own kind says; those of a `List` may not.
-        if let (false, Some(object)) = (of.is_empty(), value.as_object_mut()) {
-            object.entry("kind").or_insert_with(|| of.as_str().into());
-            object
-                .entry("apiVersion")
-                .or_insert_with(|| version.clone().unwrap_or_default());
-        }
+    // The items of a `List` say themselves what they are.
+    let inherited = (!of.is_empty()).then(|| Arc::new(Inherited { kind: of, version }));
+    for (index, value) in items.into_iter().enumerate() {
         let origin = Origin {
             item: Some(index),
             ..origin.clone()
         };
-        documents.push(Document { origin, value });
+        add(origin, value, inherited.clone());
+    }
+}
+
+impl Document<'_> {
+    /// The object as a tree, with what it inherits. An error says why the text is none after all.
+    pub(super) fn into_tree(self) -> (Origin, Result<Value, String>) {
+        let tree = self.content.into_tree(self.inherited.as_deref());
+        (self.origin, tree)
+    }
+}
+
+impl Content<'_> {
+    fn into_tree(self, inherited: Option<&Inherited>) -> Result<Value, String> {
+        let mut tree = match self {
+            Self::Tree(tree) => tree,
+            Self::Text(text) => {
+                // The reader of trees would take one of two fields of the same name.
+                let tree = is_known(text, &Shape::Anything).and_then(|_| serde_json::from_str(text));
+                tree.map_err(|error| cannot_be_read(&error.to_string()))?
+            }
+        };
+        if let (Some(inherited), Some(object)) = (inherited, tree.as_object_mut()) {
+            object
+                .entry("kind")
+                .or_insert_with(|| inherited.kind.as_str().into());
+            if let Some(version) = &inherited.version {
+                object
+                    .entry("apiVersion")
+                    .or_insert_with(|| version.as_str().into());
+            }
+        }
+        Ok(tree)
     }
 }

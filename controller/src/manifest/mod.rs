@@ -1,26 +1,36 @@
 //! Kubernetes manifests from files: YAML or JSON, many documents to a file, lists, in any order.
 //!
 //! ```text
-//!   FILE|DIR|- ──source──► texts ──document──► untyped objects ──object──► events for the core
+//!   FILE|DIR|- ──source──► texts ──document──► untyped objects ──object──► objects ──collect──► those that fit together
 //! ```
 //!
 //! Everything that is wrong is found in one pass and told together, each [`Problem`] with its file, document, object
 //! and field. The two steps of decoding are what makes that possible: an object whose type is wrong somewhere still
 //! has a kind and a name.
 
+mod collect;
 mod document;
+mod json;
+mod kind;
 mod object;
+mod slim;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use palisade_policy::cluster::Event;
+use palisade_policy::model::NamespaceName;
 use thiserror::Error;
 
+pub(crate) use collect::Collected;
+pub(crate) use kind::{Interest, Kind};
+pub(crate) use object::{Found, Object, Reading, undescribed};
 pub use source::Source;
+pub(crate) use source::{Text, texts};
 
 /// What to do with a policy that has a part that cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +40,9 @@ pub enum Strictness {
     /// It isolates what it selects, that part allows nothing, and the problem is a warning. What is wrong with other
     /// kinds of objects, or with the documents as such, is an error still.
     KeepGoing,
+    /// It is the same with everything else: what cannot be understood is left out, and told. A cluster cannot be corrected
+    /// like a file, and one odd object in it is no reason to say nothing about the others.
+    Lenient,
 }
 
 /// What manifests say.
@@ -68,7 +81,7 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The file, or `<stdin>`.
-    pub file: String,
+    pub file: Arc<str>,
     /// Which of the file's documents, counted from 1; empty ones do not count.
     pub document: Option<usize>,
     /// The line at which the document begins.
@@ -77,37 +90,99 @@ pub struct Origin {
     pub item: Option<usize>,
 }
 
-/// Reads all `sources`; `stdin` is what [`Source::Stdin`] stands for.
+/// Reads what decides about packets from all `sources`; `stdin` is what [`Source::Stdin`] stands for.
 pub fn read(
     sources: &[Source],
     stdin: &mut dyn Read,
     strictness: Strictness,
 ) -> Result<Manifests, InvalidManifests> {
+    let reading = Reading {
+        interest: Interest::Packets,
+        slim: false,
+    };
     let mut problems = Vec::new();
-    let mut documents = Vec::new();
-    for text in source::texts(sources, stdin, &mut problems) {
-        documents.extend(document::documents(&text, &mut problems));
+    let texts = texts(sources, stdin, &mut problems);
+    let collected = reading.read(sources, &texts, strictness, problems)?;
+    let mut events: Vec<Event> = collected.found.into_iter().filter_map(event).collect();
+    let described: BTreeSet<&NamespaceName> = events.iter().filter_map(described_namespace).collect();
+    let used: BTreeSet<&NamespaceName> = events.iter().filter_map(used_namespace).collect();
+    let missing: Vec<NamespaceName> = used.difference(&described).map(|name| (*name).clone()).collect();
+    let missing = missing
+        .iter()
+        .map(|name| Event::NamespaceApplied(undescribed(name.as_str())));
+    events.extend(missing);
+    Ok(Manifests {
+        events,
+        skipped: collected.skipped,
+        warnings: collected.warnings,
+    })
+}
+
+impl Reading {
+    /// Reads all `texts`, those of `sources`. `problems` is what was wrong so far.
+    pub(crate) fn read(
+        self,
+        sources: &[Source],
+        texts: &[Text],
+        strictness: Strictness,
+        mut problems: Vec<Problem>,
+    ) -> Result<Collected, InvalidManifests> {
+        let mut documents = Vec::new();
+        for text in texts {
+            documents.extend(document::documents(text, &mut problems));
+        }
+        if documents.is_empty() && problems.is_empty() {
+            let file = sources
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            problems.push(Problem::of_file(file, "no objects in it"));
+        }
+        let collected = self.collect(documents, strictness, &mut problems);
+        if problems.is_empty() {
+            Ok(collected)
+        } else {
+            Err(InvalidManifests { problems })
+        }
     }
-    if documents.is_empty() && problems.is_empty() {
-        let file = sources
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
-        problems.push(Problem::of_file(file, "no objects in it"));
+}
+
+/// What an object means to the core.
+fn event(found: Found) -> Option<Event> {
+    match found.object? {
+        Object::Namespace(namespace) => Some(Event::NamespaceApplied(namespace)),
+        Object::Node(node) => Some(Event::NodeApplied(node)),
+        Object::Pod { pod, .. } => Some(Event::PodApplied(pod)),
+        Object::Policy { policy, .. } => Some(Event::PolicyApplied(policy)),
+        Object::Service(_)
+        | Object::Endpoints(_)
+        | Object::Template(_)
+        | Object::NodeRuleSet(_)
+        | Object::PolicySlice(_)
+        | Object::AddressGroup(_) => None,
     }
-    let manifests = object::collect(documents, strictness, &mut problems);
-    if problems.is_empty() {
-        Ok(manifests)
-    } else {
-        Err(InvalidManifests { problems })
+}
+
+fn described_namespace(event: &Event) -> Option<&NamespaceName> {
+    match event {
+        Event::NamespaceApplied(namespace) => Some(&namespace.name),
+        _ => None,
+    }
+}
+
+fn used_namespace(event: &Event) -> Option<&NamespaceName> {
+    match event {
+        Event::PodApplied(pod) => Some(&pod.key.namespace),
+        Event::PolicyApplied(policy) => Some(&policy.key.namespace),
+        _ => None,
     }
 }
 
 impl Problem {
     fn of_file(file: String, message: impl Into<String>) -> Self {
         let origin = Origin {
-            file,
+            file: file.into(),
             document: None,
             line: None,
             item: None,

@@ -1,200 +1,314 @@
-//! From untyped objects to events for the core.
+//! From one document to one object.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
-
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use palisade_policy::cluster::Event;
-use palisade_policy::model::{Defect, NamespaceName, PodUid, Policy};
+use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
+use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_policy::model::{Defect, Namespace, Node, Pod, Policy};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::document::Document;
-use super::{Manifests, Origin, Problem, Strictness};
-use crate::decode::{self, Decoded, shortened, typed};
+use super::document::{Content, Document};
+use super::json::Word;
+use super::kind::{self, Interest, Kind};
+use super::{Origin, Problem, slim};
+use crate::decode::{self, Decoded, Endpoints, Shape, Template, is_known, policy_text, shortened, typed};
 
-/// The objects of all documents. What is wrong goes to `problems`, and the outcome is of use only if nothing is.
-pub(super) fn collect(
-    documents: impl IntoIterator<Item = Document>,
-    strictness: Strictness,
-    problems: &mut Vec<Problem>,
-) -> Manifests {
-    let mut collector = Collector {
-        strictness,
-        problems,
-        manifests: Manifests::default(),
-        seen: BTreeMap::new(),
-        uids: BTreeMap::new(),
-    };
-    for document in documents {
-        collector.add(document);
-    }
-    let Collector { mut manifests, .. } = collector;
-    let described: BTreeSet<&NamespaceName> =
-        manifests.events.iter().filter_map(described_namespace).collect();
-    let used: BTreeSet<&NamespaceName> = manifests.events.iter().filter_map(used_namespace).collect();
-    let missing: Vec<NamespaceName> = used.difference(&described).map(|name| (*name).clone()).collect();
-    manifests.events.extend(
-        missing
-            .into_iter()
-            .map(|name| Event::NamespaceApplied(undescribed(&name))),
-    );
-    manifests
+/// An object of a kind that means something to us.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Object {
+    Namespace(Namespace),
+    Node(Node),
+    Pod {
+        pod: Pod,
+        /// What made it, as it says itself.
+        owner: Option<WorkloadKey>,
+    },
+    Policy {
+        policy: Policy,
+        /// Whether it leaves `policyTypes` to their default.
+        untyped: bool,
+    },
+    Service(Service),
+    Endpoints(Endpoints),
+    Template(Box<Template>),
+    NodeRuleSet(Box<NodeRuleSet>),
+    PolicySlice(Box<PolicySlice>),
+    AddressGroup(Box<AddressGroup>),
 }
 
-/// The kinds that decide about packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Namespace,
-    Node,
-    Pod,
-    NetworkPolicy,
-}
-
-/// An object that can be named.
-struct Object {
-    origin: Origin,
-    kind: Kind,
+/// An object, and what there is to say about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) origin: Origin,
+    pub(crate) kind: Kind,
     /// `NetworkPolicy shop/web`.
-    title: String,
-    value: Value,
+    pub(crate) title: String,
+    /// The object; `None` where it cannot be read.
+    pub(crate) object: Option<Object>,
+    /// What could not be understood of it.
+    pub(super) defects: Vec<Defect>,
+    /// What a snapshot keeps of its document, if that is wanted.
+    pub(crate) slim: Option<String>,
 }
 
-struct Collector<'a> {
-    strictness: Strictness,
-    problems: &'a mut Vec<Problem>,
-    manifests: Manifests,
-    /// Where each object was first seen, by its title.
-    seen: BTreeMap<String, Origin>,
-    uids: BTreeMap<PodUid, String>,
+/// What a document turned out to be.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// An object of another kind, called so.
+    Skipped(String),
+    /// Nothing that has a name.
+    Refused(Problem),
+    /// An object.
+    Found(Box<Found>),
 }
 
-impl Collector<'_> {
-    fn add(&mut self, document: Document) {
-        let Some(object) = self.identify(document) else {
-            return;
-        };
-        if let Some(first) = self.seen.get(&object.title) {
-            let message = format!("is there twice, first in {first}");
-            self.problems.push(object.problem(None, message));
-            return;
-        }
-        self.seen.insert(object.title.clone(), object.origin.clone());
-        let event = match object.kind {
-            Kind::Namespace => self
-                .decoded(&object, decode::namespace)
-                .map(Event::NamespaceApplied),
-            Kind::Node => self.decoded(&object, decode::node).map(Event::NodeApplied),
-            Kind::Pod => self.decoded(&object, decode::pod).and_then(|pod| {
-                let other = self.uids.insert(pod.uid.clone(), object.title.clone());
-                let Some(other) = other else {
-                    return Some(Event::PodApplied(pod));
-                };
-                let message = format!("{:?} is the UID of {other} too", pod.uid.as_str());
-                self.problems.push(object.problem(Some("metadata.uid"), message));
-                None
-            }),
-            Kind::NetworkPolicy => self.policy(&object).map(Event::PolicyApplied),
-        };
-        self.manifests.events.extend(event);
+/// What is made of documents.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Which kinds are read.
+    pub(crate) interest: Interest,
+    /// Whether documents are kept as a snapshot has them.
+    pub(crate) slim: bool,
+}
+
+impl Reading {
+    /// Reads one document.
+    pub(super) fn interpret(self, document: Document<'_>) -> Outcome {
+        self.at_once(&document)
+            .unwrap_or_else(|| self.with_care(document))
     }
 
-    /// The object's kind and name; `None` if it is of no interest, or has none.
-    fn identify(&mut self, document: Document) -> Option<Object> {
-        let Document { origin, value } = document;
-        let mut refuse = |field: Option<&str>, message: String| {
-            let field = field.map(str::to_owned);
-            self.problems.push(Problem {
-                origin: origin.clone(),
-                object: None,
-                field,
+    /// An object from a text, without a tree in between; `None` where there is anything to say about it.
+    fn at_once(self, document: &Document<'_>) -> Option<Outcome> {
+        let Content::Text(text) = document.content else {
+            return None;
+        };
+        if self.slim {
+            return None;
+        }
+        let head: Head<'_> = serde_json::from_str(text).ok()?;
+        let inherited = document.inherited.as_deref();
+        let inherited_version = inherited.and_then(|inherited| inherited.version.as_deref());
+        let version = head
+            .api_version
+            .as_ref()
+            .map(|word| word.0.as_ref())
+            .or(inherited_version)?;
+        let name = head.kind.as_ref().map(|word| word.0.as_ref());
+        let name = name.or(inherited.map(|inherited| inherited.kind.as_str()))?;
+        if version.is_empty() || name.is_empty() {
+            return None;
+        }
+        let kind = match self.kind(version, name) {
+            Ok(kind) => kind,
+            Err(skipped) => return Some(Outcome::Skipped(skipped)),
+        };
+        let metadata = head.metadata?;
+        let namespace = metadata.namespace.as_ref().map(|word| word.0.as_ref());
+        let title = kind::title(kind, &metadata.name?.0, namespace).ok()?;
+        let (object, defects) = if kind == Kind::NetworkPolicy {
+            policy(&policy_text(text)?)
+        } else {
+            is_known(text, &Shape::Anything).ok()?;
+            decoded(kind, &text).ok()?
+        };
+        Some(Outcome::Found(Box::new(Found {
+            origin: document.origin.clone(),
+            kind,
+            title,
+            object: Some(object),
+            defects,
+            slim: None,
+        })))
+    }
+
+    /// An object by way of a tree, from which everything that is wrong can be told.
+    fn with_care(self, document: Document<'_>) -> Outcome {
+        let (origin, tree) = document.into_tree();
+        let refuse = |origin, object: Option<&str>, field: Option<&str>, message| {
+            Outcome::Refused(Problem {
+                origin,
+                object: object.map(str::to_owned),
+                field: field.map(str::to_owned),
                 message,
-            });
-            None
+            })
+        };
+        let value = match tree {
+            Ok(value) => value,
+            Err(message) => return refuse(origin, None, None, message),
         };
         if !value.is_object() {
-            return refuse(None, "is no Kubernetes object".to_owned());
+            return refuse(origin, None, None, "is no Kubernetes object".to_owned());
         }
-        let version = match text(&value, "/apiVersion") {
+        let version = match kind::text(&value, "/apiVersion") {
             Ok(version) => version,
-            Err(message) => return refuse(Some("apiVersion"), message),
+            Err(message) => return refuse(origin, None, Some("apiVersion"), message),
         };
-        let name = match text(&value, "/kind") {
+        let name = match kind::text(&value, "/kind") {
             Ok(name) => name,
-            Err(message) => return refuse(Some("kind"), message),
+            Err(message) => return refuse(origin, None, Some("kind"), message),
         };
-        let kind = match (version, name) {
-            ("v1", "Namespace") => Kind::Namespace,
-            ("v1", "Node") => Kind::Node,
-            ("v1", "Pod") => Kind::Pod,
-            ("networking.k8s.io/v1", "NetworkPolicy") => Kind::NetworkPolicy,
-            ("v1", _) => return self.skip(name.to_owned()),
-            _ => return self.skip(format!("{name} ({version})")),
+        let kind = match self.kind(version, name) {
+            Ok(kind) => kind,
+            Err(skipped) => return Outcome::Skipped(skipped),
         };
-        let title = match title(kind, &value) {
+        let title = match kind::title_of(kind, &value) {
             Ok(title) => title,
-            Err(Defect { field, message }) => {
-                let object = Some(name.to_owned());
-                self.problems.push(Problem {
-                    origin,
-                    object,
-                    field: Some(field),
-                    message,
-                });
-                return None;
+            Err(Defect { field, message }) => return refuse(origin, Some(name), Some(&field), message),
+        };
+        let (object, defects) = if kind == Kind::NetworkPolicy {
+            let policy = decode::policy_document(&value);
+            let untyped = match value.pointer("/spec/policyTypes") {
+                None | Some(Value::Null) => true,
+                Some(types) => types.as_array().is_some_and(Vec::is_empty),
+            };
+            (Some(Object::Policy { policy, untyped }), Vec::new())
+        } else {
+            match decoded(kind, &&value) {
+                Ok((object, defects)) => (Some(object), defects),
+                Err(defect) => (None, vec![defect]),
             }
         };
-        Some(Object {
+        Outcome::Found(Box::new(Found {
             origin,
             kind,
             title,
-            value,
+            object,
+            defects,
+            slim: self.slim.then(|| slim::slimmed(kind, value)),
+        }))
+    }
+
+    /// The kind that is called so, if it is of interest; if not, how it is counted.
+    fn kind(self, version: &str, name: &str) -> Result<Kind, String> {
+        let kind = Kind::of(version, name).filter(|kind| self.interest.includes(*kind));
+        kind.ok_or_else(|| {
+            shortened(match version {
+                "v1" => name.to_owned(),
+                _ => format!("{name} ({version})"),
+            })
         })
     }
+}
 
-    fn skip(&mut self, kind: String) -> Option<Object> {
-        *self.manifests.skipped.entry(shortened(kind)).or_default() += 1;
-        None
+/// What a document calls itself.
+#[derive(Deserialize)]
+struct Head<'t> {
+    #[serde(borrow, rename = "apiVersion")]
+    api_version: Option<Word<'t>>,
+    #[serde(borrow)]
+    kind: Option<Word<'t>>,
+    #[serde(borrow)]
+    metadata: Option<Name<'t>>,
+}
+
+#[derive(Deserialize)]
+struct Name<'t> {
+    #[serde(borrow)]
+    name: Option<Word<'t>>,
+    #[serde(borrow)]
+    namespace: Option<Word<'t>>,
+}
+
+/// A document that can be read as any type that it fits.
+trait Typed {
+    type Error;
+
+    fn typed<K: DeserializeOwned>(&self) -> Result<K, Self::Error>;
+}
+
+impl Typed for &str {
+    type Error = serde_json::Error;
+
+    fn typed<K: DeserializeOwned>(&self) -> Result<K, Self::Error> {
+        serde_json::from_str(self)
     }
+}
 
-    /// An object of a kind that must be right as a whole.
-    fn decoded<K: DeserializeOwned, T>(
-        &mut self,
-        object: &Object,
-        decode: impl Fn(&K) -> Decoded<T>,
-    ) -> Option<T> {
-        let typed: K = typed(&object.value)
-            .map_err(|defect| self.problems.push(object.defect(defect)))
-            .ok()?;
-        let Decoded {
-            object: decoded,
-            defects,
-        } = decode(&typed);
-        let sound = defects.is_empty();
-        self.problems
-            .extend(defects.into_iter().map(|defect| object.defect(defect)));
-        sound.then_some(decoded)
+impl Typed for &Value {
+    type Error = Defect;
+
+    fn typed<K: DeserializeOwned>(&self) -> Result<K, Defect> {
+        typed(self)
     }
+}
 
-    fn policy(&mut self, object: &Object) -> Option<Policy> {
-        let policy = decode::policy_document(&object.value);
-        let found = policy.defects.iter().map(|defect| object.defect(defect.clone()));
-        match self.strictness {
-            Strictness::KeepGoing => {
-                self.manifests.warnings.extend(found);
-                Some(policy)
-            }
-            Strictness::Strict => {
-                self.problems.extend(found);
-                decode::strict(policy).ok()
-            }
+/// The object that a document of any kind but `NetworkPolicy` stands for, and what of it was left out.
+fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), D::Error> {
+    fn with<T>(decoded: Decoded<T>, object: impl FnOnce(T) -> Object) -> (Object, Vec<Defect>) {
+        (object(decoded.object), decoded.defects)
+    }
+    fn template(decoded: Decoded<Template>) -> (Object, Vec<Defect>) {
+        with(decoded, |template| Object::Template(Box::new(template)))
+    }
+    Ok(match kind {
+        Kind::Namespace => with(decode::namespace(&document.typed()?), Object::Namespace),
+        Kind::Node => with(decode::node(&document.typed()?), Object::Node),
+        Kind::Pod => {
+            let typed: core::Pod = document.typed()?;
+            let owner = decode::owner(&typed.metadata);
+            with(decode::pod(&typed), |pod| Object::Pod { pod, owner })
+        }
+        Kind::NetworkPolicy => policy(&document.typed()?),
+        Kind::Service => with(decode::service(&document.typed()?), Object::Service),
+        Kind::EndpointSlice => {
+            let typed: EndpointSlice = document.typed()?;
+            with(decode::endpoints(&typed), Object::Endpoints)
+        }
+        Kind::Workload(WorkloadKind::Deployment) => {
+            template(decode::workload::<Deployment>(&document.typed()?))
+        }
+        Kind::Workload(WorkloadKind::StatefulSet) => {
+            template(decode::workload::<StatefulSet>(&document.typed()?))
+        }
+        Kind::Workload(WorkloadKind::DaemonSet) => {
+            template(decode::workload::<DaemonSet>(&document.typed()?))
+        }
+        Kind::Workload(WorkloadKind::ReplicaSet) => {
+            template(decode::workload::<ReplicaSet>(&document.typed()?))
+        }
+        Kind::Workload(WorkloadKind::Job) => template(decode::workload::<Job>(&document.typed()?)),
+        Kind::Workload(WorkloadKind::CronJob) => template(decode::workload::<CronJob>(&document.typed()?)),
+        Kind::NodeRuleSet => (Object::NodeRuleSet(Box::new(document.typed()?)), Vec::new()),
+        Kind::PolicySlice => (Object::PolicySlice(Box::new(document.typed()?)), Vec::new()),
+        Kind::AddressGroup => (Object::AddressGroup(Box::new(document.typed()?)), Vec::new()),
+    })
+}
+
+/// A policy that could be read. Its defects are its own.
+fn policy(object: &NetworkPolicy) -> (Object, Vec<Defect>) {
+    let types = object.spec.as_ref().and_then(|spec| spec.policy_types.as_ref());
+    let untyped = types.is_none_or(Vec::is_empty);
+    let policy = decode::policy(object);
+    (Object::Policy { policy, untyped }, Vec::new())
+}
+
+impl Object {
+    /// The object as questions and findings name it; `None` for kinds that nothing is said about.
+    pub(crate) fn reference(&self) -> Option<ObjectRef> {
+        match self {
+            Self::Namespace(namespace) => Some(ObjectRef::Namespace(namespace.name.clone())),
+            Self::Pod { pod, .. } => Some(ObjectRef::Pod(pod.key.clone())),
+            Self::Policy { policy, .. } => Some(ObjectRef::Policy(policy.key.clone())),
+            Self::Service(service) => Some(ObjectRef::Service(service.key.clone())),
+            Self::Template(template) => Some(ObjectRef::Workload(template.key.clone())),
+            Self::Node(_)
+            | Self::Endpoints(_)
+            | Self::NodeRuleSet(_)
+            | Self::PolicySlice(_)
+            | Self::AddressGroup(_) => None,
         }
     }
 }
 
-impl Object {
-    fn problem(&self, field: Option<&str>, message: String) -> Problem {
+impl Found {
+    pub(super) fn problem(&self, field: Option<&str>, message: String) -> Problem {
         let field = field.map(str::to_owned);
         Problem {
             origin: self.origin.clone(),
@@ -204,81 +318,16 @@ impl Object {
         }
     }
 
-    fn defect(&self, Defect { field, message }: Defect) -> Problem {
+    pub(super) fn defect(&self, Defect { field, message }: Defect) -> Problem {
         let field = (!field.is_empty()).then_some(field);
-        Problem {
-            origin: self.origin.clone(),
-            object: Some(self.title.clone()),
-            field,
-            message,
-        }
-    }
-}
-
-/// A required text.
-fn text<'a>(value: &'a Value, pointer: &str) -> Result<&'a str, String> {
-    match value.pointer(pointer) {
-        None | Some(Value::Null) => Err("is missing".to_owned()),
-        Some(Value::String(text)) if text.is_empty() => Err("is empty".to_owned()),
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(shortened(format!("{other} is no text"))),
-    }
-}
-
-/// Kind, namespace and name.
-fn title(kind: Kind, value: &Value) -> Result<String, Defect> {
-    let defect = |field: &str, message: String| Defect {
-        field: field.to_owned(),
-        message: shortened(message),
-    };
-    let name = text(value, "/metadata/name").map_err(|message| defect("metadata.name", message))?;
-    let valid = if kind == Kind::Namespace {
-        decode::is_label(name)
-    } else {
-        decode::is_subdomain(name)
-    };
-    if !valid {
-        return Err(defect(
-            "metadata.name",
-            format!("{name:?} is no name: it should be a lowercase DNS name"),
-        ));
-    }
-    if matches!(kind, Kind::Namespace | Kind::Node) {
-        return Ok(format!("{kind:?} {name}"));
-    }
-    let namespace = match value.pointer("/metadata/namespace") {
-        None | Some(Value::Null) => "default",
-        Some(Value::String(text)) if text.is_empty() => "default",
-        Some(Value::String(text)) if decode::is_label(text) => text,
-        Some(other) => {
-            return Err(defect(
-                "metadata.namespace",
-                format!("{other} is no name of a namespace"),
-            ));
-        }
-    };
-    Ok(format!("{kind:?} {namespace}/{name}"))
-}
-
-fn described_namespace(event: &Event) -> Option<&NamespaceName> {
-    match event {
-        Event::NamespaceApplied(namespace) => Some(&namespace.name),
-        _ => None,
-    }
-}
-
-fn used_namespace(event: &Event) -> Option<&NamespaceName> {
-    match event {
-        Event::PodApplied(pod) => Some(&pod.key.namespace),
-        Event::PolicyApplied(policy) => Some(&policy.key.namespace),
-        _ => None,
+        self.problem(field.as_deref(), message)
     }
 }
 
 /// A namespace of which only the name is known.
-fn undescribed(name: &impl Display) -> palisade_policy::model::Namespace {
+pub(crate) fn undescribed(name: &str) -> Namespace {
     let metadata = ObjectMeta {
-        name: Some(name.to_string()),
+        name: Some(name.to_owned()),
         ..ObjectMeta::default()
     };
     decode::namespace(&core::Namespace {

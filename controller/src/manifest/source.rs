@@ -4,11 +4,15 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::Problem;
+use super::{Origin, Problem};
 
 /// The largest file that is read. A cluster's pods with everything in them come to a few hundred megabytes.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// How much is read before it is looked at.
+const PORTION: u64 = 1 << 20;
 
 /// The extensions of the files in a directory that are manifests.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
@@ -32,13 +36,26 @@ impl fmt::Display for Source {
 }
 
 /// A file's content.
-pub(super) struct Text {
-    pub(super) file: String,
-    pub(super) bytes: Vec<u8>,
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) file: Arc<str>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Text {
+    /// The place of one of its documents, of which the line is not known yet.
+    pub(super) fn origin(&self, document: usize) -> Origin {
+        Origin {
+            file: Arc::clone(&self.file),
+            document: Some(document),
+            line: None,
+            item: None,
+        }
+    }
 }
 
 /// All texts, those of a directory in the order of their names.
-pub(super) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec<Problem>) -> Vec<Text> {
+pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec<Problem>) -> Vec<Text> {
     let mut texts = Vec::new();
     for source in sources {
         match source {
@@ -54,19 +71,44 @@ pub(super) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec
 }
 
 fn text(file: String, opened: io::Result<impl Read>, problems: &mut Vec<Problem>) -> Option<Text> {
-    let mut bytes = Vec::new();
-    let result = opened.and_then(|reader| reader.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    match result {
-        Ok(length) if length as u64 > MAX_BYTES => {
+    match opened.and_then(content) {
+        Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
             problems.push(Problem::of_file(file, "is larger than 1 GiB"));
             None
         }
-        Ok(_) => Some(Text { file, bytes }),
+        Ok(bytes) => Some(Text {
+            file: file.into(),
+            bytes,
+        }),
         Err(error) => {
             problems.push(Problem::of_file(file, format!("cannot be read: {error}")));
             None
         }
     }
+}
+
+/// All of a text, of one that is too large a little more than is allowed. What has a NUL in it is no text: it is cut off
+/// there, where its reader will stop, instead of being kept whole.
+fn content(reader: impl Read) -> io::Result<Vec<u8>> {
+    let mut reader = reader.take(MAX_BYTES + 1);
+    let mut bytes = Vec::new();
+    loop {
+        let start = bytes.len();
+        let length = reader.by_ref().take(PORTION).read_to_end(&mut bytes)?;
+        let nul = bytes.iter().skip(start).position(|byte| *byte == 0);
+        if let Some(position) = nul.filter(|_| !is_utf16(&bytes)) {
+            bytes.truncate(start + position + 1);
+            return Ok(bytes);
+        }
+        if length == 0 {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// YAML may be in UTF-16, which begins with a mark and has a NUL in every other byte.
+fn is_utf16(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
 
 /// A file itself, whatever its name; of a directory the manifests, sorted.

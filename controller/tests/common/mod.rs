@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
+use palisade_audit::style::Style;
 use palisade_controller::cli::{self, Exit, Streams};
 use tempfile::TempDir;
 
@@ -34,6 +35,8 @@ pub(crate) fn palisade_reading(arguments: &[&str], mut input: &[u8]) -> Run {
         input: &mut input,
         output: &mut output,
         errors: &mut errors,
+        style: Style::PLAIN,
+        watched: false,
     };
     let exit = cli::run(arguments, &mut streams).unwrap();
     Run {

@@ -16,15 +16,36 @@ mod verify;
 
 use std::io;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Exit, Streams};
 
 /// Answer questions about network policies
+///
+/// Whether a connection is allowed and why, who reaches whom, what is wrong with policies, what a change would mean, and
+/// whether the nodes do what the API says. The objects come from files, from a snapshot of a cluster, or, without any -f,
+/// from the cluster of the current context.
+///
+/// Exit codes: 0, nothing was found; 1, there are findings or differences, or the connection is denied; 2, it could not run.
+/// Answers go to the standard output, everything else to the error output.
 #[derive(Debug, Args)]
 pub(super) struct Options {
+    /// When to use colours; `auto` is on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    color: Colours,
     #[command(subcommand)]
     command: Command,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colours {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Into files and pipes too
+    Always,
+    /// Not at all
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +62,11 @@ enum Command {
 }
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    match options.color {
+        Colours::Auto => {}
+        Colours::Always => streams.style.colour = true,
+        Colours::Never => streams.style.colour = false,
+    }
     match &options.command {
         Command::Explain(options) => explain::run(options, streams),
         Command::Reach(options) => reach::run(options, streams),

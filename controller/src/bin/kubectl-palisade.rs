@@ -1,0 +1,7 @@
+//! `kubectl palisade`: the same command as `palisade`, by the name that kubectl looks for in the search path.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    palisade_controller::cli::main()
+}

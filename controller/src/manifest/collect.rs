@@ -1,0 +1,141 @@
+//! From documents to objects that do not contradict each other.
+
+use std::collections::{BTreeMap, HashMap};
+use std::thread;
+
+use palisade_policy::model::{Defect, PodUid};
+
+use super::document::Document;
+use super::object::{Found, Object, Outcome, Reading};
+use super::{Origin, Problem, Strictness};
+
+/// Fewer documents are not worth a thread.
+const WORTH_A_THREAD: usize = 256;
+
+/// Objects that were read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected {
+    /// In the order of the documents. Each has an object.
+    pub(crate) found: Vec<Found>,
+    /// How many objects of each other kind were skipped.
+    pub(crate) skipped: BTreeMap<String, usize>,
+    /// What was left out.
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Reading {
+    /// Reads all documents. What is wrong goes to `problems`, and the outcome is of use only if nothing is.
+    pub(super) fn collect(
+        self,
+        documents: Vec<Document<'_>>,
+        strictness: Strictness,
+        problems: &mut Vec<Problem>,
+    ) -> Collected {
+        let mut collector = Collector {
+            strictness,
+            problems,
+            collected: Collected::default(),
+            seen: HashMap::new(),
+            uids: HashMap::new(),
+        };
+        for outcome in self.interpret_all(documents) {
+            collector.add(outcome);
+        }
+        collector.collected
+    }
+
+    /// Reads each document, on all processors if there are many.
+    fn interpret_all(self, documents: Vec<Document<'_>>) -> Vec<Outcome> {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let threads = processors.min(documents.len() / WORTH_A_THREAD).max(1);
+        let share = documents.len().div_ceil(threads);
+        let mut rest = documents;
+        let interpret = |share: Vec<Document<'_>>| -> Vec<Outcome> {
+            share
+                .into_iter()
+                .map(|document| self.interpret(document))
+                .collect()
+        };
+        thread::scope(|scope| {
+            let mut others = Vec::new();
+            for _ in 1..threads {
+                let share = rest.split_off(rest.len().saturating_sub(share));
+                others.push(scope.spawn(move || interpret(share)));
+            }
+            let mut outcomes = interpret(rest);
+            // The last share was taken first.
+            for thread in others.into_iter().rev() {
+                match thread.join() {
+                    Ok(share) => outcomes.extend(share),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            outcomes
+        })
+    }
+}
+
+struct Collector<'a> {
+    strictness: Strictness,
+    problems: &'a mut Vec<Problem>,
+    collected: Collected,
+    /// Where each object was first seen, by its title.
+    seen: HashMap<String, Origin>,
+    uids: HashMap<PodUid, String>,
+}
+
+impl Collector<'_> {
+    fn add(&mut self, outcome: Outcome) {
+        let mut found = match outcome {
+            Outcome::Skipped(kind) => {
+                *self.collected.skipped.entry(kind).or_default() += 1;
+                return;
+            }
+            Outcome::Refused(problem) => return self.refuse(problem),
+            Outcome::Found(found) => *found,
+        };
+        if let Some(first) = self.seen.get(&found.title) {
+            let message = format!("is there twice, first in {first}");
+            return self.refuse(found.problem(None, message));
+        }
+        self.seen.insert(found.title.clone(), found.origin.clone());
+        let defects = std::mem::take(&mut found.defects);
+        let usable = self.tell(&found, defects);
+        if let Some(Object::Pod { pod, .. }) = found.object.as_ref().filter(|_| usable) {
+            let other = self.uids.insert(pod.uid.clone(), found.title.clone());
+            if let Some(other) = other {
+                let message = format!("{:?} is the UID of {other} too", pod.uid.as_str());
+                return self.refuse(found.problem(Some("metadata.uid"), message));
+            }
+        }
+        if found.object.is_some() && usable {
+            self.collected.found.push(found);
+        }
+    }
+
+    /// Tells what is wrong with an object; whether it is of use all the same.
+    fn tell(&mut self, found: &Found, defects: Vec<Defect>) -> bool {
+        let (defects, tolerated) = match &found.object {
+            Some(Object::Policy { policy, .. }) => {
+                (policy.defects.clone(), self.strictness != Strictness::Strict)
+            }
+            Some(_) | None => (defects, self.strictness == Strictness::Lenient),
+        };
+        let sound = defects.is_empty();
+        let defects = defects.into_iter().map(|defect| found.defect(defect));
+        if tolerated {
+            self.collected.warnings.extend(defects);
+        } else {
+            self.problems.extend(defects);
+        }
+        sound || tolerated
+    }
+
+    fn refuse(&mut self, problem: Problem) {
+        if self.strictness == Strictness::Lenient {
+            self.collected.warnings.push(problem);
+        } else {
+            self.problems.push(problem);
+        }
+    }
+}

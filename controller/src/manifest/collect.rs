@@ -1,13 +1,16 @@
 //! From documents to objects that do not contradict each other.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::thread;
 
 use palisade_policy::model::{Defect, PodUid};
+use serde::Deserialize;
 
 use super::document::Document;
 use super::object::{Found, Object, Outcome, Reading};
-use super::{Origin, Problem, Strictness};
+use super::source::Text;
+use super::{Origin, Problem, Strictness, json};
 
 /// Fewer documents are not worth a thread.
 const WORTH_A_THREAD: usize = 256;
@@ -31,17 +34,31 @@ impl Reading {
         strictness: Strictness,
         problems: &mut Vec<Problem>,
     ) -> Collected {
-        let mut collector = Collector {
-            strictness,
-            problems,
-            collected: Collected::default(),
-            seen: HashMap::new(),
-            uids: HashMap::new(),
+        collect(self.interpret_all(documents), strictness, problems)
+    }
+
+    /// Reads a page of a listing of the API server `server`; `None` where it is no such thing.
+    pub(crate) fn page(self, text: String, server: &Arc<str>) -> Option<Page> {
+        let text = Text {
+            file: Arc::clone(server),
+            bytes: text.into_bytes(),
         };
-        for outcome in self.interpret_all(documents) {
-            collector.add(outcome);
+        let list: ListHead = serde_json::from_slice(&text.bytes).ok()?;
+        let mut documents = json::documents(&text)?;
+        for Document { origin, span, .. } in &mut documents {
+            // It is not in a file that anybody could look into.
+            *origin = Origin {
+                document: None,
+                line: None,
+                item: None,
+                ..origin.clone()
+            };
+            *span = None;
         }
-        collector.collected
+        Some(Page {
+            outcomes: self.interpret_all(documents),
+            next: list.metadata.next.filter(|token| !token.is_empty()),
+        })
     }
 
     /// Reads each document, on all processors if there are many.
@@ -73,6 +90,57 @@ impl Reading {
             outcomes
         })
     }
+}
+
+/// A page of a listing.
+#[derive(Debug)]
+pub(crate) struct Page {
+    outcomes: Vec<Outcome>,
+    /// What asks for the next page, if there is one.
+    pub(crate) next: Option<String>,
+}
+
+impl Page {
+    /// How many objects are on it.
+    pub(crate) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// The objects of pages. What cannot be understood is left out, with a warning.
+    pub(crate) fn collect(pages: Vec<Self>) -> Collected {
+        let outcomes = pages.into_iter().flat_map(|page| page.outcomes);
+        collect(outcomes, Strictness::Lenient, &mut Vec::new())
+    }
+}
+
+#[derive(Deserialize)]
+struct ListHead {
+    #[serde(default)]
+    metadata: ListMeta,
+}
+
+#[derive(Default, Deserialize)]
+struct ListMeta {
+    #[serde(rename = "continue")]
+    next: Option<String>,
+}
+
+fn collect(
+    outcomes: impl IntoIterator<Item = Outcome>,
+    strictness: Strictness,
+    problems: &mut Vec<Problem>,
+) -> Collected {
+    let mut collector = Collector {
+        strictness,
+        problems,
+        collected: Collected::default(),
+        seen: HashMap::new(),
+        uids: HashMap::new(),
+    };
+    for outcome in outcomes {
+        collector.add(outcome);
+    }
+    collector.collected
 }
 
 struct Collector<'a> {

@@ -1,5 +1,6 @@
 //! From a text to untyped objects.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
@@ -23,6 +24,8 @@ const MAX_NODES: usize = 30_000_000;
 pub(super) struct Document<'t> {
     pub(super) origin: Origin,
     pub(super) content: Content<'t>,
+    /// Where in the text an object in JSON is, in bytes.
+    pub(super) span: Option<Range<usize>>,
     /// What the list that it is in says of it.
     pub(super) inherited: Option<Arc<Inherited>>,
 }
@@ -128,6 +131,7 @@ fn flatten(origin: Origin, mut value: Value, documents: &mut Vec<Document<'_>>, 
         documents.push(Document {
             origin,
             content: Content::Tree(value),
+            span: None,
             inherited,
         });
     };

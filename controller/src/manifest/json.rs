@@ -41,6 +41,7 @@ pub(super) fn documents(text: &Text) -> Option<Vec<Document<'_>>> {
         number += 1;
         let place = Place {
             text,
+            whole,
             number,
             line: first,
         };
@@ -64,6 +65,7 @@ fn newlines(text: &str) -> u64 {
 /// Where an object of the text begins.
 struct Place<'t> {
     text: &'t Text,
+    whole: &'t str,
     number: usize,
     line: u64,
 }
@@ -78,9 +80,12 @@ impl<'t> Place<'t> {
         let mut origin = self.text.origin(self.number);
         origin.line = Some(self.line);
         origin.item = item;
+        // The object is a part of the text.
+        let start = (object.as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
         Document {
             origin,
             content: Content::Text(object),
+            span: Some(start..start + object.len()),
             inherited,
         }
     }

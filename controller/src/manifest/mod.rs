@@ -12,6 +12,7 @@ mod collect;
 mod document;
 mod json;
 mod kind;
+mod lines;
 mod object;
 mod slim;
 mod source;
@@ -26,8 +27,9 @@ use palisade_policy::cluster::Event;
 use palisade_policy::model::NamespaceName;
 use thiserror::Error;
 
-pub(crate) use collect::Collected;
+pub(crate) use collect::{Collected, Page};
 pub(crate) use kind::{Interest, Kind};
+pub(crate) use lines::Lines;
 pub(crate) use object::{Found, Object, Reading, undescribed};
 pub use source::Source;
 pub(crate) use source::{Text, texts};

@@ -1,5 +1,7 @@
 //! From one document to one object.
 
+use std::ops::Range;
+
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1 as core;
@@ -46,6 +48,8 @@ pub(crate) enum Object {
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) origin: Origin,
+    /// Where in the text an object in JSON is, in bytes.
+    pub(crate) span: Option<Range<usize>>,
     pub(crate) kind: Kind,
     /// `NetworkPolicy shop/web`.
     pub(crate) title: String,
@@ -120,6 +124,7 @@ impl Reading {
         };
         Some(Outcome::Found(Box::new(Found {
             origin: document.origin.clone(),
+            span: document.span.clone(),
             kind,
             title,
             object: Some(object),
@@ -130,6 +135,7 @@ impl Reading {
 
     /// An object by way of a tree, from which everything that is wrong can be told.
     fn with_care(self, document: Document<'_>) -> Outcome {
+        let span = document.span.clone();
         let (origin, tree) = document.into_tree();
         let refuse = |origin, object: Option<&str>, field: Option<&str>, message| {
             Outcome::Refused(Problem {
@@ -177,6 +183,7 @@ impl Reading {
         };
         Outcome::Found(Box::new(Found {
             origin,
+            span,
             kind,
             title,
             object,

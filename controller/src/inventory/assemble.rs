@@ -1,0 +1,295 @@
+//! From objects to an inventory.
+//!
+//! Objects may come in several goes: those of the same kind, namespace and name replace what was there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kube::Resource;
+use palisade_audit::inventory::{Inventory, Service, Workload, WorkloadKey, WorkloadKind};
+use palisade_policy::cluster::Event;
+use palisade_policy::model::{NamespaceName, Pod, PodKey, PodUid, Policy};
+
+use super::Published;
+use crate::decode::{Endpoints, Template};
+use crate::manifest::{Object, undescribed};
+
+/// The label by which a Deployment tells the pods of its `ReplicaSet`s apart: the last part of the `ReplicaSet`'s name.
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+
+/// A `CronJob` calls its Jobs after itself and the minute that they were due: eight digits, for the next century and more.
+const MINUTE_DIGITS: usize = 8;
+
+/// Puts objects to an inventory.
+pub(super) fn add(
+    objects: impl IntoIterator<Item = Object>,
+    inventory: &mut Inventory,
+    published: &mut Published,
+) {
+    let mut batch = Batch::default();
+    for object in objects {
+        match object {
+            Object::Namespace(namespace) => {
+                inventory.undescribed.remove(&namespace.name);
+                inventory.state.apply(Event::NamespaceApplied(namespace));
+            }
+            Object::Node(node) => inventory.state.apply(Event::NodeApplied(node)),
+            Object::Pod { pod, owner } => batch.pods.push((pod, owner)),
+            Object::Policy { policy, untyped } => add_policy(policy, untyped, inventory),
+            Object::Service(service) => batch.services.push(service),
+            Object::Endpoints(endpoints) => batch.endpoints.push(endpoints),
+            Object::Template(template) => batch.templates.push(*template),
+            Object::NodeRuleSet(object) => batch.published.rule_sets.push(*object),
+            Object::PolicySlice(object) => batch.published.policies.push(*object),
+            Object::AddressGroup(object) => batch.published.groups.push(*object),
+        }
+    }
+    replace(&mut published.rule_sets, batch.published.rule_sets);
+    replace(&mut published.policies, batch.published.policies);
+    replace(&mut published.groups, batch.published.groups);
+    let owners = Owners::of(&batch.templates);
+    add_pods(batch.pods, &owners, inventory);
+    add_templates(batch.templates, inventory);
+    add_services(batch.services, batch.endpoints, inventory);
+    describe_namespaces(inventory);
+}
+
+/// Objects that are put to an inventory after all are known.
+#[derive(Default)]
+struct Batch {
+    pods: Vec<(Pod, Option<WorkloadKey>)>,
+    templates: Vec<Template>,
+    services: Vec<Service>,
+    endpoints: Vec<Endpoints>,
+    published: Published,
+}
+
+fn add_policy(policy: Policy, untyped: bool, inventory: &mut Inventory) {
+    if untyped {
+        inventory.untyped.insert(policy.key.clone());
+    } else {
+        inventory.untyped.remove(&policy.key);
+    }
+    inventory.state.apply(Event::PolicyApplied(policy));
+}
+
+/// Puts published objects to the others; those of the same name go.
+fn replace<T: Resource>(objects: &mut Vec<T>, others: Vec<T>) {
+    let names: BTreeSet<&Option<String>> = others.iter().map(|other| &other.meta().name).collect();
+    objects.retain(|object| !names.contains(&object.meta().name));
+    objects.extend(others);
+}
+
+/// What made the objects that make pods.
+struct Owners(BTreeMap<WorkloadKey, Option<WorkloadKey>>);
+
+impl Owners {
+    fn of(templates: &[Template]) -> Self {
+        let owners = templates
+            .iter()
+            .map(|template| (template.key.clone(), template.owner.clone()));
+        Self(owners.collect())
+    }
+
+    /// The workload that people know a pod by: of a `ReplicaSet` its Deployment, of a Job its `CronJob`. Where the object in
+    /// between is not there, the way in which these are called tells it.
+    fn outermost(&self, owner: WorkloadKey, pod: &Pod) -> WorkloadKey {
+        let called = |kind, name: &str| WorkloadKey {
+            kind,
+            namespace: owner.namespace.clone(),
+            name: Arc::from(name),
+        };
+        match (self.0.get(&owner), owner.kind) {
+            (Some(Some(outer)), _) => outer.clone(),
+            (Some(None), _) => owner,
+            (None, WorkloadKind::ReplicaSet) => {
+                let hash = pod.labels.get(POD_TEMPLATE_HASH).filter(|hash| !hash.is_empty());
+                let name = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
+                name.map_or_else(|| owner.clone(), |name| called(WorkloadKind::Deployment, name))
+            }
+            (None, WorkloadKind::Job) => {
+                let due = |digits: &str| {
+                    digits.len() >= MINUTE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
+                };
+                let name = owner.name.rsplit_once('-').filter(|(_, digits)| due(digits));
+                name.map_or_else(|| owner.clone(), |(name, _)| called(WorkloadKind::CronJob, name))
+            }
+            (
+                None,
+                WorkloadKind::Deployment
+                | WorkloadKind::StatefulSet
+                | WorkloadKind::DaemonSet
+                | WorkloadKind::CronJob,
+            ) => owner,
+        }
+    }
+}
+
+fn add_pods(pods: Vec<(Pod, Option<WorkloadKey>)>, owners: &Owners, inventory: &mut Inventory) {
+    let known: BTreeMap<PodKey, Vec<PodUid>> = if pods.is_empty() {
+        BTreeMap::new()
+    } else {
+        let representative = representatives(inventory);
+        let known = inventory.state.pods().values();
+        known
+            .filter(|pod| !representative.contains(&pod.uid))
+            .fold(BTreeMap::new(), |mut known, pod| {
+                known
+                    .entry(pod.key.clone())
+                    .or_insert_with(Vec::new)
+                    .push(pod.uid.clone());
+                known
+            })
+    };
+    for (pod, owner) in pods {
+        for uid in known.get(&pod.key).into_iter().flatten() {
+            remove_pod(uid, inventory);
+        }
+        if let Some(owner) = owner {
+            let key = owners.outermost(owner, &pod);
+            let workload = inventory
+                .workloads
+                .entry(key.clone())
+                .or_insert_with(|| Workload {
+                    key,
+                    replicas: None,
+                    pods: BTreeSet::new(),
+                    representative: false,
+                });
+            let stand_in =
+                std::mem::take(&mut workload.representative).then(|| std::mem::take(&mut workload.pods));
+            workload.pods.insert(pod.uid.clone());
+            for uid in stand_in.into_iter().flatten() {
+                remove_pod(&uid, inventory);
+            }
+        }
+        inventory.state.apply(Event::PodApplied(pod));
+    }
+    for workload in inventory.workloads.values_mut() {
+        // Nothing says how many there should be; that they are all there is the best guess.
+        if workload.replicas.is_none() && workload.key.kind != WorkloadKind::DaemonSet {
+            workload.replicas = u32::try_from(workload.pods.len()).ok();
+        }
+    }
+}
+
+/// The pods that stand for those of a workload.
+fn representatives(inventory: &Inventory) -> BTreeSet<PodUid> {
+    let workloads = inventory
+        .workloads
+        .values()
+        .filter(|workload| workload.representative);
+    workloads
+        .flat_map(|workload| workload.pods.iter().cloned())
+        .collect()
+}
+
+fn remove_pod(uid: &PodUid, inventory: &mut Inventory) {
+    inventory.state.apply(Event::PodDeleted(uid.clone()));
+    inventory.placeholders.remove(uid);
+    for workload in inventory.workloads.values_mut() {
+        workload.pods.remove(uid);
+    }
+}
+
+fn add_templates(templates: Vec<Template>, inventory: &mut Inventory) {
+    let own: BTreeSet<WorkloadKey> = templates
+        .iter()
+        .filter(|template| template.owner.is_none())
+        .map(|template| template.key.clone())
+        .collect();
+    // What a workload made speaks for it only where it does not speak for itself: the largest, as a Deployment keeps old
+    // ReplicaSets without pods.
+    let mut inherited: BTreeMap<WorkloadKey, Template> = BTreeMap::new();
+    for template in templates {
+        match &template.owner {
+            None => add_template(template.key.clone(), template, inventory),
+            Some(owner) if own.contains(owner) => {}
+            Some(owner) => {
+                let rank = |template: &Template| (template.replicas, std::cmp::Reverse(template.key.clone()));
+                let better = inherited
+                    .get(owner)
+                    .is_none_or(|other| rank(other) < rank(&template));
+                if better {
+                    inherited.insert(owner.clone(), template);
+                }
+            }
+        }
+    }
+    for (owner, template) in inherited {
+        add_template(owner, template, inventory);
+    }
+}
+
+/// A workload that is described. If none of its pods is there, one made from its template stands for all.
+fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory) {
+    let Template {
+        replicas, mut pod, ..
+    } = template;
+    let known = inventory.workloads.remove(&key);
+    let pods = known
+        .as_ref()
+        .map(|workload| workload.pods.clone())
+        .unwrap_or_default();
+    let stand_in = known.is_some_and(|workload| workload.representative);
+    if !stand_in && !pods.is_empty() {
+        let workload = Workload {
+            key: key.clone(),
+            replicas,
+            pods,
+            representative: false,
+        };
+        inventory.workloads.insert(key, workload);
+        return;
+    }
+    for uid in &pods {
+        remove_pod(uid, inventory);
+    }
+    pod.key = PodKey::new(key.namespace.clone(), Arc::clone(&key.name));
+    let workload = Workload {
+        key: key.clone(),
+        replicas,
+        pods: BTreeSet::from([pod.uid.clone()]),
+        representative: true,
+    };
+    inventory.state.apply(Event::PodApplied(pod));
+    inventory.workloads.insert(key, workload);
+}
+
+fn add_services(services: Vec<Service>, slices: Vec<Endpoints>, inventory: &mut Inventory) {
+    for mut service in services {
+        let known = inventory.services.get(&service.key);
+        service.endpoints = known.and_then(|service| service.endpoints.clone());
+        inventory.services.insert(service.key.clone(), service);
+    }
+    let mut endpoints: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for Endpoints { service, addresses } in slices {
+        if let Some(key) = service {
+            endpoints.entry(key).or_default().extend(addresses);
+        }
+    }
+    for (key, addresses) in endpoints {
+        if let Some(service) = inventory.services.get_mut(&key) {
+            service.endpoints = Some(addresses);
+        }
+    }
+}
+
+/// Makes the namespaces that something is in but that no document describes.
+fn describe_namespaces(inventory: &mut Inventory) {
+    let pods = inventory.state.pods().values().map(|pod| &pod.key.namespace);
+    let policies = inventory.state.policies().keys().map(|key| &key.namespace);
+    let used: BTreeSet<&NamespaceName> = pods.chain(policies).collect();
+    let known = inventory.state.namespaces();
+    let missing: Vec<NamespaceName> = used
+        .into_iter()
+        .filter(|name| !known.contains_key(*name))
+        .cloned()
+        .collect();
+    for name in missing {
+        inventory
+            .state
+            .apply(Event::NamespaceApplied(undescribed(name.as_str())));
+        inventory.undescribed.insert(name);
+    }
+}

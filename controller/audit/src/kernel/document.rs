@@ -21,7 +21,7 @@ pub struct NodeTables {
     /// The state of the kernel's tables that was read.
     pub generation: Option<u32>,
     /// The tables.
-    pub ruleset: Ruleset,
+    pub(crate) ruleset: Ruleset,
     /// What the node itself knows; `None` of a plain listing.
     pub facts: Option<Facts>,
     /// What is in the tables and could not be said in the document.

@@ -2,21 +2,25 @@
 //! lets in from each.
 //!
 //! A node judges the egress of its own pods and the ingress of its own pods; what a pod of another node may is judged
-//! there. [`Reach`] answers for both sides at once. Each side is had from the same cluster with the other side's rules left
-//! out: what no policy isolates lets everything pass.
+//! there. So the answer is wanted for one side, for few pods, and for every address: as a union over the rules of the policies
+//! that isolate the pod, each a set of addresses and what it allows there. A test holds it to the oracle's judgements.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
 
-use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::model::Direction;
-use palisade_policy::reach::{End, Family, Reach};
+use palisade_policy::cluster::ClusterState;
+use palisade_policy::model::{
+    Direction, IpBlock, NamespaceName, NamespaceScope, Peer, Peers, Pod, PodPeer, Policy, PolicyPort,
+    PortMatch, Ports,
+};
+use palisade_policy::reach::Family;
 
-use super::spans::Pieces;
+use super::spans::{Pieces, Spans, overlaid};
 use super::transport::Transports;
 
 /// An address as a number of its family.
-pub fn number(address: IpAddr) -> u128 {
+pub(crate) fn number(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => address.to_bits(),
@@ -24,7 +28,7 @@ pub fn number(address: IpAddr) -> u128 {
 }
 
 /// A number of a family as an address.
-pub fn address(number: u128, family: Family) -> IpAddr {
+pub(crate) fn address(number: u128, family: Family) -> IpAddr {
     match family {
         Family::V4 => Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).into(),
         Family::V6 => Ipv6Addr::from_bits(number).into(),
@@ -32,7 +36,7 @@ pub fn address(number: u128, family: Family) -> IpAddr {
 }
 
 /// The last number of a family.
-pub fn last(family: Family) -> u128 {
+pub(crate) fn last(family: Family) -> u128 {
     match family {
         Family::V4 => u32::MAX.into(),
         Family::V6 => u128::MAX,
@@ -40,154 +44,294 @@ pub fn last(family: Family) -> u128 {
 }
 
 /// The family of an address.
-pub fn family(address: IpAddr) -> Family {
+pub(crate) fn family(address: IpAddr) -> Family {
     match address {
         IpAddr::V4(_) => Family::V4,
         IpAddr::V6(_) => Family::V6,
     }
 }
 
-/// What the API says of each side.
-pub struct Expected {
-    egress: Side,
-    ingress: Side,
+/// Addresses from the first to the last, and what is allowed with them.
+type Allowed = (u128, u128, Spans<u32>);
+
+/// The pods that a peer selects.
+type Selected<'a> = Rc<Vec<&'a Pod>>;
+
+/// What the policies of a cluster say of each side of its pods.
+pub(crate) struct Expected<'a> {
+    state: &'a ClusterState,
+    /// The pods of each namespace that have addresses of their own.
+    pods: BTreeMap<&'a NamespaceName, Vec<&'a Pod>>,
+    policies: BTreeMap<&'a NamespaceName, Vec<&'a Policy>>,
+    /// The pods that a peer of a namespace's policies selects.
+    selected: HashMap<(&'a NamespaceName, &'a PodPeer), Selected<'a>>,
+    known: HashMap<(Direction, IpAddr), Rc<Pieces<Transports>>>,
 }
 
-impl Expected {
-    /// Reads the policies of a cluster, once for each side.
-    pub fn of(state: &ClusterState) -> Self {
-        Self {
-            egress: Side::of(state, Direction::Egress),
-            ingress: Side::of(state, Direction::Ingress),
+impl<'a> Expected<'a> {
+    /// Sorts the objects of a cluster.
+    pub(crate) fn of(state: &'a ClusterState) -> Self {
+        let mut pods: BTreeMap<_, Vec<&Pod>> = BTreeMap::new();
+        for pod in state
+            .pods()
+            .values()
+            .filter(|pod| own_addresses(state, pod).next().is_some())
+        {
+            pods.entry(&pod.key.namespace).or_default().push(pod);
         }
-    }
-
-    /// What a pod's side lets pass, for each address at the other end.
-    pub fn over(&mut self, direction: Direction, pod: IpAddr) -> Pieces<Transports> {
-        self.side(direction).over(pod)
-    }
-
-    /// What one side lets pass between two addresses, the pod being its source for egress, its destination for ingress.
-    pub fn at(&mut self, direction: Direction, source: IpAddr, destination: IpAddr) -> Transports {
-        self.side(direction).at(source, destination)
-    }
-
-    fn side(&mut self, direction: Direction) -> &mut Side {
-        match direction {
-            Direction::Egress => &mut self.egress,
-            Direction::Ingress => &mut self.ingress,
+        let mut policies: BTreeMap<_, Vec<&Policy>> = BTreeMap::new();
+        for (key, policy) in state.policies() {
+            policies.entry(&key.namespace).or_default().push(policy);
         }
-    }
-}
-
-struct Side {
-    direction: Direction,
-    reach: Reach,
-    /// What each address of a family is to policies.
-    v4: Pieces<Option<End>>,
-    v6: Pieces<Option<End>>,
-    known: HashMap<(End, End, Family), Transports>,
-}
-
-impl Side {
-    fn of(state: &ClusterState, direction: Direction) -> Self {
-        let reach = Reach::of(&one_sided(state, direction));
         Self {
-            direction,
-            v4: layout(&reach, Family::V4),
-            v6: layout(&reach, Family::V6),
-            reach,
+            state,
+            pods,
+            policies,
+            selected: HashMap::new(),
             known: HashMap::new(),
         }
     }
 
-    fn over(&mut self, pod: IpAddr) -> Pieces<Transports> {
-        let family = family(pod);
-        let Some(own) = self.reach.end(pod) else {
-            return Pieces::constant(Transports::none());
+    /// What the side of the pod that has an address lets pass, for each address at the other end.
+    pub(crate) fn over(&mut self, direction: Direction, address: IpAddr) -> Rc<Pieces<Transports>> {
+        if let Some(known) = self.known.get(&(direction, address)) {
+            return known.clone();
+        }
+        let pieces = match self.state.owner(address) {
+            Some(pod) => self.side(direction, pod, family(address)),
+            None => Pieces::constant(Transports::all()),
         };
-        let layout = match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        };
-        let (reach, known, direction) = (&self.reach, &mut self.known, self.direction);
-        let stretches = layout.iter().map(|(first, last, other)| {
-            let carried = other.map(|other| match direction {
-                Direction::Egress => ports(reach, known, own, other, family),
-                Direction::Ingress => ports(reach, known, other, own, family),
-            });
-            (first, last, carried.unwrap_or_default())
-        });
-        Pieces::on(stretches, Transports::none())
+        let pieces = Rc::new(pieces);
+        self.known.insert((direction, address), pieces.clone());
+        pieces
     }
 
-    fn at(&mut self, source: IpAddr, destination: IpAddr) -> Transports {
-        let family = family(source);
-        match self.reach.end(source).zip(self.reach.end(destination)) {
-            Some((source, destination)) => ports(&self.reach, &mut self.known, source, destination, family),
-            None => Transports::none(),
-        }
+    /// What one side lets pass between two addresses, the pod being its source for egress, its destination for ingress.
+    pub(crate) fn at(&mut self, direction: Direction, source: IpAddr, destination: IpAddr) -> Transports {
+        let (own, other) = match direction {
+            Direction::Egress => (source, destination),
+            Direction::Ingress => (destination, source),
+        };
+        self.over(direction, own)
+            .at(number(other))
+            .cloned()
+            .unwrap_or_default()
     }
-}
 
-fn ports(
-    reach: &Reach,
-    known: &mut HashMap<(End, End, Family), Transports>,
-    from: End,
-    to: End,
-    family: Family,
-) -> Transports {
-    let ports = || Transports::from(&reach.ports(from, to, family));
-    known.entry((from, to, family)).or_insert_with(ports).clone()
-}
-
-/// The cluster with the rules of one direction alone.
-fn one_sided(state: &ClusterState, direction: Direction) -> ClusterState {
-    let mut one_sided = state.clone();
-    for (key, policy) in state.policies() {
-        let mut policy = policy.clone();
-        match direction {
-            Direction::Egress => policy.ingress = None,
-            Direction::Ingress => policy.egress = None,
+    fn side(&mut self, direction: Direction, pod: &'a Pod, family: Family) -> Pieces<Transports> {
+        let mut allowed = Vec::new();
+        let mut isolated = false;
+        let policies = self.policies.get(&pod.key.namespace).cloned().unwrap_or_default();
+        for policy in policies {
+            let Some(rules) = policy
+                .rules(direction)
+                .filter(|_| policy.subject.matches(&pod.labels))
+            else {
+                continue;
+            };
+            isolated = true;
+            for rule in rules {
+                // A name is what it is on the destination: on this pod, or on each peer.
+                let ports = RulePorts::of(&rule.ports, (direction == Direction::Ingress).then_some(pod));
+                match &rule.peers {
+                    Peers::All => {
+                        allowed.push((0, u128::MAX, ports.fixed.0.clone()));
+                        self.named(&ports, family, |_| true, &mut allowed);
+                    }
+                    Peers::AnyOf(peers) => {
+                        for peer in peers {
+                            self.peer(policy, peer, &ports, family, &mut allowed);
+                        }
+                    }
+                }
+            }
         }
-        one_sided.apply(if policy.rules(direction).is_some() {
-            Event::PolicyApplied(policy)
+        if isolated {
+            overlaid(allowed).map(|carried| Transports(carried.clone()))
         } else {
-            Event::PolicyDeleted(key.clone())
-        });
+            Pieces::constant(Transports::all())
+        }
     }
-    one_sided
+
+    fn peer(
+        &mut self,
+        policy: &'a Policy,
+        peer: &'a Peer,
+        ports: &RulePorts<'_>,
+        of: Family,
+        allowed: &mut Vec<Allowed>,
+    ) {
+        match peer {
+            Peer::Pods(peer) => {
+                for pod in self.select(&policy.key.namespace, peer).iter() {
+                    let carried = ports.on(pod);
+                    let addresses = own_addresses(self.state, pod).filter(|address| family(*address) == of);
+                    allowed.extend(
+                        addresses.map(|address| (number(address), number(address), carried.0.clone())),
+                    );
+                }
+            }
+            Peer::Block(block) if family(block.cidr().addr()) == of => {
+                let spans = spans(block);
+                allowed.extend(
+                    spans
+                        .stretches()
+                        .iter()
+                        .map(|(first, last)| (*first, *last, ports.fixed.0.clone())),
+                );
+                self.named(ports, of, |address| spans.contains(number(address)), allowed);
+            }
+            Peer::Block(_) => {}
+        }
+    }
+
+    /// What names stand for, on all pods whose address is within something.
+    fn named(
+        &self,
+        ports: &RulePorts<'_>,
+        of: Family,
+        is_within: impl Fn(IpAddr) -> bool,
+        allowed: &mut Vec<Allowed>,
+    ) {
+        if ports.named.is_empty() {
+            return;
+        }
+        for pod in self.pods.values().flatten() {
+            let carried = ports.on(pod);
+            let addresses = own_addresses(self.state, pod)
+                .filter(|address| family(*address) == of && is_within(*address));
+            allowed.extend(addresses.map(|address| (number(address), number(address), carried.0.clone())));
+        }
+    }
+
+    fn select(&mut self, own: &'a NamespaceName, peer: &'a PodPeer) -> Selected<'a> {
+        if let Some(known) = self.selected.get(&(own, peer)) {
+            return known.clone();
+        }
+        let is_in_scope = |namespace: &NamespaceName| match &peer.namespaces {
+            NamespaceScope::Own => namespace == own,
+            NamespaceScope::Matching(selector) => {
+                let known = self.state.namespaces().get(namespace);
+                // A namespace that is not known satisfies no requirement.
+                known.map_or(selector.is_everything(), |known| selector.matches(&known.labels))
+            }
+        };
+        let namespaces = self.pods.iter().filter(|(namespace, _)| is_in_scope(namespace));
+        let pods = namespaces.flat_map(|(_, pods)| pods).copied();
+        let selected = Rc::new(
+            pods.filter(|pod| peer.pods.matches(&pod.labels))
+                .collect::<Vec<_>>(),
+        );
+        self.selected.insert((own, peer), selected.clone());
+        selected
+    }
 }
 
-/// What each address of a family is: a pod of a class, or in a range outside.
-fn layout(reach: &Reach, family: Family) -> Pieces<Option<End>> {
-    let ranges = reach
-        .outside()
-        .iter()
-        .enumerate()
-        .filter(|(_, range)| range.family == family);
-    let mut blocks: Vec<(u128, u128, Option<End>)> = ranges
-        .flat_map(|(index, range)| {
-            let blocks = range.blocks.iter();
-            blocks.map(move |block| {
-                (
-                    number(block.network()),
-                    number(block.broadcast()),
-                    Some(End::Outside(index)),
-                )
-            })
-        })
-        .collect();
-    blocks.sort_unstable_by_key(|(first, ..)| *first);
-    let mut pods: Vec<(u128, u128, Option<End>)> = Vec::new();
-    for (index, class) in reach.classes().iter().enumerate() {
-        let addresses = class.members.iter().filter_map(|member| match family {
-            Family::V4 => member.v4.map(|address| number(address.into())),
-            Family::V6 => member.v6.map(|address| number(address.into())),
-        });
-        pods.extend(addresses.map(|address| (address, address, Some(End::Pods(index)))));
+/// The ports of a rule.
+struct RulePorts<'a> {
+    /// Those that are the same whoever is the destination.
+    fixed: Transports,
+    /// Those that each destination resolves.
+    named: Vec<&'a PolicyPort>,
+}
+
+impl<'a> RulePorts<'a> {
+    /// Names are resolved on the destination, where it is known.
+    fn of(ports: &'a Ports, destination: Option<&Pod>) -> Self {
+        let Ports::AnyOf(entries) = ports else {
+            return Self {
+                fixed: Transports::all(),
+                named: Vec::new(),
+            };
+        };
+        let mut fixed = Transports::none();
+        let mut named = Vec::new();
+        for entry in entries {
+            let protocol = entry.protocol.number();
+            let more = match (&entry.port, destination) {
+                (PortMatch::Any, _) => Transports::protocols(protocol, protocol),
+                (PortMatch::Range(range), _) => Transports::details(protocol, range.first(), range.last()),
+                (PortMatch::Named(_), Some(pod)) => resolved(entry, pod),
+                (PortMatch::Named(_), None) => {
+                    named.push(entry);
+                    continue;
+                }
+            };
+            fixed = fixed.union(&more);
+        }
+        Self { fixed, named }
     }
-    pods.sort_unstable_by_key(|(first, ..)| *first);
-    let outside = Pieces::on(blocks, None);
-    Pieces::on(pods, None).zip(&outside, |pod, outside| pod.or(*outside))
+
+    /// The ports for a destination.
+    fn on(&self, destination: &Pod) -> Transports {
+        let named = self.named.iter().map(|entry| resolved(entry, destination));
+        named.fold(self.fixed.clone(), |all, more| all.union(&more))
+    }
+}
+
+/// The numbers that a pod declares under the name of a port entry.
+fn resolved(entry: &PolicyPort, pod: &Pod) -> Transports {
+    let PortMatch::Named(name) = &entry.port else {
+        return Transports::none();
+    };
+    let declared = pod
+        .ports
+        .iter()
+        .filter(|port| port.name == *name && port.protocol == entry.protocol);
+    declared.fold(Transports::none(), |all, port| {
+        all.union(&Transports::details(
+            port.protocol.number(),
+            port.number,
+            port.number,
+        ))
+    })
+}
+
+/// The addresses of a pod that no other has taken over.
+pub(crate) fn own_addresses<'a>(state: &'a ClusterState, pod: &'a Pod) -> impl Iterator<Item = IpAddr> + 'a {
+    let addresses: BTreeSet<IpAddr> = pod.addresses.iter().copied().collect();
+    addresses
+        .into_iter()
+        .filter(|address| state.owner(*address).is_some_and(|owner| owner.uid == pod.uid))
+}
+
+/// The addresses of a block, its own excepts taken out.
+fn spans(block: &IpBlock) -> Spans<u128> {
+    let span = |net: &ipnet::IpNet| (number(net.network()), number(net.broadcast()));
+    let whole = Spans::of(vec![span(&block.cidr())]);
+    whole.difference(&Spans::of(block.except().iter().map(span).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_policy::evaluate::{Outcome, Reason, evaluate};
+    use palisade_policy::model::Packet;
+    use palisade_policy::testing::config;
+    use palisade_policy::testing::strategies::{history, packet};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::transport::Carried;
+
+    proptest! {
+        #![proptest_config(config(200))]
+
+        #[test]
+        fn each_side_lets_pass_what_the_oracle_says_of_it(events in history(150), packets in vec(packet(), 150)) {
+            let state = ClusterState::from_events(events);
+            let mut expected = Expected::of(&state);
+            for packet in packets {
+                let evaluation = evaluate(&state, &packet);
+                let Reason::Judged { egress, ingress } = &evaluation.reason else { continue };
+                for (direction, side) in [(Direction::Egress, egress), (Direction::Ingress, ingress)] {
+                    let Some(side) = side else { continue };
+                    let Packet { source, destination, transport } = packet;
+                    let passes = expected.at(direction, source, destination).contains(Carried::from(transport));
+                    let denied = matches!(side.outcome, Outcome::Denied { .. });
+                    prop_assert_eq!(passes, !denied, "{} {}", direction, evaluation);
+                }
+            }
+        }
+    }
 }

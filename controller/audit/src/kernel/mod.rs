@@ -40,7 +40,7 @@ pub use walk::Step;
 /// The policies of a cluster, ready to be compared with the tables of any number of nodes.
 pub struct Verifier<'a> {
     state: &'a ClusterState,
-    expected: expected::Expected,
+    expected: expected::Expected<'a>,
 }
 
 impl<'a> Verifier<'a> {

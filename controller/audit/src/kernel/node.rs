@@ -8,36 +8,36 @@ use palisade_policy::model::{NodeName, Pod, PodUid};
 use palisade_policy::reach::Family as AddressFamily;
 
 use super::document::{Facts, NodeTables};
-use super::expected::{family, last, number};
+use super::expected::{family, last, number, own_addresses};
 use super::ruleset::{Family, Kind, Part, Ruleset};
 use super::spans::{Pieces, Spans};
 
 /// A pod that the API has on the node.
-pub struct Resident<'a> {
+pub(crate) struct Resident<'a> {
     /// The pod.
-    pub pod: &'a Pod,
+    pub(crate) pod: &'a Pod,
     /// The addresses that are its own: not those that it reports and another has by now.
-    pub addresses: Vec<IpAddr>,
+    pub(crate) addresses: Vec<IpAddr>,
     /// Where it is attached; `None` where nothing tells.
-    pub seat: Option<Seat>,
+    pub(crate) seat: Option<Seat>,
 }
 
 /// Where a pod is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub(crate) struct Seat {
     /// The node's end of its veth.
-    pub veth: String,
+    pub(crate) veth: String,
     /// The bridge that this is a port of.
-    pub bridge: Option<String>,
+    pub(crate) bridge: Option<String>,
     /// The addresses that its network gave it.
-    pub addresses: BTreeSet<IpAddr>,
+    pub(crate) addresses: BTreeSet<IpAddr>,
     /// Who says so.
-    pub source: Source,
+    pub(crate) source: Source,
 }
 
 /// Who says where a pod is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// The node, from what its network wrote down.
     Node,
     /// The tables themselves.
@@ -46,14 +46,14 @@ pub enum Source {
 
 impl Seat {
     /// The interface that the forward hook sees the pod's packets come from and go to.
-    pub fn forwarding(&self) -> &str {
+    pub(crate) fn forwarding(&self) -> &str {
         self.bridge.as_deref().unwrap_or(&self.veth)
     }
 }
 
 /// What an address is to a node, besides what policies say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ground {
+pub(crate) enum Ground {
     /// Policies decide.
     Open,
     /// An address of the node's pod networks that no pod has: closed, whatever policies say.
@@ -63,15 +63,15 @@ pub enum Ground {
 }
 
 /// A node: what the API says of it and what it knows itself.
-pub struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// Its name.
-    pub name: NodeName,
+    pub(crate) name: NodeName,
     /// Its pods.
-    pub residents: Vec<Resident<'a>>,
+    pub(crate) residents: Vec<Resident<'a>>,
     /// What it knows; empty where only its tables are there.
-    pub facts: Facts,
+    pub(crate) facts: Facts,
     /// Whether that is what it said.
-    pub has_facts: bool,
+    pub(crate) has_facts: bool,
     /// Its own addresses.
     own: BTreeSet<IpAddr>,
     pod_networks: Vec<(AddressFamily, u128, u128)>,
@@ -79,7 +79,7 @@ pub struct Node<'a> {
 
 impl<'a> Node<'a> {
     /// Finds the pods of a node.
-    pub fn new(state: &'a ClusterState, name: &NodeName, tables: &NodeTables) -> Self {
+    pub(crate) fn new(state: &'a ClusterState, name: &NodeName, tables: &NodeTables) -> Self {
         let mut facts = tables.facts.clone().unwrap_or_default();
         let believed = believed(&tables.ruleset);
         let workloads = state
@@ -88,9 +88,7 @@ impl<'a> Node<'a> {
             .filter(|pod| pod.is_workload() && pod.node.as_ref() == Some(name));
         let residents: Vec<Resident<'a>> = workloads
             .map(|pod| {
-                let is_own =
-                    |address: &&IpAddr| state.owner(**address).is_some_and(|owner| owner.uid == pod.uid);
-                let addresses: Vec<IpAddr> = pod.addresses.iter().filter(is_own).copied().collect();
+                let addresses: Vec<IpAddr> = own_addresses(state, pod).collect();
                 let seat = seat(&pod.uid, &addresses, &facts, &believed);
                 Resident { pod, addresses, seat }
             })
@@ -118,7 +116,7 @@ impl<'a> Node<'a> {
     }
 
     /// What each address of a family is.
-    pub fn ground(&self, of: AddressFamily) -> Pieces<Ground> {
+    pub(crate) fn ground(&self, of: AddressFamily) -> Pieces<Ground> {
         let networks = self.pod_networks.iter().filter(|(family, ..)| *family == of);
         let closed = Spans::of(networks.map(|(_, first, last)| (*first, *last)).collect());
         let seats = self
@@ -144,16 +142,6 @@ impl<'a> Node<'a> {
             &apart,
             |closed, apart| if *apart == Ground::Apart { *apart } else { *closed },
         )
-    }
-
-    /// The ports of a bridge that lead elsewhere than to a pod.
-    pub fn uplinks(&self, bridge: &str) -> impl Iterator<Item = &str> {
-        self.facts
-            .uplinks
-            .get(bridge)
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
     }
 }
 
@@ -184,7 +172,7 @@ fn believed(ruleset: &Ruleset) -> Believed {
 }
 
 /// An element that is an interface and an address.
-pub fn pair<'e>(key: &[Kind], parts: &'e [Part]) -> Option<(&'e str, IpAddr)> {
+pub(crate) fn pair<'e>(key: &[Kind], parts: &'e [Part]) -> Option<(&'e str, IpAddr)> {
     match (key, parts) {
         (
             [Kind::Interface, kind @ (Kind::V4 | Kind::V6)],
@@ -195,7 +183,7 @@ pub fn pair<'e>(key: &[Kind], parts: &'e [Part]) -> Option<(&'e str, IpAddr)> {
 }
 
 /// A number as the address that it is.
-pub fn single(kind: Kind, number: u128) -> Option<IpAddr> {
+pub(crate) fn single(kind: Kind, number: u128) -> Option<IpAddr> {
     let family = match kind {
         Kind::V4 => AddressFamily::V4,
         Kind::V6 => AddressFamily::V6,

@@ -12,11 +12,11 @@ use super::transport::ICMP;
 
 /// Tables by their family.
 #[derive(Clone, Debug, Default)]
-pub struct Ruleset {
+pub(crate) struct Ruleset {
     /// The tables named `palisade`.
-    pub tables: BTreeMap<Family, Table>,
+    pub(crate) tables: BTreeMap<Family, Table>,
     /// How many tables of others there were.
-    pub others: usize,
+    pub(crate) others: usize,
 }
 
 /// The family of a table: what comes past it.
@@ -56,21 +56,21 @@ impl fmt::Display for Family {
 
 /// A table.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub(crate) struct Table {
     /// Its chains; the walk names them by their place here.
-    pub chains: Vec<Chain>,
+    pub(crate) chains: Vec<Chain>,
     /// Its sets and maps by name.
-    pub sets: BTreeMap<String, Result<Arc<Set>, NotUnderstood>>,
+    pub(crate) sets: BTreeMap<String, Result<Arc<Set>, NotUnderstood>>,
 }
 
 impl Table {
     /// The place of a chain.
-    pub fn chain(&self, name: &str) -> Option<usize> {
+    pub(crate) fn chain(&self, name: &str) -> Option<usize> {
         self.chains.iter().position(|chain| chain.name == name)
     }
 
     /// Every verdict that a rule may come to.
-    pub fn verdicts<'t>(&'t self, body: &'t Body) -> Vec<&'t Verdict> {
+    pub(crate) fn verdicts<'t>(&'t self, body: &'t Body) -> Vec<&'t Verdict> {
         let map = match &body.outcome {
             Outcome::Always(verdict) => return vec![verdict],
             Outcome::Mapped {
@@ -89,31 +89,31 @@ impl Table {
 
 /// A chain.
 #[derive(Clone, Debug)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where packets come into it; `None` where only rules lead to it.
-    pub base: Option<Base>,
+    pub(crate) base: Option<Base>,
     /// Its rules, in order.
-    pub rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// Where packets come into a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
+pub(crate) struct Base {
     /// The hook.
-    pub hook: Hook,
+    pub(crate) hook: Hook,
     /// Smaller comes first.
-    pub priority: i64,
+    pub(crate) priority: i64,
     /// Whether what comes to its end passes.
-    pub policy: Policy,
+    pub(crate) policy: Policy,
     /// The interfaces that it is bound to, in the netdev family; `None` where they were not told.
-    pub devices: Option<Vec<String>>,
+    pub(crate) devices: Option<Vec<String>>,
 }
 
 /// What becomes of a packet at the end of a base chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub(crate) enum Policy {
     /// It passes.
     Accept,
     /// It does not.
@@ -122,7 +122,7 @@ pub enum Policy {
 
 /// A place in the way of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Hook {
+pub(crate) enum Hook {
     /// As it comes in by an interface.
     Ingress,
     /// Before it is routed, or a bridge has chosen a port.
@@ -141,27 +141,27 @@ pub enum Hook {
 
 /// A rule.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The number that the kernel gave it, where it was told.
-    pub handle: Option<u64>,
+    pub(crate) handle: Option<u64>,
     /// Its comment.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
     /// What it says.
-    pub body: Result<Body, NotUnderstood>,
+    pub(crate) body: Result<Body, NotUnderstood>,
 }
 
 /// What a rule says.
 #[derive(Clone, Debug)]
-pub struct Body {
+pub(crate) struct Body {
     /// What must be so. All of it.
-    pub conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
     /// What happens then.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
 }
 
 /// Something that was read and could not be understood, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotUnderstood(pub String);
+pub(crate) struct NotUnderstood(pub String);
 
 impl fmt::Display for NotUnderstood {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,7 +171,7 @@ impl fmt::Display for NotUnderstood {
 
 /// One condition of a rule.
 #[derive(Clone, Debug)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// About what conntrack knows of the packet's connection: whether it holds of the first packet of a new one.
     OfNewConnections(bool),
     /// About the packet.
@@ -180,18 +180,18 @@ pub enum Condition {
 
 /// Whether fields of a packet have values that are in a set. A packet that lacks one of the fields does not match, negated or not.
 #[derive(Clone, Debug)]
-pub struct Lookup {
+pub(crate) struct Lookup {
     /// The fields.
-    pub key: Vec<Field>,
+    pub(crate) key: Vec<Field>,
     /// The set.
-    pub set: SetRef,
+    pub(crate) set: SetRef,
     /// Whether they must not be in it.
-    pub negated: bool,
+    pub(crate) negated: bool,
 }
 
 /// A set of a table, or one that is part of a rule.
 #[derive(Clone, Debug)]
-pub enum SetRef {
+pub(crate) enum SetRef {
     /// By name.
     Named(String),
     /// Itself.
@@ -200,7 +200,7 @@ pub enum SetRef {
 
 /// What a rule does with a packet that matches.
 #[derive(Clone, Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Always the same.
     Always(Verdict),
     /// What a map has for some fields; where it has nothing, the next rule follows.
@@ -214,7 +214,7 @@ pub enum Outcome {
 
 /// What can become of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It passes this base chain.
     Accept,
     /// It is gone.
@@ -244,7 +244,7 @@ impl fmt::Display for Verdict {
 
 /// A kind of frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Frame {
+pub(crate) enum Frame {
     /// IPv4
     V4,
     /// IPv6
@@ -255,10 +255,10 @@ pub enum Frame {
 
 impl Frame {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Arp];
+    pub(crate) const ALL: [Self; 3] = [Self::V4, Self::V6, Self::Arp];
 
     /// The number by which sets hold it.
-    pub fn number(self) -> u128 {
+    pub(crate) fn number(self) -> u128 {
         match self {
             Self::V4 => 0,
             Self::V6 => 1,
@@ -269,7 +269,7 @@ impl Frame {
 
 /// Whom a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cast {
+pub(crate) enum Cast {
     /// One receiver.
     Unicast,
     /// All.
@@ -280,7 +280,7 @@ pub enum Cast {
 
 impl Cast {
     /// The number by which sets hold it (`PACKET_HOST`, `PACKET_BROADCAST`, `PACKET_MULTICAST`).
-    pub fn number(self) -> u128 {
+    pub(crate) fn number(self) -> u128 {
         match self {
             Self::Unicast => 0,
             Self::Broadcast => 1,
@@ -291,7 +291,7 @@ impl Cast {
 
 /// A field of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Field {
+pub(crate) enum Field {
     /// The interface that it came in by.
     Input,
     /// The interface that it leaves by.
@@ -314,7 +314,7 @@ pub enum Field {
 
 impl Field {
     /// What its values are.
-    pub fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> Kind {
         match self {
             Self::Input | Self::Output => Kind::Interface,
             Self::Source(Frame::V6) | Self::Destination(Frame::V6) => Kind::V6,
@@ -331,7 +331,7 @@ impl Field {
 
 /// What the values of a field, or of a part of a set's key, are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Names of interfaces.
     Interface,
     /// IPv4 addresses.
@@ -354,7 +354,7 @@ pub enum Kind {
 
 impl Kind {
     /// The largest number of this kind.
-    pub fn last(self) -> u128 {
+    pub(crate) fn last(self) -> u128 {
         match self {
             Self::Interface | Self::V6 => u128::MAX,
             Self::V4 => u128::from(u32::MAX),
@@ -368,27 +368,27 @@ impl Kind {
 
 /// A set, or a map of verdicts.
 #[derive(Clone, Debug)]
-pub struct Set {
+pub(crate) struct Set {
     /// What its key is made of.
-    pub key: Vec<Kind>,
+    pub(crate) key: Vec<Kind>,
     /// What it holds.
-    pub elements: Vec<Element>,
+    pub(crate) elements: Vec<Element>,
 }
 
 /// An element of a set, or an entry of a map.
 #[derive(Clone, Debug)]
-pub struct Element {
+pub(crate) struct Element {
     /// Its parts, as many as the key has.
-    pub parts: Box<[Part]>,
+    pub(crate) parts: Box<[Part]>,
     /// What the map has for it; `None` in a set.
-    pub verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Verdict>,
     /// Its comment.
-    pub comment: Option<String>,
+    pub(crate) comment: Option<String>,
 }
 
 /// A part of an element.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// The interface of this name.
     Interface(Arc<str>),
     /// The interfaces whose names begin like this.
@@ -399,7 +399,7 @@ pub enum Part {
 
 impl Part {
     /// Whether it holds an interface.
-    pub fn names(&self, interface: &str) -> bool {
+    pub(crate) fn names(&self, interface: &str) -> bool {
         match self {
             Self::Interface(name) => **name == *interface,
             Self::Interfaces(stem) => interface.starts_with(&**stem),

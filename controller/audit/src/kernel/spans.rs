@@ -199,16 +199,16 @@ impl<N: Number> Spans<N> {
 
 /// A function of an address: a value from each start up to the next. Neighbours have different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pieces<T>(Vec<(u128, T)>);
+pub(crate) struct Pieces<T>(Vec<(u128, T)>);
 
 impl<T: Clone + PartialEq> Pieces<T> {
     /// The same everywhere.
-    pub fn constant(value: T) -> Self {
+    pub(crate) fn constant(value: T) -> Self {
         Self(vec![(0, value)])
     }
 
     /// These values on these stretches, in order and without overlaps, and another value between them.
-    pub fn on(stretches: impl IntoIterator<Item = (u128, u128, T)>, elsewhere: T) -> Self {
+    pub(crate) fn on(stretches: impl IntoIterator<Item = (u128, u128, T)>, elsewhere: T) -> Self {
         let mut pieces = Builder::default();
         let mut next = Some(0);
         for (first, last, value) in stretches {
@@ -225,7 +225,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// One value on a set of addresses, another elsewhere.
-    pub fn within(spans: &Spans<u128>, inside: T, outside: T) -> Self {
+    pub(crate) fn within(spans: &Spans<u128>, inside: T, outside: T) -> Self {
         let stretches = spans.stretches().iter();
         Self::on(
             stretches.map(|(first, last)| (*first, *last, inside.clone())),
@@ -234,7 +234,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// The value at an address.
-    pub fn at(&self, address: u128) -> Option<&T> {
+    pub(crate) fn at(&self, address: u128) -> Option<&T> {
         let after = self.0.partition_point(|(start, _)| *start <= address);
         after
             .checked_sub(1)
@@ -243,7 +243,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// The value, where it is the same everywhere.
-    pub fn is_constant(&self) -> Option<&T> {
+    pub(crate) fn is_constant(&self) -> Option<&T> {
         match self.0.as_slice() {
             [(_, value)] => Some(value),
             _ => None,
@@ -251,7 +251,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// First and last address of each piece, and its value, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u128, u128, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, u128, &T)> {
         let ends = self
             .0
             .iter()
@@ -265,17 +265,12 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// How many pieces there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Never: every address has a value.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Another function of the value.
-    pub fn map<U: Clone + PartialEq>(&self, of: impl Fn(&T) -> U) -> Pieces<U> {
+    pub(crate) fn map<U: Clone + PartialEq>(&self, of: impl Fn(&T) -> U) -> Pieces<U> {
         let mut pieces = Builder::default();
         for (start, value) in &self.0 {
             pieces.push(*start, of(value));
@@ -284,7 +279,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// A function of two values at the same address.
-    pub fn zip<U, V>(&self, other: &Pieces<U>, of: impl Fn(&T, &U) -> V) -> Pieces<V>
+    pub(crate) fn zip<U, V>(&self, other: &Pieces<U>, of: impl Fn(&T, &U) -> V) -> Pieces<V>
     where
         U: Clone + PartialEq,
         V: Clone + PartialEq,
@@ -337,7 +332,7 @@ impl<T: PartialEq> Builder<T> {
 }
 
 /// What holds at each address where several stretches of addresses hold sets, each on its own.
-pub fn overlaid<N: Number>(mut sets: Vec<(u128, u128, Spans<N>)>) -> Pieces<Spans<N>> {
+pub(crate) fn overlaid<N: Number>(mut sets: Vec<(u128, u128, Spans<N>)>) -> Pieces<Spans<N>> {
     sets.retain(|(first, last, set)| first <= last && !set.is_empty());
     sets.sort_unstable_by_key(|(first, last, _)| (*first, *last));
     // Most often many sets at one address: a pod on several ports.

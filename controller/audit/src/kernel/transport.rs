@@ -11,11 +11,11 @@ use palisade_policy::reach::PortSet;
 use super::spans::Spans;
 
 /// The protocols whose header has a destination port in its second 16 bits: TCP, UDP, DCCP, SCTP, UDP-Lite.
-pub const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
+pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 /// ICMP.
-pub const ICMP: u8 = 1;
+pub(crate) const ICMP: u8 = 1;
 /// The form of ICMP for IPv6.
-pub const ICMP_V6: u8 = 58;
+pub(crate) const ICMP_V6: u8 = 58;
 
 /// One transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

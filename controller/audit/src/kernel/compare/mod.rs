@@ -34,9 +34,9 @@ use path::Paths;
 const FOLLOWED: usize = 2_000;
 
 /// Compares what a node's kernel does with what the API says.
-pub fn verify(
+pub(crate) fn verify(
     state: &ClusterState,
-    expected: &mut Expected,
+    expected: &mut Expected<'_>,
     name: &NodeName,
     tables: &NodeTables,
 ) -> NodeReport {
@@ -78,19 +78,19 @@ pub fn verify(
     }
 }
 
-struct Comparison<'a> {
+struct Comparison<'a, 'e> {
     state: &'a ClusterState,
     tables: &'a NodeTables,
     node: Node<'a>,
     paths: Paths,
     walker: Walker<'a>,
-    expected: &'a mut Expected,
+    expected: &'a mut Expected<'e>,
     findings: Vec<Finding>,
     untold: usize,
     compared: Compared,
 }
 
-impl Comparison<'_> {
+impl Comparison<'_, '_> {
     /// Pods that the API names and nobody else knows.
     fn unplaced(&mut self) {
         let unplaced = self

@@ -97,7 +97,13 @@ impl Paths {
     }
 
     /// From outside of the node to a pod.
-    pub(super) fn inward(&self, walker: &mut Walker<'_>, frame: Frame, from: &Outside, to: &Seat) -> Vec<Stop> {
+    pub(super) fn inward(
+        &self,
+        walker: &mut Walker<'_>,
+        frame: Frame,
+        from: &Outside,
+        to: &Seat,
+    ) -> Vec<Stop> {
         let mut stops = Stops::new(self, walker, frame);
         if let Some(uplink) = &from.uplink {
             stops.add(Family::Bridge, Hook::Prerouting, Some(uplink), None);

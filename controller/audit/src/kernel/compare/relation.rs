@@ -51,7 +51,7 @@ enum Way<'w> {
     Pods,
 }
 
-impl Comparison<'_> {
+impl Comparison<'_, '_> {
     /// Compares all connections of the node's pods.
     pub(super) fn relation(&mut self) {
         let locals = self.locals();

@@ -24,7 +24,7 @@ struct Sender {
     own: Vec<std::net::IpAddr>,
 }
 
-impl Comparison<'_> {
+impl Comparison<'_, '_> {
     fn senders(&self) -> Vec<Sender> {
         let senders = self
             .node

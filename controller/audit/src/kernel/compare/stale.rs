@@ -22,7 +22,7 @@ struct Known {
     interfaces: BTreeSet<String>,
 }
 
-impl Comparison<'_> {
+impl Comparison<'_, '_> {
     /// Looks for what is nobody's.
     pub(super) fn stale(&mut self) {
         let known = self.known();

@@ -17,10 +17,10 @@ use super::ruleset::{
     Base, Chain, Element, Family, Hook, NotUnderstood, Policy, Rule, Ruleset, Set, Table, Verdict,
 };
 
-pub use object::Listing;
+pub(crate) use object::Listing;
 
 /// The name of the tables that are read.
-pub const TABLE: &str = "palisade";
+pub(crate) const TABLE: &str = "palisade";
 
 /// Why tables could not be read at all.
 #[derive(Debug, Error)]
@@ -54,7 +54,7 @@ pub enum Unreadable {
 }
 
 /// Reads the tables of a listing that are named `palisade`.
-pub fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
+pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
     let mut ruleset = Ruleset::default();
     let mut rules = Vec::new();
     for object in listing.objects {
@@ -176,7 +176,7 @@ fn element(raw: &value::Raw, key: &[super::ruleset::Kind], is_map: bool) -> Resu
     let (raw, verdict) = match raw {
         value::Raw::Entry(entry) if is_map => (&entry.0, Some(rule::verdict(&entry.1)?)),
         other if !is_map => (other, None),
-        other => return Err(NotUnderstood(format!("{other:?} is no entry of a map"))),
+        other => return Err(NotUnderstood(format!("{other} is no entry of a map"))),
     };
     let (raw, comment) = match raw {
         value::Raw::Element { value, comment } => (&**value, comment.clone()),

@@ -6,7 +6,7 @@ use super::value::{Raw, RawType};
 
 /// What `nft -j list` prints.
 #[derive(Debug, Default, Deserialize)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// Its objects, in order.
     #[serde(rename = "nftables")]
     pub(super) objects: Vec<Object>,

@@ -43,6 +43,29 @@ pub(super) enum Raw {
     Unknown(Box<str>),
 }
 
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |values: &[Self], by: &str| {
+            values
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(by)
+        };
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Text(text) | Self::Unknown(text) => f.write_str(text),
+            Self::Prefix(address, length) => write!(f, "{address}/{length}"),
+            Self::Range(ends) => write!(f, "{}-{}", ends.0, ends.1),
+            Self::Concat(values) => f.write_str(&joined(values, " . ")),
+            Self::Set(values) => write!(f, "{{ {} }}", joined(values, ", ")),
+            Self::Element { value, .. } => value.fmt(f),
+            Self::Entry(entry) => write!(f, "{} : {}", entry.0, entry.1),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Raw {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RawVisitor)
@@ -120,7 +143,7 @@ impl<'de> Visitor<'de> for RawVisitor {
                 let prefix: RawPrefix = map.next_value()?;
                 match prefix.addr {
                     Raw::Address(address) => Raw::Prefix(address, prefix.len),
-                    other => Raw::Unknown(format!("prefix of {other:?}").into()),
+                    other => Raw::Unknown(format!("prefix of {other}").into()),
                 }
             }
             "range" => Raw::Range(Box::new(map.next_value()?)),
@@ -198,7 +221,7 @@ pub(super) fn parts(raw: &Raw, key: &[Kind]) -> Result<Box<[Part]>, NotUnderstoo
 
 /// One value of a type.
 pub(super) fn part(raw: &Raw, kind: Kind) -> Result<Part, NotUnderstood> {
-    let unknown = || NotUnderstood(format!("{raw:?} is no value of type {kind:?}"));
+    let unknown = || NotUnderstood(format!("{raw} is no {kind:?}"));
     if kind == Kind::Interface {
         return interface(raw).ok_or_else(unknown);
     }

@@ -22,39 +22,40 @@ use super::ruleset::{
 use super::spans::Pieces;
 use super::transport::Transports;
 
-pub use trace::{Fate, Packet, Step};
+pub use trace::Step;
+pub(crate) use trace::{Fate, Packet};
 
 /// An interface's name, by its number in a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(u32);
+pub(crate) struct Name(u32);
 
 /// What is known of packets at a place besides their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct View {
+pub(crate) struct View {
     /// The kind of frame.
-    pub frame: Frame,
+    pub(crate) frame: Frame,
     /// Whom it is for.
-    pub cast: Cast,
+    pub(crate) cast: Cast,
     /// The interface that it came in by, where there is one.
-    pub input: Option<Name>,
+    pub(crate) input: Option<Name>,
     /// The interface that it leaves by, where that is known.
-    pub output: Option<Name>,
+    pub(crate) output: Option<Name>,
 }
 
 /// A place in the way of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// Whose chains are asked.
-    pub family: Family,
+    pub(crate) family: Family,
     /// Which of them.
-    pub hook: Hook,
+    pub(crate) hook: Hook,
     /// What they see.
-    pub view: View,
+    pub(crate) view: View,
 }
 
 /// The end of a connection whose address is left open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Axis {
+pub(crate) enum Axis {
     /// The source.
     Source,
     /// The destination.
@@ -63,11 +64,11 @@ pub enum Axis {
 
 /// The addresses of both ends. In a walk over an axis that end's is not asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
+pub(crate) struct Ends {
     /// The source.
-    pub source: u128,
+    pub(crate) source: u128,
     /// The destination.
-    pub destination: u128,
+    pub(crate) destination: u128,
 }
 
 impl Ends {
@@ -88,16 +89,16 @@ impl Ends {
 
 /// What passes, and of what that cannot be said. What is in neither does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passed<T> {
+pub(crate) struct Passed<T> {
     /// What passes.
-    pub accept: T,
+    pub(crate) accept: T,
     /// What comes to something that could not be understood.
-    pub unknown: T,
+    pub(crate) unknown: T,
 }
 
 impl Passed<Pieces<Transports>> {
     /// Everything.
-    pub fn all() -> Self {
+    pub(crate) fn all() -> Self {
         Self {
             accept: Pieces::constant(Transports::all()),
             unknown: Pieces::constant(Transports::none()),
@@ -106,7 +107,7 @@ impl Passed<Pieces<Transports>> {
 
     /// What passes both.
     #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
+    pub(crate) fn and(&self, other: &Self) -> Self {
         let accept = self.accept.zip(&other.accept, Transports::intersection);
         let ours = self.accept.zip(&self.unknown, Transports::union);
         let theirs = other.accept.zip(&other.unknown, Transports::union);
@@ -118,7 +119,7 @@ impl Passed<Pieces<Transports>> {
 
 impl Passed<Transports> {
     /// Everything.
-    pub fn all() -> Self {
+    pub(crate) fn all() -> Self {
         Self {
             accept: Transports::all(),
             unknown: Transports::none(),
@@ -127,7 +128,7 @@ impl Passed<Transports> {
 
     /// What passes both.
     #[must_use]
-    pub fn and(&self, other: &Self) -> Self {
+    pub(crate) fn and(&self, other: &Self) -> Self {
         let accept = self.accept.intersection(&other.accept);
         let possible = self
             .accept
@@ -241,7 +242,7 @@ struct Key {
 }
 
 /// Walks through a ruleset, and remembers what it has found.
-pub struct Walker<'r> {
+pub(crate) struct Walker<'r> {
     ruleset: &'r Ruleset,
     names: Vec<Arc<str>>,
     numbers: HashMap<Arc<str>, Name>,
@@ -251,7 +252,7 @@ pub struct Walker<'r> {
 
 impl<'r> Walker<'r> {
     /// A walker that knows nothing yet.
-    pub fn new(ruleset: &'r Ruleset) -> Self {
+    pub(crate) fn new(ruleset: &'r Ruleset) -> Self {
         Self {
             ruleset,
             names: Vec::new(),
@@ -262,7 +263,7 @@ impl<'r> Walker<'r> {
     }
 
     /// The number of an interface.
-    pub fn name(&mut self, interface: &str) -> Name {
+    pub(crate) fn name(&mut self, interface: &str) -> Name {
         if let Some(known) = self.numbers.get(interface) {
             return *known;
         }
@@ -274,13 +275,13 @@ impl<'r> Walker<'r> {
     }
 
     /// The interface with a number.
-    pub fn interface(&self, name: Name) -> &str {
+    pub(crate) fn interface(&self, name: Name) -> &str {
         let place = usize::try_from(name.0).unwrap_or(usize::MAX);
         self.names.get(place).map_or("", |name| name)
     }
 
     /// What passes a stop between two addresses.
-    pub fn at(&mut self, stop: &Stop, ends: Ends) -> Passed<Transports> {
+    pub(crate) fn at(&mut self, stop: &Stop, ends: Ends) -> Passed<Transports> {
         let mut passed = Passed::<Transports>::all();
         for (place, policy) in self.bases(stop) {
             let mut own = self.resolve_at(stop.family, place, stop.view, ends, Axis::Destination);
@@ -294,7 +295,7 @@ impl<'r> Walker<'r> {
     }
 
     /// What passes a stop, for every address at one end.
-    pub fn over(&mut self, stop: &Stop, axis: Axis, ends: Ends) -> Passed<Pieces<Transports>> {
+    pub(crate) fn over(&mut self, stop: &Stop, axis: Axis, ends: Ends) -> Passed<Pieces<Transports>> {
         let mut passed = Passed::<Pieces<Transports>>::all();
         for (place, policy) in self.bases(stop) {
             let mut own = self.resolve(stop.family, place, stop.view, ends, axis);

@@ -15,16 +15,16 @@ use super::{Ends, Stop, Walker};
 
 /// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
+pub(crate) struct Packet {
     /// Its addresses.
-    pub ends: Ends,
+    pub(crate) ends: Ends,
     /// What it carries.
-    pub carried: Carried,
+    pub(crate) carried: Carried,
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It passes.
     Passes,
     /// It does not.
@@ -35,11 +35,11 @@ pub enum Fate {
 
 /// The way of a packet past one stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub(crate) struct Trace {
     /// What becomes of it.
-    pub fate: Fate,
+    pub(crate) fate: Fate,
     /// The rules that led it, the last of which decided. Empty where no chain looked at it.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// A rule that led a packet on, or the end of a base chain.
@@ -88,7 +88,7 @@ enum Decision {
 
 impl Walker<'_> {
     /// The way of a packet past a stop.
-    pub fn trace(&self, stop: &Stop, packet: Packet) -> Trace {
+    pub(crate) fn trace(&self, stop: &Stop, packet: Packet) -> Trace {
         let mut steps = Vec::new();
         let mut fate = Fate::Passes;
         let Some(table) = self.ruleset.tables.get(&stop.family) else {

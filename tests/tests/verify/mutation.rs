@@ -6,9 +6,8 @@ use std::net::IpAddr;
 
 use palisade_audit::kernel::{Finding, Verifier, Witness, text};
 use palisade_enforcer::nft::model::{
-    Element, Interface, Match, Rule, Ruleset, Table, TableKey, Value, Verdict,
+    Element, Interface, KeyType, Match, Part, Rule, Ruleset, Table, TableKey, Value, Verdict,
 };
-use palisade_enforcer::nft::model::{KeyType, Part};
 use palisade_enforcer::walk::{Forwarded, walk};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{NodeName, Packet, PortRange, Protocol, Transport};
@@ -223,7 +222,10 @@ fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> 
             let place = second.index(chain.rules.len());
             match mutation {
                 Mutation::DeleteRule => drop(chain.rules.remove(place)),
-                Mutation::SwapRules => chain.rules.swap(place, third.index(chain.rules.len())),
+                Mutation::SwapRules => {
+                    let other = third.index(chain.rules.len());
+                    chain.rules.swap(place, other);
+                }
                 Mutation::AcceptAtTop => chain.rules.insert(0, Rule::new([], Verdict::Accept)),
                 Mutation::DropAtTop => {
                     let ports = Match::DestinationPorts(PortRange::single(80).unwrap());

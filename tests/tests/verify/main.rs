@@ -10,6 +10,7 @@
     reason = "all of this is tests"
 )]
 
+mod live;
 mod mutation;
 mod planned;
 mod world;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use palisade_audit::kernel::{Finding, Verifier, Witness, text};
 use palisade_enforcer::nft::model::{
-    Element, Interface, KeyType, Match, Part, Rule, Ruleset, Table, TableKey, Value, Verdict,
+    Element, Interface, KeyType, Match, Part, Rule, Ruleset, Set, Table, TableKey, Value, Verdict,
 };
 use palisade_enforcer::walk::{Forwarded, walk};
 use palisade_policy::cluster::{ClusterState, Event};
@@ -260,7 +260,7 @@ fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> 
             let parts = element.parts(&key).unwrap();
             let changed = match mutation {
                 Mutation::DeleteElement => None,
-                Mutation::WidenElement if set.interval => {
+                Mutation::WidenElement => {
                     let widened = parts
                         .iter()
                         .zip(&key)
@@ -276,7 +276,7 @@ fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> 
                     set.elements.clear();
                     Some(widened)
                 }
-                Mutation::OtherPort if key.last() == Some(&KeyType::Port) && !set.interval => {
+                _ => {
                     let other = parts.iter().map(|part| match &part.first {
                         Value::Interface(name) => Part::interface(&interface(name)),
                         Value::Address(address) => Part::address(*address),
@@ -285,7 +285,6 @@ fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> 
                     });
                     Some(Element::new(&other.collect::<Vec<_>>()))
                 }
-                _ => return None,
             };
             set.elements.remove(&element);
             set.elements.extend(changed);
@@ -355,7 +354,7 @@ fn without_networks(events: Vec<Event>) -> ClusterState {
 }
 
 proptest! {
-    #![proptest_config(config(60))]
+    #![proptest_config(config(15))]
 
     #[test]
     fn a_change_of_meaning_is_found_and_shown(

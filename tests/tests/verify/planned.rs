@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::world::{ATTACHMENTS, nodes};
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config(50))]
 
     #[test]
     fn what_is_planned_for_any_cluster_is_what_the_api_says(events in history(150)) {

@@ -282,7 +282,7 @@ async fn each_fault_is_found(topology: Topology) {
     let ruleset = live.ruleset().await;
     let table = inet(&ruleset);
     let [web, front, teller, far] = PODS.map(|(key, ..)| live.address(key));
-    let outside: IpAddr = "203.0.113.7".parse().unwrap();
+    let outside: IpAddr = "198.51.100.7".parse().unwrap();
     let mut probed = 0;
 
     // An element of a set.
@@ -352,11 +352,12 @@ async fn each_fault_is_found(topology: Topology) {
     let (_, to_web, verdict_web) = entry(ingress, web);
     let edit = format!("delete element inet palisade ingress4 {{ {to_web} }}");
     let report = live.after(&edit).await;
-    assert!(
-        shows(&report, Kernel::Denies, front, web, "shop/web"),
-        "{}",
-        text(&[report])
-    );
+    // On one segment the address could be another node's pod's: nobody asks for it any more.
+    let found = match topology {
+        Topology::Routed | Topology::Bridge => shows(&report, Kernel::Denies, front, web, "shop/web"),
+        Topology::Segment => shows(&report, Kernel::Allows, teller, web, "shop/web"),
+    };
+    assert!(found, "{}", text(&[report]));
     probed += live.probe(&report, &edit).await;
     live.repair().await;
 

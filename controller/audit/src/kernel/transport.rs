@@ -184,6 +184,51 @@ impl Transports {
         found.or_else(|| self.0.stretches().first().map(|(first, _)| Carried::of(*first)))
     }
 
+    /// What is in it, in words.
+    fn words(&self) -> String {
+        let mut parts = Vec::new();
+        let mut whole = Vec::new();
+        for protocol in 0..=u8::MAX {
+            let spans = self.of_protocol(protocol);
+            if spans.is_empty() {
+                continue;
+            }
+            let name = name(protocol);
+            let is_whole = spans == [(0, u16::MAX)];
+            match (name, is_whole) {
+                (Some(name), true) => parts.push(name.to_owned()),
+                (Some(name), false) if is_icmp(protocol) => {
+                    let types = spans.iter().map(|(first, last)| (first >> 8, last >> 8));
+                    parts.push(format!("{name} type {}", joined(types)));
+                }
+                (name, false) => {
+                    let name = name.map_or_else(|| format!("protocol {protocol}"), str::to_owned);
+                    parts.push(format!("{}/{name}", joined(spans.into_iter())));
+                }
+                (None, true) => whole.push((u16::from(protocol), u16::from(protocol))),
+            }
+        }
+        let rest = Spans::of(
+            whole
+                .into_iter()
+                .map(|(first, last)| (u32::from(first), u32::from(last)))
+                .collect(),
+        );
+        if !rest.is_empty() {
+            let narrow = |number: &u32| u16::try_from(*number).unwrap_or(u16::MAX);
+            let stretches = rest
+                .stretches()
+                .iter()
+                .map(|(first, last)| (narrow(first), narrow(last)));
+            parts.push(if stretches.len() > 4 {
+                "other protocols".to_owned()
+            } else {
+                format!("protocols {}", joined(stretches))
+            });
+        }
+        parts.join("; ")
+    }
+
     /// The part of one protocol, as first and last detail of each stretch.
     fn of_protocol(&self, protocol: u8) -> Vec<(u16, u16)> {
         let own = self.intersection(&Self::protocols(protocol, protocol));
@@ -227,51 +272,13 @@ impl fmt::Display for Transports {
         if self.is_empty() {
             return f.write_str("none");
         }
-        let missing = all.difference(self);
-        if missing.0.stretches().len() < self.0.stretches().len() && missing.0.stretches().len() < 4 {
-            return write!(f, "all but {missing}");
-        }
-        let mut parts = Vec::new();
-        let mut whole = Vec::new();
-        for protocol in 0..=u8::MAX {
-            let spans = self.of_protocol(protocol);
-            if spans.is_empty() {
-                continue;
-            }
-            let name = name(protocol);
-            let is_whole = spans == [(0, u16::MAX)];
-            match (name, is_whole) {
-                (Some(name), true) => parts.push(name.to_owned()),
-                (Some(name), false) if is_icmp(protocol) => {
-                    let types = spans.iter().map(|(first, last)| (first >> 8, last >> 8));
-                    parts.push(format!("{name} type {}", joined(types)));
-                }
-                (name, false) => {
-                    let name = name.map_or_else(|| format!("protocol {protocol}"), str::to_owned);
-                    parts.push(format!("{}/{name}", joined(spans.into_iter())));
-                }
-                (None, true) => whole.push((u16::from(protocol), u16::from(protocol))),
-            }
-        }
-        let rest = Spans::of(
-            whole
-                .into_iter()
-                .map(|(first, last)| (u32::from(first), u32::from(last)))
-                .collect(),
-        );
-        if !rest.is_empty() {
-            let narrow = |number: &u32| u16::try_from(*number).unwrap_or(u16::MAX);
-            let stretches = rest
-                .stretches()
-                .iter()
-                .map(|(first, last)| (narrow(first), narrow(last)));
-            parts.push(if stretches.len() > 4 {
-                "other protocols".to_owned()
-            } else {
-                format!("protocols {}", joined(stretches))
-            });
-        }
-        f.write_str(&parts.join("; "))
+        let words = self.words();
+        let without = format!("all but {}", all.difference(self).words());
+        f.write_str(if without.len() < words.len() {
+            &without
+        } else {
+            &words
+        })
     }
 }
 

@@ -252,10 +252,10 @@ impl Comparison<'_, '_> {
         let examples = EXAMPLES.iter().filter_map(|text| text.parse::<IpAddr>().ok());
         let mut examples = examples.filter(|example| crate::kernel::expected::family(*example) == family);
         let example = examples.find(|example| addresses.contains(number(*example)));
-        let first = stretches
-            .first()
-            .map(|(first, last)| address(if first < last { first + 1 } else { *first }, family));
-        pod.or(example).or(first)
+        let block = stretches.iter().find(|(first, last)| first < last);
+        let block = block.map(|(first, _)| address(first + 1, family));
+        let first = stretches.first().map(|(first, _)| address(*first, family));
+        pod.or(example).or(block).or(first)
     }
 
     /// The pods whose addresses stand alone in a set.
@@ -282,8 +282,8 @@ impl Comparison<'_, '_> {
         for stop in stops {
             let trace = self.walker.trace(stop, packet);
             if trace.fate == Fate::Passes {
-                // What lets everything pass that is a pod's own tells nothing.
-                if trace.steps.iter().any(|step| step.rule.is_some()) || steps.is_empty() {
+                // That a packet is its sender's own, and that its port is known, tells nothing.
+                if stop.family == crate::kernel::ruleset::Family::Inet {
                     steps.extend(trace.steps);
                 }
             } else {

@@ -190,7 +190,7 @@ impl Reach {
     }
 
     /// All ends, in order.
-    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> {
+    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> + Clone {
         let pods = (0..self.classes.len()).map(End::Pods);
         let outside = (0..self.outside.len()).map(End::Outside);
         pods.chain(outside).zip(&self.traits)
@@ -216,7 +216,11 @@ impl Reach {
             (None, Some(pod)) => is_own_node(pod, packet.source),
             (None, None) => true,
         };
-        if always || self.judge(packet).is_some_and(|ports| ports.contains(packet.transport)) {
+        if always
+            || self
+                .judge(packet)
+                .is_some_and(|ports| ports.contains(packet.transport))
+        {
             Verdict::Allow
         } else {
             Verdict::Deny

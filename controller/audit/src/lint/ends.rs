@@ -76,7 +76,7 @@ impl<'s, 'a> Ends<'s, 'a> {
                         })
                 });
                 if !passes {
-                    let finding = self.closed(seen, &at.found, other);
+                    let finding = self.closed(seen, &at.found, other, &profiles);
                     findings.add(finding.at(seen.field(direction, rule, at)));
                 }
                 if direction == Direction::Egress {
@@ -127,11 +127,16 @@ impl<'s, 'a> Ends<'s, 'a> {
             })
     }
 
-    fn closed(&self, seen: &Seen<'_>, found: &Selection<'_>, other: Direction) -> Finding {
-        let isolating = found.workloads.iter().flat_map(|class| {
-            let profile = self.scene.profile_of(class, other);
-            self.scene.at(self.scene.profile(profile))
-        });
+    fn closed(
+        &self,
+        seen: &Seen<'_>,
+        found: &Selection<'_>,
+        other: Direction,
+        profiles: &[usize],
+    ) -> Finding {
+        let isolating = profiles
+            .iter()
+            .flat_map(|profile| self.scene.at(self.scene.profile(*profile)));
         let mut policies: Vec<_> = isolating.map(|seen| &seen.policy.key).collect();
         policies.sort();
         policies.dedup();

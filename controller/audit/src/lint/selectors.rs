@@ -125,9 +125,10 @@ fn nobody<'a>(
     {
         return None;
     }
-    let whose = match selector.is_everything() {
-        true => "pod".to_owned(),
-        false => format!("pod in a namespace with {selector}"),
+    let whose = if selector.is_everything() {
+        "pod".to_owned()
+    } else {
+        format!("pod in a namespace with {selector}")
     };
     let hint = scene.of_namespaces(selector, selected).hint(&peer.pods, &whose);
     let message = match (&hint.meant, elsewhere(scene, &peer.pods)) {

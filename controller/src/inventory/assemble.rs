@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube::Resource;
 use palisade_audit::inventory::{Inventory, Service, Workload, WorkloadKey, WorkloadKind};
 use palisade_policy::cluster::Event;
-use palisade_policy::model::{NamespaceName, Pod, PodKey, PodUid, Policy};
+use palisade_policy::model::{Direction, NamespaceName, Pod, PodKey, PodUid, Policy};
 
 use super::Published;
 use crate::decode::{Endpoints, Template};
@@ -35,7 +35,11 @@ pub(super) fn add(
             }
             Object::Node(node) => inventory.state.apply(Event::NodeApplied(node)),
             Object::Pod { pod, owner } => batch.pods.push((pod, owner)),
-            Object::Policy { policy, untyped } => add_policy(policy, untyped, inventory),
+            Object::Policy {
+                policy,
+                untyped,
+                idle,
+            } => add_policy(policy, untyped, &idle, inventory),
             Object::Service(service) => batch.services.push(service),
             Object::Endpoints(endpoints) => batch.endpoints.push(endpoints),
             Object::Template(template) => batch.templates.push(*template),
@@ -64,11 +68,19 @@ struct Batch {
     published: Published,
 }
 
-fn add_policy(policy: Policy, untyped: bool, inventory: &mut Inventory) {
+fn add_policy(policy: Policy, untyped: bool, idle: &[Direction], inventory: &mut Inventory) {
     if untyped {
         inventory.untyped.insert(policy.key.clone());
     } else {
         inventory.untyped.remove(&policy.key);
+    }
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let section = (policy.key.clone(), direction);
+        if idle.contains(&direction) {
+            inventory.idle_sections.insert(section);
+        } else {
+            inventory.idle_sections.remove(&section);
+        }
     }
     inventory.state.apply(Event::PolicyApplied(policy));
 }

@@ -1,12 +1,13 @@
 //! Address blocks.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use palisade_policy::model::{Direction, IpBlock, Peer, PortMatch, Ports, Protocol};
 
 use super::Code;
-use super::addresses::covers;
+use super::addresses::{Within, covers};
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen, SeenRule};
 use crate::inventory::ObjectRef;
@@ -55,23 +56,19 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
             continue;
         }
         if let Some(within) = scene.addresses.nodes_in(block) {
-            let message = format!(
-                "{block} has {} of nodes in it: {} of {}",
-                counted_addresses(within.count),
-                within.address,
-                within.first.name
-            );
+            let message = described(block, &within, "nodes", &within.first.name);
             findings.add(of(Code::BlockCoversNodes, message));
         }
         findings.extend(services(scene, block, &of));
     }
 }
 
-fn counted_addresses(count: usize) -> String {
-    if count == 1 {
-        "an address".to_owned()
-    } else {
-        format!("{count} addresses")
+/// Whose addresses a block has in it: `has the address 10.0.0.1 of shop/web in it`.
+fn described<T>(block: &IpBlock, within: &Within<'_, T>, whose: &str, name: &dyn Display) -> String {
+    let Within { count, address, .. } = within;
+    match count {
+        1 => format!("{block} has the address {address} of {name} in it"),
+        _ => format!("{block} has {count} addresses of {whose} in it, among them {address} of {name}"),
     }
 }
 
@@ -87,12 +84,7 @@ fn pods(
         Code::BlockCoversPods
     };
     if let Some(within) = scene.addresses.pods_in(block) {
-        let message = format!(
-            "{block} has {} of pods in it: {} of {}",
-            counted_addresses(within.count),
-            within.address,
-            within.first.key
-        );
+        let message = described(block, &within, "pods", &within.first.key);
         return Some(of(code, message).related_to([ObjectRef::Pod(within.first.key.clone())]));
     }
     let network = scene.addresses.network_in(block)?;
@@ -108,11 +100,11 @@ fn services(scene: &Scene<'_>, block: &IpBlock, of: &impl Fn(Code, String) -> Fi
         return None;
     }
     let within = scene.addresses.services_in(block)?;
-    let message = format!(
-        "{block} has {} of Services in it: {} of {}",
-        counted_addresses(within.count),
-        within.address,
-        within.first.key
+    let message = described(
+        block,
+        &within,
+        "Services",
+        &format_args!("Service {}", within.first.key),
     );
     let service = ObjectRef::Service(within.first.key.clone());
     Some(of(Code::BlockOfService, message).related_to([service]))
@@ -149,7 +141,7 @@ fn one_family(block: &IpBlock) -> String {
         IpNet::V4(_) => ("IPv4", "::/0"),
         IpNet::V6(_) => ("IPv6", "0.0.0.0/0"),
     };
-    format!("is for {this} alone, while its pods have addresses of both families; {other} is not there")
+    format!("is for {this} alone, but the pods of the policy have both families; {other} is not there")
 }
 
 /// Whether a rule allows what the metadata service speaks.

@@ -32,6 +32,8 @@ pub(super) struct Class<'a> {
     pub(super) standing: Standing,
     /// Never empty.
     pub(super) pods: Vec<&'a Pod>,
+    /// Whether the address of any of them is not known.
+    pub(super) unaddressed: bool,
 }
 
 impl Class<'_> {
@@ -98,6 +100,9 @@ impl<'a> Population<'a> {
                 labels,
                 ports,
                 standing,
+                unaddressed: pods
+                    .iter()
+                    .any(|pod| pod.addresses.is_empty() || inventory.placeholders.contains(&pod.uid)),
                 pods,
             }
         });

@@ -46,7 +46,10 @@ fn whole_protocol(
         let other = others.next()?;
         (entry.port == PortMatch::Any).then_some((index, entry, other))
     })?;
-    let message = format!("allows all of {}, {other} too", whole.protocol);
+    let message = format!(
+        "allows every port of {}, so that {other} beside it restricts nothing",
+        whole.protocol
+    );
     let finding = Finding::of_policy(Code::WholeProtocol, seen.policy, message);
     Some(finding.at(seen.fields.port(direction, rule.index, index)))
 }

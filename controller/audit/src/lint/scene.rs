@@ -196,20 +196,20 @@ impl SeenRule<'_> {
 }
 
 impl SeenPeer<'_> {
-    /// Whether pods of a class are among it; of a block, whether it has an address of any of them.
+    /// Whether pods of a class are among it; of a block, whether it has an address of any of them, or may have.
     pub(super) fn includes(&self, class: &Class<'_>) -> bool {
         match self.peer {
             Peer::Pods(_) => contains(&self.found, class),
             Peer::Block(block) => {
                 let mut addresses = class.pods.iter().flat_map(|pod| &pod.addresses);
-                addresses.any(|address| block.contains(*address))
+                class.unaddressed || addresses.any(|address| block.contains(*address))
             }
         }
     }
 }
 
 /// Whether a class is among those that were found.
-pub(super) fn contains(found: &[&Class<'_>], class: &Class<'_>) -> bool {
+fn contains(found: &[&Class<'_>], class: &Class<'_>) -> bool {
     found
         .binary_search_by_key(&class.number, |other| other.number)
         .is_ok()

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_policy::cluster::ClusterState;
-use palisade_policy::model::{NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector};
+use palisade_policy::model::{
+    Direction, NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector,
+};
 
 /// Everything that answers are made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Inventory {
     pub undescribed: BTreeSet<NamespaceName>,
     /// Policies whose document has no `policyTypes`. An API server fills them in, so only files show it.
     pub untyped: BTreeSet<PolicyKey>,
+    /// Sections of policies that have rules although `policyTypes` does not name their direction: they have no effect.
+    pub idle_sections: BTreeSet<(PolicyKey, Direction)>,
 }
 
 /// The place of a Service.

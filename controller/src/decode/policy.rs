@@ -17,11 +17,6 @@ use super::selector::selector;
 
 const SPEC: Field<'static> = Field::Root("spec");
 
-/// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API server
-/// takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to wait
-/// for it.
-const LARGEST: usize = 10_000;
-
 /// Defects of a policy that are told one by one.
 const TOLD: usize = 32;
 
@@ -41,7 +36,7 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
         keep(subject, &mut defects)
     });
     // As above, one that is too large to be published isolates more, not less.
-    let subject = subject.filter(|_| selector_size(spec.pod_selector.as_ref()) <= LARGEST);
+    let subject = subject.filter(|_| selector_size(spec.pod_selector.as_ref()) <= Policy::MOST_ENTRIES);
     let is_known = subject.is_some();
 
     let ingress = spec
@@ -59,9 +54,12 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
 
     let isolation = isolation(spec, &mut defects);
     let size = size(spec);
-    let is_readable = is_known && size <= LARGEST;
-    if size > LARGEST {
-        let message = format!("has {size} entries, of which a policy may have no more than {LARGEST}");
+    let is_readable = is_known && size <= Policy::MOST_ENTRIES;
+    if size > Policy::MOST_ENTRIES {
+        let message = format!(
+            "has {size} entries, of which a policy may have no more than {}",
+            Policy::MOST_ENTRIES
+        );
         defects.insert(0, SPEC.defect(message));
     }
     if defects.len() > TOLD {

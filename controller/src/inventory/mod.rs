@@ -35,9 +35,11 @@ pub use live::ClusterError;
 pub use origins::Origins;
 pub use snapshot::snapshot;
 
+/// What the help puts these options under.
+const HEADING: &str = "Where the objects are";
+
 /// Which objects are asked about.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Where the objects are")]
 pub struct Sources {
     /// A file, a directory (all .yaml, .yml and .json files in it and below it), or `-` for the standard input; without any,
     /// the cluster is asked
@@ -45,7 +47,13 @@ pub struct Sources {
     /// Pods, Namespaces, Nodes, NetworkPolicies, Services and EndpointSlices are read, and what makes pods: of a Deployment,
     /// StatefulSet, DaemonSet, ReplicaSet, Job or CronJob whose pods are not there, one pod made from its template stands for
     /// all.
-    #[arg(short, long = "filename", value_name = "FILE|DIR|-", conflicts_with_all = ["kubeconfig", "context"])]
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILE|DIR|-",
+        conflicts_with_all = ["kubeconfig", "context"],
+        help_heading = HEADING
+    )]
     pub filenames: Vec<PathBuf>,
     /// The cluster, and what is not known of the objects.
     #[command(flatten)]
@@ -55,22 +63,21 @@ pub struct Sources {
 /// Which cluster is asked, and what stands for what is not known of its objects: the part of [`Sources`] that is the same
 /// for all files.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Where the objects are")]
 pub struct Surroundings {
     /// The kubeconfig file; by default that of $KUBECONFIG, ~/.kube/config, or the service account of the pod that this runs in
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig, if not the current one
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub context: Option<String>,
     /// The namespace of names that are given without one; by default the context's, or `default`
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", help_heading = HEADING)]
     pub namespace: Option<String>,
     /// Where pods that have no address yet get one from, so that they can be asked about; once for IPv4, once for IPv6
     ///
     /// A pod from a template or one that is not running yet has no address. What is asked about it is answered with one of its
     /// node's pod network, or else of this one [default: 10.128.0.0/9, and fd00:10:128::/64 where there is IPv6].
-    #[arg(long = "pod-network", value_name = "CIDR")]
+    #[arg(long = "pod-network", value_name = "CIDR", help_heading = HEADING)]
     pub pod_networks: Vec<IpNet>,
 }
 

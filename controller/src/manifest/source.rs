@@ -87,20 +87,17 @@ fn text(file: String, opened: io::Result<impl Read>, problems: &mut Vec<Problem>
     }
 }
 
-/// All of a text, of one that is too large a little more than is allowed. What has a NUL in it is no text: it is cut off
-/// there, where its reader will stop, instead of being kept whole.
+/// All of a text, of one that is too large a little more than is allowed. What has a NUL in it is no text, and is read no
+/// further: there its reader will stop.
 fn content(reader: impl Read) -> io::Result<Vec<u8>> {
     let mut reader = reader.take(MAX_BYTES + 1);
     let mut bytes = Vec::new();
     loop {
         let start = bytes.len();
         let length = reader.by_ref().take(PORTION).read_to_end(&mut bytes)?;
-        let nul = bytes.iter().skip(start).position(|byte| *byte == 0);
-        if let Some(position) = nul.filter(|_| !is_utf16(&bytes)) {
-            bytes.truncate(start + position + 1);
-            return Ok(bytes);
-        }
-        if length == 0 {
+        let portion = bytes.get(start..).unwrap_or_default();
+        let binary = portion.contains(&0) && !is_utf16(&bytes);
+        if binary || length == 0 {
             return Ok(bytes);
         }
     }

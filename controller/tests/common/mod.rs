@@ -5,8 +5,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 
+use clap::{Args, Command, FromArgMatches};
+
 use palisade_audit::style::Style;
 use palisade_controller::cli::{self, Exit, Streams};
+use palisade_controller::inventory::{self, LoadError, Loaded, Sources};
 use tempfile::TempDir;
 
 /// What a command did.
@@ -102,5 +105,45 @@ impl Workshop {
         }
         files.sort();
         files
+    }
+
+    /// The inventory of these files, loaded with MORE options, and what is said about it. In that, the folder is `DIR`.
+    pub(crate) fn load(&self, names: &[&str], more: &[&str]) -> (Result<Loaded, LoadError>, String) {
+        let arguments = names.iter().flat_map(|name| {
+            let path = if *name == "." {
+                self.path("")
+            } else {
+                self.path(name)
+            };
+            ["-f".to_owned(), path.to_str().unwrap().to_owned()]
+        });
+        let arguments = std::iter::once("test".to_owned())
+            .chain(arguments)
+            .chain(more.iter().map(|&text| text.to_owned()));
+        let matches = Sources::augment_args(Command::new("test"))
+            .try_get_matches_from(arguments)
+            .unwrap();
+        let sources = Sources::from_arg_matches(&matches).unwrap();
+        self.speaking(|streams| inventory::load(&sources, streams))
+    }
+
+    /// The inventory with these files over it.
+    pub(crate) fn overlay(&self, base: &Loaded, names: &[&str]) -> Result<Loaded, LoadError> {
+        let files: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
+        self.speaking(|streams| inventory::overlay(base, &files, streams))
+            .0
+    }
+
+    fn speaking<T>(&self, run: impl FnOnce(&mut Streams<'_>) -> T) -> (T, String) {
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let outcome = run(&mut Streams {
+            input: &mut [].as_slice(),
+            output: &mut output,
+            errors: &mut errors,
+            style: Style::PLAIN,
+            watched: false,
+        });
+        let said = String::from_utf8(errors).unwrap();
+        (outcome, said.replace(self.folder.path().to_str().unwrap(), "DIR"))
     }
 }

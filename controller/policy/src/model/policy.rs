@@ -20,6 +20,17 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API
+    /// server takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to
+    /// wait for it.
+    pub const MOST_ENTRIES: usize = 10_000;
+
+    /// How many entries its lists have, of [`Policy::MOST_ENTRIES`]. What a document repeats counts once.
+    pub fn entries(&self) -> usize {
+        let rules = self.ingress.iter().chain(&self.egress).flatten();
+        self.subject.entries() + rules.map(Rule::entries).sum::<usize>()
+    }
+
     /// The rules of one direction; `None` where the policy does not isolate it.
     pub fn rules(&self, direction: super::Direction) -> Option<&[Rule]> {
         match direction {
@@ -53,6 +64,20 @@ pub struct Rule {
     pub ports: Ports,
 }
 
+impl Rule {
+    fn entries(&self) -> usize {
+        let peers = match &self.peers {
+            Peers::All => 0,
+            Peers::AnyOf(peers) => peers.iter().map(Peer::entries).sum(),
+        };
+        let ports = match &self.ports {
+            Ports::All => 0,
+            Ports::AnyOf(ports) => ports.len(),
+        };
+        1 + peers + ports
+    }
+}
+
 /// The peers of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peers {
@@ -69,6 +94,22 @@ pub enum Peer {
     Pods(PodPeer),
     /// Addresses, whoever has them.
     Block(IpBlock),
+}
+
+impl Peer {
+    fn entries(&self) -> usize {
+        let own = match self {
+            Self::Block(block) => block.except().len(),
+            Self::Pods(PodPeer { namespaces, pods }) => {
+                let namespaces = match namespaces {
+                    NamespaceScope::Own => 0,
+                    NamespaceScope::Matching(selector) => selector.entries(),
+                };
+                namespaces + pods.entries()
+            }
+        };
+        1 + own
+    }
 }
 
 /// Pods of some namespaces.

@@ -53,6 +53,18 @@ impl Selector {
         self.requirements.iter()
     }
 
+    /// Its requirements, and the values of those with several.
+    pub(super) fn entries(&self) -> usize {
+        let entries = self
+            .requirements
+            .iter()
+            .map(|requirement| match &requirement.operator {
+                Operator::In(values) | Operator::NotIn(values) if values.len() > 1 => 1 + values.len(),
+                Operator::In(_) | Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => 1,
+            });
+        entries.sum()
+    }
+
     /// Whether all requirements hold for `labels`.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements

@@ -1,0 +1,168 @@
+//! Pods as policies see them: those that no policy can tell apart are one class.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use palisade_policy::model::{
+    ContainerPort, Labels, NamespaceName, Operator, Pod, PolicyPort, PortMatch, Ports, Protocol, Selector,
+};
+use palisade_policy::reach::PortSet;
+
+use crate::inventory::Inventory;
+
+/// Whether a pod takes part in policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Standing {
+    /// It is a subject and a peer.
+    Workload,
+    /// It lives in the node's network and is neither.
+    HostNetwork,
+    /// It has finished and is neither. Its labels still show that a selector is no mistake.
+    Finished,
+}
+
+/// Pods of one namespace with equal labels, ports and standing.
+#[derive(Debug)]
+pub(super) struct Class<'a> {
+    /// Its place among all classes.
+    pub(super) number: usize,
+    pub(super) namespace: &'a NamespaceName,
+    pub(super) labels: &'a Labels,
+    pub(super) ports: &'a [ContainerPort],
+    pub(super) standing: Standing,
+    /// Never empty.
+    pub(super) pods: Vec<&'a Pod>,
+}
+
+impl Class<'_> {
+    pub(super) fn is_workload(&self) -> bool {
+        self.standing == Standing::Workload
+    }
+
+    /// The ports that a rule allows to these pods.
+    pub(super) fn allowed_ports(&self, ports: &Ports) -> PortSet {
+        let Ports::AnyOf(entries) = ports else {
+            return PortSet::all();
+        };
+        let of_protocol = |protocol| {
+            let entries = entries.iter().filter(move |entry| entry.protocol == protocol);
+            PortSet::spans(protocol, entries.flat_map(|entry| self.spans(entry)))
+        };
+        Protocol::ALL
+            .into_iter()
+            .fold(PortSet::none(), |all, protocol| all.union(&of_protocol(protocol)))
+    }
+
+    fn spans(&self, entry: &PolicyPort) -> Vec<(u16, u16)> {
+        match &entry.port {
+            PortMatch::Any => vec![(0, u16::MAX)],
+            PortMatch::Range(range) => vec![(range.first(), range.last())],
+            PortMatch::Named(name) => {
+                let named = self.ports.iter();
+                let named = named.filter(|port| port.name == *name && port.protocol == entry.protocol);
+                named.map(|port| (port.number, port.number)).collect()
+            }
+        }
+    }
+}
+
+/// All pods.
+#[derive(Debug)]
+pub(super) struct Population<'a> {
+    /// In order of their namespaces.
+    classes: Vec<Class<'a>>,
+    namespaces: BTreeMap<&'a NamespaceName, Range<usize>>,
+    /// The classes that have a label.
+    labelled: HashMap<(&'a str, &'a str), Vec<usize>>,
+}
+
+impl<'a> Population<'a> {
+    pub(super) fn of(inventory: &'a Inventory) -> Self {
+        let mut pods: BTreeMap<(&NamespaceName, &Labels, &[ContainerPort], Standing), Vec<&Pod>> =
+            BTreeMap::new();
+        for pod in inventory.state.pods().values() {
+            let standing = match (pod.finished, pod.host_network) {
+                (true, _) => Standing::Finished,
+                (false, true) => Standing::HostNetwork,
+                (false, false) => Standing::Workload,
+            };
+            let class = (&pod.key.namespace, &pod.labels, pod.ports.as_slice(), standing);
+            pods.entry(class).or_default().push(pod);
+        }
+        let classes = pods.into_iter().zip(0..);
+        let classes = classes.map(|(((namespace, labels, ports, standing), mut pods), number)| {
+            pods.sort_by(|one, other| one.key.cmp(&other.key));
+            Class {
+                number,
+                namespace,
+                labels,
+                ports,
+                standing,
+                pods,
+            }
+        });
+        let classes: Vec<Class<'a>> = classes.collect();
+        let mut namespaces: BTreeMap<&NamespaceName, Range<usize>> = BTreeMap::new();
+        let mut labelled: HashMap<(&str, &str), Vec<usize>> = HashMap::new();
+        for class in &classes {
+            let range = namespaces
+                .entry(class.namespace)
+                .or_insert(class.number..class.number);
+            range.end = class.number + 1;
+            for (key, value) in class.labels.iter() {
+                labelled.entry((key, value)).or_default().push(class.number);
+            }
+        }
+        Self {
+            classes,
+            namespaces,
+            labelled,
+        }
+    }
+
+    /// Whether any pod is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// All classes, in order of their namespaces.
+    pub(super) fn classes(&self) -> &[Class<'a>] {
+        &self.classes
+    }
+
+    /// The namespaces that have pods, with these.
+    pub(super) fn namespaces(&self) -> impl Iterator<Item = (&'a NamespaceName, &[Class<'a>])> {
+        let ranges = self.namespaces.iter();
+        ranges.map(|(name, range)| (*name, self.classes.get(range.clone()).unwrap_or_default()))
+    }
+
+    /// The pods of a namespace.
+    pub(super) fn of_namespace(&self, name: &NamespaceName) -> &[Class<'a>] {
+        let range = self.namespaces.get(name).cloned().unwrap_or_default();
+        self.classes.get(range).unwrap_or_default()
+    }
+
+    /// The classes that a selector may match, in whatever namespace: all that have one of its labels, so that not every pod
+    /// has to be looked at for every selector.
+    pub(super) fn candidates(&self, selector: &Selector) -> impl Iterator<Item = &Class<'a>> {
+        let indexed = selector.requirements().filter_map(|requirement| {
+            let Operator::In(values) = &requirement.operator else {
+                return None;
+            };
+            let lists = values
+                .iter()
+                .filter_map(|value| self.labelled.get(&(requirement.key.as_ref(), value.as_ref())));
+            let mut numbers: Vec<usize> = lists.flatten().copied().collect();
+            numbers.sort_unstable();
+            Some(numbers)
+        });
+        let fewest = indexed.min_by_key(Vec::len);
+        let (some, all) = match fewest {
+            Some(numbers) => (Some(numbers), None),
+            None => (None, Some(&self.classes)),
+        };
+        let some = some.into_iter().flatten();
+        let some = some.filter_map(|number| self.classes.get(number));
+        some.chain(all.into_iter().flatten())
+    }
+}

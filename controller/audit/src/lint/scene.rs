@@ -1,0 +1,309 @@
+//! What every selector of every policy selects, found once.
+
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use palisade_policy::model::{
+    Direction, Labels, NamespaceName, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyKey, Rule, Selector,
+};
+
+use super::addresses::Addresses;
+use super::field::Fields;
+use super::hint::Vocabulary;
+use super::offer::Offers;
+use super::population::{Class, Population};
+use crate::inventory::{Inventory, ObjectRef};
+
+/// A namespace that every cluster has. Where nobody describes it, the objects are a part of a cluster.
+const SYSTEM: &str = "kube-system";
+
+/// Classes of pods in their order. Equal selectors share it.
+pub(super) type Found<'a> = Rc<[&'a Class<'a>]>;
+
+/// Policies with what they select.
+pub(super) struct Scene<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) population: &'a Population<'a>,
+    pub(super) addresses: Addresses<'a>,
+    pub(super) offers: Offers<'a>,
+    policies: Vec<Seen<'a>>,
+    /// Of each class, the policies that isolate it, by their places among all.
+    ingress: Vec<Vec<usize>>,
+    egress: Vec<Vec<usize>>,
+    no_labels: Labels,
+    /// The labels of all pods.
+    everywhere: OnceCell<Vocabulary<'a>>,
+}
+
+/// A policy with what it selects.
+pub(super) struct Seen<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) subject: Found<'a>,
+    pub(super) fields: Fields,
+    ingress: Vec<SeenRule<'a>>,
+    egress: Vec<SeenRule<'a>>,
+}
+
+/// A rule with what it selects.
+pub(super) struct SeenRule<'a> {
+    pub(super) index: usize,
+    pub(super) rule: &'a Rule,
+    /// Its peers; none if it is for everybody.
+    pub(super) peers: Vec<SeenPeer<'a>>,
+}
+
+/// A peer with what it selects.
+pub(super) struct SeenPeer<'a> {
+    pub(super) index: usize,
+    pub(super) peer: &'a Peer,
+    /// The pods that it selects; of a block none.
+    pub(super) found: Found<'a>,
+    /// The namespaces that its `namespaceSelector` selects.
+    pub(super) namespaces: Option<Rc<HashSet<&'a NamespaceName>>>,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn of(inventory: &'a Inventory, population: &'a Population<'a>) -> Self {
+        let mut finder = Finder {
+            inventory,
+            population,
+            namespaces: HashMap::new(),
+            found: HashMap::new(),
+        };
+        let policies = inventory.state.policies().values();
+        let policies: Vec<Seen<'a>> = policies.map(|policy| finder.policy(policy)).collect();
+        let isolating = |direction| {
+            let mut isolating = vec![Vec::new(); population.classes().len()];
+            for (place, seen) in policies.iter().enumerate() {
+                if seen.policy.rules(direction).is_none() {
+                    continue;
+                }
+                for class in seen.subject.iter().filter(|class| class.is_workload()) {
+                    if let Some(places) = isolating.get_mut(class.number) {
+                        places.push(place);
+                    }
+                }
+            }
+            isolating
+        };
+        Self {
+            ingress: isolating(Direction::Ingress),
+            egress: isolating(Direction::Egress),
+            addresses: Addresses::of(inventory),
+            offers: Offers::of_all(inventory, population),
+            inventory,
+            population,
+            policies,
+            no_labels: Labels::default(),
+            everywhere: OnceCell::new(),
+        }
+    }
+
+    /// All policies.
+    pub(super) fn policies(&self) -> &[Seen<'a>] {
+        &self.policies
+    }
+
+    /// The places, among all policies, of those that isolate pods of a class.
+    pub(super) fn isolating(&self, class: &Class<'_>, direction: Direction) -> &[usize] {
+        let lists = match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        };
+        lists.get(class.number).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The policies at these places.
+    pub(super) fn at<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = &'s Seen<'a>> {
+        places.iter().filter_map(|place| self.policies.get(*place))
+    }
+
+    /// The labels of a namespace, as far as they are known.
+    pub(super) fn labels(&self, name: &NamespaceName) -> &Labels {
+        let namespace = self.inventory.state.namespaces().get(name);
+        namespace.map_or(&self.no_labels, |namespace| &namespace.labels)
+    }
+
+    /// The labels of all pods.
+    pub(super) fn everywhere(&self) -> &Vocabulary<'a> {
+        let classes = self.population.classes();
+        self.everywhere
+            .get_or_init(|| Vocabulary::of(classes.iter().map(|class| class.labels)))
+    }
+
+    /// Whether the objects are those of a whole cluster, so that what is not among them is not there.
+    pub(super) fn is_whole(&self) -> bool {
+        let system = NamespaceName::from(SYSTEM);
+        self.inventory.state.namespaces().contains_key(&system)
+            && !self.inventory.undescribed.contains(&system)
+    }
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn rules(&self, direction: Direction) -> &[SeenRule<'a>] {
+        match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        }
+    }
+
+    /// All rules with their direction.
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = (Direction, &SeenRule<'a>)> {
+        let ingress = self.ingress.iter().map(|rule| (Direction::Ingress, rule));
+        ingress.chain(self.egress.iter().map(|rule| (Direction::Egress, rule)))
+    }
+
+    /// All peers, with the path of each.
+    pub(super) fn all_peers(&self) -> impl Iterator<Item = (Direction, &SeenRule<'a>, &SeenPeer<'a>)> {
+        self.all_rules()
+            .flat_map(|(direction, rule)| rule.peers.iter().map(move |peer| (direction, rule, peer)))
+    }
+
+    /// `spec.ingress[0].from[1]`
+    pub(super) fn field(&self, direction: Direction, rule: &SeenRule<'_>, peer: &SeenPeer<'_>) -> String {
+        self.fields.peer(direction, rule.index, peer.index)
+    }
+
+    pub(super) fn object(&self) -> ObjectRef {
+        ObjectRef::Policy(self.policy.key.clone())
+    }
+
+    /// The pods of the policy that it isolates.
+    pub(super) fn workloads(&self) -> impl Iterator<Item = &'a Class<'a>> {
+        self.subject.iter().copied().filter(|class| class.is_workload())
+    }
+}
+
+impl SeenRule<'_> {
+    pub(super) fn is_for_everybody(&self) -> bool {
+        self.rule.peers == Peers::All
+    }
+
+    /// Whether anybody is allowed by its peers, as far as is known.
+    pub(super) fn has_peers(&self) -> bool {
+        let somebody = |seen: &SeenPeer<'_>| match seen.peer {
+            Peer::Block(_) => true,
+            Peer::Pods(_) => seen.found.iter().any(|class| class.is_workload()),
+        };
+        self.is_for_everybody() || self.peers.iter().any(somebody)
+    }
+
+    /// Whether its peers include pods of a class.
+    pub(super) fn includes(&self, class: &Class<'_>) -> bool {
+        self.is_for_everybody() || self.peers.iter().any(|peer| peer.includes(class))
+    }
+}
+
+impl SeenPeer<'_> {
+    /// Whether pods of a class are among it; of a block, whether it has an address of any of them.
+    pub(super) fn includes(&self, class: &Class<'_>) -> bool {
+        match self.peer {
+            Peer::Pods(_) => contains(&self.found, class),
+            Peer::Block(block) => {
+                let mut addresses = class.pods.iter().flat_map(|pod| &pod.addresses);
+                addresses.any(|address| block.contains(*address))
+            }
+        }
+    }
+}
+
+/// Whether a class is among those that were found.
+pub(super) fn contains(found: &[&Class<'_>], class: &Class<'_>) -> bool {
+    found
+        .binary_search_by_key(&class.number, |other| other.number)
+        .is_ok()
+}
+
+type Namespaces<'a> = Rc<HashSet<&'a NamespaceName>>;
+
+/// Finds what selectors select; equal ones only once.
+struct Finder<'a> {
+    inventory: &'a Inventory,
+    population: &'a Population<'a>,
+    namespaces: HashMap<&'a Selector, Namespaces<'a>>,
+    found: HashMap<(Option<&'a NamespaceName>, Option<&'a Selector>, &'a Selector), Found<'a>>,
+}
+
+impl<'a> Finder<'a> {
+    fn policy(&mut self, policy: &'a Policy) -> Seen<'a> {
+        let subject = self.own(&policy.key.namespace, &policy.subject);
+        let mut rules = |direction| {
+            let rules = policy.rules(direction).unwrap_or_default().iter().enumerate();
+            rules
+                .map(|(index, rule)| self.rule(&policy.key, index, rule))
+                .collect()
+        };
+        Seen {
+            ingress: rules(Direction::Ingress),
+            egress: rules(Direction::Egress),
+            fields: Fields::of(policy),
+            policy,
+            subject,
+        }
+    }
+
+    fn rule(&mut self, policy: &'a PolicyKey, index: usize, rule: &'a Rule) -> SeenRule<'a> {
+        let peers: &[Peer] = match &rule.peers {
+            Peers::All => &[],
+            Peers::AnyOf(peers) => peers,
+        };
+        let peers = peers.iter().enumerate().map(|(index, peer)| {
+            let (found, namespaces) = match peer {
+                Peer::Block(_) => (Rc::default(), None),
+                Peer::Pods(PodPeer { namespaces, pods }) => match namespaces {
+                    NamespaceScope::Own => (self.own(&policy.namespace, pods), None),
+                    NamespaceScope::Matching(selector) => {
+                        let (found, namespaces) = self.matching(selector, pods);
+                        (found, Some(namespaces))
+                    }
+                },
+            };
+            SeenPeer {
+                index,
+                peer,
+                found,
+                namespaces,
+            }
+        });
+        SeenRule {
+            index,
+            rule,
+            peers: peers.collect(),
+        }
+    }
+
+    fn own(&mut self, namespace: &'a NamespaceName, pods: &'a Selector) -> Found<'a> {
+        let population = self.population;
+        let find = || {
+            let classes = population.of_namespace(namespace).iter();
+            classes.filter(|class| pods.matches(class.labels)).collect()
+        };
+        let key = (Some(namespace), None, pods);
+        self.found.entry(key).or_insert_with(find).clone()
+    }
+
+    fn matching(&mut self, selector: &'a Selector, pods: &'a Selector) -> (Found<'a>, Namespaces<'a>) {
+        let namespaces = self.namespaces(selector);
+        let population = self.population;
+        let find = || {
+            let there = |class: &&Class<'_>| selector.is_everything() || namespaces.contains(class.namespace);
+            let classes = population.candidates(pods).filter(there);
+            classes.filter(|class| pods.matches(class.labels)).collect()
+        };
+        let key = (None, Some(selector), pods);
+        let found = self.found.entry(key).or_insert_with(find).clone();
+        (found, namespaces)
+    }
+
+    fn namespaces(&mut self, selector: &'a Selector) -> Namespaces<'a> {
+        let all = self.inventory.state.namespaces();
+        let find = || {
+            let matching = all
+                .values()
+                .filter(|namespace| selector.matches(&namespace.labels));
+            Rc::new(matching.map(|namespace| &namespace.name).collect())
+        };
+        self.namespaces.entry(selector).or_insert_with(find).clone()
+    }
+}

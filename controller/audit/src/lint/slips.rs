@@ -1,0 +1,129 @@
+//! AND and OR mixed up: two peers where one was meant, one where two were.
+//!
+//! In YAML they differ by one hyphen, and both are right somewhere. So each is told only where the pods that are there show
+//! that it makes no sense as it stands.
+
+use palisade_policy::model::{NamespaceScope, Peer, PodPeer, Selector};
+
+use super::Code;
+use super::finding::{Finding, Findings};
+use super::scene::{Scene, Seen, SeenPeer, SeenRule, contains};
+use super::selectors::namespace_selector;
+use super::wording::{counted, listed, pod_count};
+
+pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
+    for (direction, rule) in seen.all_rules() {
+        for pair in pairs(rule) {
+            let field = seen.field(direction, rule, pair.namespaces);
+            findings.add(split(seen, &pair).at(field));
+        }
+        for at in &rule.peers {
+            if is_joined(scene, seen, at) {
+                let field = seen.field(direction, rule, at);
+                findings.extend(joined(seen, at).map(|finding| finding.at(field)));
+            }
+        }
+    }
+}
+
+/// Whether a peer that selects nobody does so because of a slip.
+pub(super) fn is_part_of_one(
+    scene: &Scene<'_>,
+    seen: &Seen<'_>,
+    rule: &SeenRule<'_>,
+    at: &SeenPeer<'_>,
+) -> bool {
+    let split = pairs(rule).any(|pair| pair.pods.index == at.index || pair.namespaces.index == at.index);
+    split || is_joined(scene, seen, at)
+}
+
+/// A peer that is namespaces alone and one beside it that is pods alone, where the second adds nobody.
+struct Pair<'s, 'a> {
+    namespaces: &'s SeenPeer<'a>,
+    pods: &'s SeenPeer<'a>,
+    selector: &'a Selector,
+}
+
+fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
+    let neighbours = rule.peers.iter().zip(rule.peers.iter().skip(1));
+    let both = neighbours.flat_map(|(one, other)| [(one, other), (other, one)]);
+    both.filter_map(|(namespaces, pods)| {
+        let selector = pods_alone(pods)?;
+        if !is_namespaces_alone(namespaces) {
+            return None;
+        }
+        let adds_nobody = pods.found.iter().all(|class| contains(&namespaces.found, class));
+        let meant = namespaces
+            .found
+            .iter()
+            .any(|class| selector.matches(class.labels));
+        (adds_nobody && meant).then_some(Pair {
+            namespaces,
+            pods,
+            selector,
+        })
+    })
+}
+
+fn is_namespaces_alone(at: &SeenPeer<'_>) -> bool {
+    matches!(at.peer, Peer::Pods(PodPeer { namespaces: NamespaceScope::Matching(_), pods }) if pods.is_everything())
+}
+
+fn pods_alone<'a>(at: &SeenPeer<'a>) -> Option<&'a Selector> {
+    match at.peer {
+        Peer::Pods(PodPeer {
+            namespaces: NamespaceScope::Own,
+            pods,
+        }) if !pods.is_everything() => Some(pods),
+        _ => None,
+    }
+}
+
+fn split(seen: &Seen<'_>, pair: &Pair<'_, '_>) -> Finding {
+    let Pair {
+        namespaces,
+        pods,
+        selector,
+    } = pair;
+    let all = pod_count(namespaces.found.iter().copied());
+    let meant = namespaces.found.iter().copied();
+    let meant = pod_count(meant.filter(|class| selector.matches(class.labels)));
+    let why = if pods.found.is_empty() {
+        format!("no pod in {} has {selector}", seen.policy.key.namespace)
+    } else {
+        format!("the entry for {selector} beside it adds nobody")
+    };
+    let message = format!(
+        "allows all {} of the namespaces, while {why}; were the {meant} with {selector} meant?",
+        counted(all, "pod")
+    );
+    Finding::of_policy(Code::PeersSplit, seen.policy, message)
+}
+
+/// Whether a peer has both selectors, each of which selects somebody on its own, and nobody fulfils both.
+fn is_joined(scene: &Scene<'_>, seen: &Seen<'_>, at: &SeenPeer<'_>) -> bool {
+    let (Peer::Pods(peer), Some(namespaces)) = (at.peer, &at.namespaces) else {
+        return false;
+    };
+    if peer.pods.is_everything() || namespaces.is_empty() || !at.found.is_empty() {
+        return false;
+    }
+    let own = scene.population.of_namespace(&seen.policy.key.namespace);
+    let pods_alone = own.iter().any(|class| peer.pods.matches(class.labels));
+    let mut there = namespaces.iter().map(|name| scene.population.of_namespace(name));
+    pods_alone && there.any(|pods| !pods.is_empty())
+}
+
+fn joined(seen: &Seen<'_>, at: &SeenPeer<'_>) -> Option<Finding> {
+    let Peer::Pods(peer) = at.peer else { return None };
+    let mut namespaces: Vec<_> = at.namespaces.iter().flat_map(|names| names.iter()).collect();
+    namespaces.sort();
+    let message = format!(
+        "no pod has {} in a namespace with {} ({}); in {} there are such pods",
+        peer.pods,
+        namespace_selector(peer)?,
+        listed(namespaces),
+        seen.policy.key.namespace,
+    );
+    Some(Finding::of_policy(Code::PeersJoined, seen.policy, message))
+}

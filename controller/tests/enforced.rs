@@ -1,10 +1,14 @@
 //! What nodes enforce of each policy, from what is published and what they report.
 
+mod common;
+
 use std::collections::BTreeMap;
 
+use common::{Workshop, palisade};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use palisade_audit::inventory::Inventory;
+use palisade_controller::cli::Exit;
 use palisade_controller::enforced::{Difference, Enforcement, Publication};
 use palisade_crds::{AcceptedPolicies, AcceptedRules, NodeRuleSet, NodeRuleSetStatus, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
@@ -183,4 +187,79 @@ fn a_missing_slice_is_named() {
     let enforcement = Enforcement::of(&inventory, &rule_sets, &[]);
     let differences = &enforcement.nodes[&NodeName::from("a")].differences;
     assert_eq!(differences, &[Difference::MissingSlice("shop-s".to_owned())]);
+}
+
+/// The objects of [`inventory`], as users write them.
+const MANIFESTS: &str = "
+{apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: a}, status: {addresses: [{type: InternalIP, address: 192.0.2.1}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: b}, status: {addresses: [{type: InternalIP, address: 192.0.2.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: one, namespace: shop}, spec: {nodeName: a, containers: []}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: two, namespace: shop}, spec: {nodeName: b, containers: []}, status: {podIP: 10.0.1.1}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{}]}
+";
+
+/// The command's answer about these manifests beside what is published and reported.
+fn status(rule_sets: &[NodeRuleSet], slices: &[PolicySlice], more: &[&str]) -> (Exit, String, String) {
+    let workshop = Workshop::new();
+    workshop.write("objects.yaml", MANIFESTS);
+    let documents = rule_sets
+        .iter()
+        .map(|rule_set| serde_json::to_value(rule_set).unwrap());
+    let documents = documents.chain(slices.iter().map(|slice| serde_json::to_value(slice).unwrap()));
+    let list =
+        serde_json::json!({"apiVersion": "v1", "kind": "List", "items": documents.collect::<Vec<_>>()});
+    workshop.write("published.json", list.to_string());
+    let [objects, published] = ["objects.yaml", "published.json"].map(|name| workshop.path(name));
+    let files = [objects.to_str().unwrap(), "-f", published.to_str().unwrap()];
+    let arguments = [&["policy-audit", "status", "-f"], &files[..], more].concat();
+    let run = palisade(&arguments);
+    (run.exit, run.output, run.errors)
+}
+
+#[test]
+fn the_answer_is_yes_where_everything_is_enforced() {
+    let (rule_sets, slices) = published(&inventory());
+    let (exit, output, errors) = status(&rule_sets, &slices, &[]);
+    assert_eq!(exit, Exit::Success, "{errors}");
+    insta::assert_snapshot!("status_enforced", output + &errors);
+}
+
+#[test]
+fn the_answer_is_no_and_says_where_and_why() {
+    let (mut rule_sets, slices) = published(&inventory());
+    let status_of_a = rule_sets[0].status.as_mut().unwrap();
+    status_of_a.observed_revision = Some(6);
+    status_of_a.hash = Some("older".to_owned());
+    status_of_a.conditions.push(condition(
+        "Degraded",
+        "True",
+        "ApiUnreachable",
+        "no answer for 12 s",
+    ));
+    let (exit, output, errors) = status(&rule_sets, &slices, &["-o", "wide"]);
+    assert_eq!(exit, Exit::Negative, "{errors}");
+    insta::assert_snapshot!("status_wide", output + &errors);
+}
+
+#[test]
+fn all_of_it_is_there_for_programs() {
+    let (rule_sets, slices) = published(&inventory());
+    let (_, output, _) = status(&rule_sets, &slices, &["-o", "json"]);
+    insta::assert_snapshot!("status_json", output);
+}
+
+#[test]
+fn where_nothing_is_published_the_answer_says_so() {
+    let (exit, _, errors) = status(&[], &[], &[]);
+    assert_eq!(exit, Exit::Negative);
+    assert!(errors.contains("is Palisade installed"), "{errors}");
 }

@@ -199,6 +199,22 @@ fn a_million_items_take_no_harm() {
     assert_eq!(said.len(), 1_000_001);
 }
 
+#[test]
+fn many_deep_items_take_no_harm_on_any_thread() {
+    let deep = format!("{}1{}", "{\"a\":[".repeat(55), "]}".repeat(55));
+    let items: Vec<String> = (0..3_000)
+        .map(|number| {
+            format!(
+                "{{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\",\"metadata\":{{\"name\":\"p-{number}\"}},\"spec\":{{\"podSelector\":{{}},\"deep\":{deep}}}}}"
+            )
+        })
+        .collect();
+    let loaded = load(format!("{{\"kind\":\"List\",\"items\":[{}]}}", items.join(","))).unwrap();
+    let policies = loaded.inventory.state.policies();
+    assert_eq!(policies.len(), 3_000);
+    assert!(policies.values().all(|policy| policy.defects.len() == 1));
+}
+
 /// One thing that can be done to a document.
 #[derive(Clone, Debug)]
 enum Edit {

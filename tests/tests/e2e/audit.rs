@@ -129,7 +129,10 @@ fn assertions_reports_and_relations_come_from_a_live_cluster() -> Played {
             {"name": "nobody else does", "from": other, "to": web, "port": PORT, "expect": "deny"},
         ]);
         let tap = ask_for(scene, NOTHING, &["test", "-"], &holds.to_string()).await?;
-        ensure!(tap.lines().filter(|line| line.starts_with("ok ")).count() == 2, "{tap}");
+        ensure!(
+            tap.lines().filter(|line| line.starts_with("ok ")).count() == 2,
+            "{tap}"
+        );
         let fails = json!([{"from": other, "to": web, "port": PORT, "expect": "allow"}]);
         let tap = ask_for(scene, SOMETHING, &["test", "-"], &fails.to_string()).await?;
         ensure!(tap.contains("not ok 1"), "{tap}");
@@ -145,7 +148,10 @@ fn assertions_reports_and_relations_come_from_a_live_cluster() -> Played {
         let page_path = page.to_str().context("a path that is no text")?;
         ask_for(scene, NOTHING, &["report", "-o", page_path], "").await?;
         let page = std::fs::read_to_string(&page)?;
-        ensure!(page.contains(&format!("{shop}/web")), "the report does not name the policy");
+        ensure!(
+            page.contains(&format!("{shop}/web")),
+            "the report does not name the policy"
+        );
 
         // Whether other tests leave something to find is theirs to say: an answer it is in any case.
         let (_, findings) = ask(scene, &["lint", "-o", "json"], "").await?;

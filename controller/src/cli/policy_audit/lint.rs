@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use palisade_audit::lint::output::{self, Summary};
 use palisade_audit::lint::{Code, Finding, Severity, lint};
 
-use crate::cli::{Exit, Streams, failed};
+use crate::cli::{Exit, Streams};
 use crate::inventory::{self, Loaded, Sources};
 
 /// Find what is wrong with policies, or likely to be
@@ -114,12 +114,12 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     }
     match inventory::load(&options.sources, streams) {
         Ok(loaded) => answer(options, &loaded, streams),
-        Err(error) => failed(&error, streams),
+        Err(error) => error.tell(streams),
     }
 }
 
 fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let Loaded { inventory, origins } = loaded;
+    let Loaded { inventory, origins, .. } = loaded;
     let only: BTreeSet<Code> = options.only.iter().copied().collect();
     let mut findings: Vec<Finding> = lint(inventory);
     findings.retain(|finding| only.is_empty() || only.contains(&finding.code));

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 use palisade_audit::style::Style;
 
-use crate::cli::{Exit, Streams, failed};
+use crate::cli::{Exit, Streams};
 use crate::enforced::{Enforcement, NodeState, PolicyState, Publication};
 use crate::inventory::{self, Sources};
 
@@ -41,7 +40,7 @@ enum Form {
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let loaded = match inventory::load(&options.sources, streams) {
         Ok(loaded) => loaded,
-        Err(error) => return failed(&error, streams),
+        Err(error) => return error.tell(streams),
     };
     let published = &loaded.published;
     let enforcement = Enforcement::of(&loaded.inventory, &published.rule_sets, &published.policies);
@@ -63,7 +62,10 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
 
 fn tables(enforcement: &Enforcement, wide: bool, style: Style, to: &mut dyn Write) -> io::Result<()> {
     if !enforcement.policies.is_empty() {
-        let mut policies = table(&["POLICY", "PODS", "PUBLISHED", "NODES", "LAG", "NOT ENFORCED ON"], style);
+        let mut policies = table(
+            &["POLICY", "PODS", "PUBLISHED", "NODES", "LAG", "NOT ENFORCED ON"],
+            style,
+        );
         for (key, state) in &enforcement.policies {
             let cells = [
                 key.to_string(),
@@ -76,7 +78,7 @@ fn tables(enforcement: &Enforcement, wide: bool, style: Style, to: &mut dyn Writ
             policies.add_row(cells);
         }
         if !wide && let Some(column) = policies.column_mut(5) {
-            column.set_constraint(comfy_table::ColumnConstraint::Hidden);
+            column.set_constraint(ColumnConstraint::Hidden);
         }
         print(&policies, to)?;
         writeln!(to)?;
@@ -98,20 +100,19 @@ fn tables(enforcement: &Enforcement, wide: bool, style: Style, to: &mut dyn Writ
 /// Columns as `kubectl` has them. Long lines are left to the terminal, so that one line stays one thing.
 fn table(heads: &[&str], style: Style) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING);
+    table.load_style(TableStyle::new());
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heads.iter().map(|head| style.bold(head).to_string()));
-    for (column, position) in table.column_iter_mut().zip(0_usize..) {
+    for column in table.column_iter_mut() {
         column.set_padding((0, 3));
-        if matches!(position, 1..=4) {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
     }
     table
 }
 
 fn print(table: &Table, to: &mut dyn Write) -> io::Result<()> {
-    table.lines().try_for_each(|line| writeln!(to, "{}", line.trim_end()))
+    table
+        .lines()
+        .try_for_each(|line| writeln!(to, "{}", line.trim_end()))
 }
 
 fn publication(state: &PolicyState) -> String {
@@ -137,7 +138,10 @@ fn lag(milliseconds: Option<u64>) -> String {
 
 fn words(state: &NodeState) -> String {
     let differences = state.differences.iter().map(ToString::to_string);
-    let degraded = state.degraded.iter().map(|message| format!("degraded: {message}"));
+    let degraded = state
+        .degraded
+        .iter()
+        .map(|message| format!("degraded: {message}"));
     let words: Vec<String> = differences.chain(degraded).collect();
     if words.is_empty() {
         "enforced".to_owned()

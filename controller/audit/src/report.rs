@@ -61,7 +61,7 @@ pub fn render(
 struct Overview<'a> {
     inventory: &'a Inventory,
     reach: &'a Reach,
-    /// The worst first.
+    /// The worst first, those of a code together.
     findings: Vec<&'a Finding>,
     places: &'a dyn Places,
     about: &'a About,
@@ -92,7 +92,7 @@ impl<'a> Overview<'a> {
             Grain::Namespaces => None,
         };
         let mut findings: Vec<&Finding> = findings.iter().collect();
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.code.severity()));
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.code.severity()), finding.code));
         let mut findings_of: BTreeMap<&ObjectRef, Vec<usize>> = BTreeMap::new();
         for (index, finding) in findings.iter().enumerate() {
             findings_of.entry(&finding.object).or_default().push(index);

@@ -72,6 +72,9 @@ function applyToLists() {
       item.element.hidden = !matches;
       if (matches) shown += 1;
     }
+    if (list.name === "finding") {
+      for (const group of document.querySelectorAll(".finding-code")) group.hidden = !group.querySelector(".finding:not([hidden])");
+    }
     if (list.elements.length) counts.push(counted(shown, list.name, list.plural));
   }
   return counts;

@@ -16,6 +16,59 @@ function isDrawn(from, to, cell) {
   return from.egress > 0 || to.ingress > 0;
 }
 
+// All addresses outside, for what makes no difference between them.
+const ANYWHERE = { index: -1, name: "any address", full: "any address", pods: 0, ingress: 0, egress: 0, text: "" };
+
+function outsideOf(view) {
+  return view.ends.filter((end) => end.namespace === undefined);
+}
+
+// The first range outside that can be asked about a pod, to stand for all.
+function outsideFor(view, end) {
+  const applies = (range) => view.cell(range, end).share !== "inapplicable";
+  return outsideOf(view).find(applies);
+}
+
+// What connects an end to, or from, everything outside alike: a cell, or null.
+function anywhere(view, end, direction) {
+  const cells = outsideOf(view)
+    .map((range) => (direction === "ingress" ? view.cell(range, end) : view.cell(end, range)))
+    .filter((cell) => cell.share !== "inapplicable");
+  const [first] = cells;
+  return first && first.share !== "none" && cells.every((cell) => cell === first) ? first : null;
+}
+
+// The cell of two ends, of which one may be anywhere.
+function graphCell(view, from, to) {
+  if (from === ANYWHERE) return anywhere(view, to, "ingress") ?? NOTHING;
+  if (to === ANYWHERE) return anywhere(view, from, "egress") ?? NOTHING;
+  return view.cell(from, to);
+}
+
+// What is open to all addresses is open to pods as well, which need no lines of their own; the same way out.
+function chooseEdges(view, ends, core) {
+  const open = {
+    ingress: new Map(ends.map((end) => [end, anywhere(view, end, "ingress")])),
+    egress: new Map(ends.map((end) => [end, anywhere(view, end, "egress")])),
+  };
+  const edges = [];
+  const add = (from, to, cell) => {
+    if (edges.length < MOST_EDGES && isDrawn(from, to, cell)) edges.push({ from, to, cell });
+  };
+  for (const to of ends) if (core.has(to) && to.namespace !== undefined && open.ingress.get(to)) add(ANYWHERE, to, open.ingress.get(to));
+  for (const from of ends) if (core.has(from) && from.namespace !== undefined && open.egress.get(from)) add(from, ANYWHERE, open.egress.get(from));
+  for (const from of ends) {
+    for (const to of ends) {
+      if (from === to || (!core.has(from) && !core.has(to))) continue;
+      const cell = view.cell(from, to);
+      const intoOpen = open.ingress.get(to) === cell && from.egress === 0;
+      const outOfOpen = open.egress.get(from) === cell && to.ingress === 0;
+      if (!intoOpen && !outOfOpen) add(from, to, cell);
+    }
+  }
+  return edges;
+}
+
 // What is outside is there twice: as a source on one side, as a destination on the other.
 function nodeId(end, side) {
   return end.namespace === undefined ? `${side} ${end.index}` : `pods ${end.index}`;
@@ -31,18 +84,8 @@ function collect() {
   const { view } = graph;
   const matching = isFiltered() ? view.ends.filter(matchesEnd) : view.ends;
   const core = new Set(matching.slice(0, MOST_NODES));
-  const edges = [];
-  const near = new Set(core);
-  const wanted = isFiltered() ? view.ends : matching.slice(0, MOST_NODES);
-  for (const from of wanted) {
-    for (const to of wanted) {
-      if (from === to || (!core.has(from) && !core.has(to))) continue;
-      const cell = view.cell(from, to);
-      if (edges.length >= MOST_EDGES || !isDrawn(from, to, cell)) continue;
-      near.add(from).add(to);
-      edges.push({ from, to, cell });
-    }
-  }
+  const edges = chooseEdges(view, isFiltered() ? view.ends : matching.slice(0, MOST_NODES), core);
+  const near = new Set([...core, ...edges.flatMap(({ from, to }) => [from, to])]);
   const nodes = new Map();
   const add = (end, side) => {
     const id = nodeId(end, side);
@@ -75,14 +118,14 @@ function place() {
   }
   for (const group of groups.values()) {
     const links = graph.edges.filter((edge) => edge.source.group === group.id && edge.target.group === group.id);
-    const size = layered(group.nodes, links.map((edge) => ({ from: edge.source.id, to: edge.target.id })), { x: 70, y: 14 }, 520);
+    const size = layered(group.nodes, links.map((edge) => ({ from: edge.source.id, to: edge.target.id })), { x: 52, y: 14 }, 520);
     group.width = Math.max(size.width, group.id.length * 7.2) + 32;
     group.height = size.height + 52;
   }
   const links = new Map();
   for (const { source, target } of graph.edges) links.set(`${source.group} ${target.group}`, { from: source.group, to: target.group });
   const boxes = [...groups.values()];
-  const size = layered(boxes, [...links.values()], { x: 96, y: 32, centre: true }, 720);
+  const size = layered(boxes, [...links.values()], { x: 72, y: 32, centre: true }, 720);
   for (const group of boxes) {
     for (const node of group.nodes) {
       node.x += group.x + 16;
@@ -163,7 +206,7 @@ function renderGraph() {
     button("+", "Zoom in", () => zoom(0.8)), button("−", "Zoom out", () => zoom(1.25)), button("Fit", "Show all", fit)));
   const toolbar = notes.length ? [make("p", { class: "note", role: "status" }, notes.join(" "))] : [];
   graphPlace.replaceChildren(...toolbar, graph.canvas);
-  fit();
+  frame();
   listenToPointers();
 }
 
@@ -180,13 +223,14 @@ function chooseNode(node) {
     edge.arrow.classList.add("chosen");
     label(edge);
   }
-  // What nothing isolates is reached by all: drawn for the chosen node only.
+  // The lines that say nothing new are drawn for the chosen node only.
+  const drawn = new Set(graph.edges.map((edge) => `${edge.source.id} ${edge.target.id}`));
   for (const other of graph.nodes) {
     for (const [source, target] of [[node, other], [other, node]]) {
       if (other === node || source.side === "to" || target.side === "from") continue;
-      const cell = view.cell(source.end, target.end);
+      const cell = graphCell(view, source.end, target.end);
       const share = shareOf(cell, filter.port);
-      if (isDrawn(source.end, target.end, cell) || share === "none" || share === "inapplicable") continue;
+      if (share === "none" || share === "inapplicable" || drawn.has(`${source.id} ${target.id}`)) continue;
       near.add(other);
       const edge = { source, target, cell };
       const parts = drawEdge(edge);
@@ -196,8 +240,9 @@ function chooseNode(node) {
   }
   for (const other of near) other.element.classList.add("near");
   node.element.classList.add("chosen");
-  const openOther = (from, to) => openPair(view, from, to, graphClosed);
-  showDetails(node.end.full, endDetails(view, node.end, openOther), graphClosed);
+  const real = (end, other) => (end === ANYWHERE ? outsideFor(view, other) : end);
+  const openOther = (from, to) => openPair(view, real(from, to), real(to, from), graphClosed);
+  showDetails(node.end.full, endDetails({ ...view, cell: (from, to) => graphCell(view, from, to) }, node.end, openOther), graphClosed);
 }
 
 function label(edge) {
@@ -227,6 +272,17 @@ function setBox(box) {
 
 function fit() {
   setBox({ ...graph.whole });
+}
+
+// As high as the drawing at its full width, within bounds; on a narrow screen large enough to be read, from the left.
+function frame() {
+  const width = graph.canvas.clientWidth;
+  const { whole } = graph;
+  const height = Math.max(240, Math.min(620, whole.height * Math.min(1.15, width / whole.width)));
+  graph.svg.style.height = `${Math.round(height)}px`;
+  const units = Math.max(whole.width / width, whole.height / height);
+  if (units <= 1.6) fit();
+  else setBox({ x: whole.x, y: whole.y + (whole.height - height * 1.3) / 2, width: width * 1.3, height: height * 1.3 });
 }
 
 function zoom(factor, at = { x: 0.5, y: 0.5 }) {

@@ -60,11 +60,13 @@ function renderTable() {
       const first = column > 0 && columns[column - 1].namespace !== to.namespace;
       return make("th", { class: `column${first ? " first-column" : ""}`, scope: "col", role: "columnheader", title: to.full }, make("span", {}, endHeader(to)));
     }));
-  const body = rows.map((from, row) => {
-    const first = row > 0 && rows[row - 1].namespace !== from.namespace;
-    return make("tr", { role: "row", class: first ? "first-row" : "" },
+  const bodies = [];
+  rows.forEach((from, row) => {
+    const line = make("tr", { role: "row" },
       make("th", { scope: "row", role: "rowheader", title: from.full }, endHeader(from)),
       columns.map((to, column) => matrixCell(from, to, row, column)));
+    if (row > 0 && rows[row - 1].namespace === from.namespace) bodies.at(-1).append(line);
+    else bodies.push(make("tbody", { role: "rowgroup", class: row > 0 ? "more" : undefined }, line));
   });
   matrix.table = make("table", {
     class: "matrix",
@@ -74,7 +76,7 @@ function renderTable() {
     onclick: (event) => openCell(event.target.closest("td")),
     onkeydown: matrixKey,
     onfocusin: (event) => event.target.matches("td") && moveTo(event.target),
-  }, make("thead", {}, head), make("tbody", {}, body));
+  }, make("thead", { role: "rowgroup" }, head), bodies);
   return matrix.table;
 }
 

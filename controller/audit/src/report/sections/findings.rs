@@ -4,7 +4,7 @@ use super::super::Overview;
 use super::super::html::Html;
 use super::{object, policy_id};
 use crate::inventory::{ObjectRef, Place};
-use crate::lint::Finding;
+use crate::lint::{Finding, Severity};
 
 /// The most findings that are told; the summary counts all.
 const MOST: usize = 3_000;
@@ -14,11 +14,10 @@ pub(in crate::report) fn findings(overview: &Overview<'_>, html: &mut Html) {
         html.raw("<p>Nothing was found.</p>").line();
         return;
     }
-    html.raw("<ol class=\"findings\">").line();
-    for finding in overview.findings.iter().take(MOST) {
-        one(overview, finding, html);
+    let told: Vec<&Finding> = overview.findings.iter().copied().take(MOST).collect();
+    for of_code in told.chunk_by(|one, other| one.code == other.code) {
+        code(overview, of_code, html);
     }
-    html.raw("</ol>").line();
     let count = overview.findings.len();
     if count > MOST {
         html.raw("<p class=\"note\">");
@@ -29,15 +28,33 @@ pub(in crate::report) fn findings(overview: &Overview<'_>, html: &mut Html) {
     }
 }
 
-fn one(overview: &Overview<'_>, finding: &Finding, html: &mut Html) {
-    let entry = finding.code.entry();
+/// What a code means, and all that was found of it.
+fn code(overview: &Overview<'_>, findings: &[&Finding], html: &mut Html) {
+    let Some(entry) = findings.first().map(|finding| finding.code.entry()) else {
+        return;
+    };
+    html.raw("<section class=\"finding-code\"><h3>");
+    severity(entry.severity, html);
+    html.raw(" ").element("span", &[], entry.title);
+    html.raw(" ").element("code", &[], format_args!("{} {}", entry.id, entry.name));
+    html.raw("</h3>").line();
+    html.element("p", &[("class", &"why")], sentence(entry.why)).line();
+    // Where all of them are put right in the same way, it is said once.
+    let fix = findings.iter().all(|finding| finding.fix == entry.fix).then_some(entry.fix);
+    if let Some(fix) = fix {
+        html.raw("<p><b>Fix:</b> ").text(sentence(fix)).raw("</p>").line();
+    }
+    html.raw("<ul class=\"findings\">").line();
+    for finding in findings {
+        one(overview, finding, fix, html);
+    }
+    html.raw("</ul></section>").line();
+}
+
+/// One finding; how to put it right unless that was said already.
+fn one(overview: &Overview<'_>, finding: &Finding, said: Option<&str>, html: &mut Html) {
     let namespace = namespace(&finding.object);
     html.open("li", &[("class", &"finding"), ("data-namespace", &namespace)]);
-    html.raw("<p class=\"finding-head\">");
-    severity(finding, html);
-    html.raw(" ").element("code", &[], entry.id);
-    html.raw(" ").element("span", &[("class", &"title")], entry.title);
-    html.raw("</p>").line();
     html.raw("<p class=\"finding-object\">");
     object(html, &finding.object);
     if let Some(field) = &finding.field {
@@ -52,12 +69,9 @@ fn one(overview: &Overview<'_>, finding: &Finding, html: &mut Html) {
     }
     html.raw("</p>").line();
     html.element("p", &[], sentence(&finding.message)).line();
-    html.raw("<p class=\"fix\"><b>Fix:</b> ")
-        .text(sentence(&finding.fix))
-        .raw("</p>");
-    html.raw("<p class=\"why\"><b>Why it matters:</b> ")
-        .text(sentence(entry.why))
-        .raw("</p>");
+    if said != Some(finding.fix.as_str()) {
+        html.raw("<p><b>Fix:</b> ").text(sentence(&finding.fix)).raw("</p>");
+    }
     html.close("li").line();
 }
 
@@ -77,7 +91,7 @@ pub(super) fn of_policy(overview: &Overview<'_>, key: &palisade_policy::model::P
     );
     for finding in findings.iter().filter_map(|index| overview.findings.get(*index)) {
         html.raw("<li>");
-        severity(finding, html);
+        severity(finding.code.severity(), html);
         html.raw(" ").element("code", &[], finding.code);
         html.raw(" ").text(sentence(&finding.message)).raw(" ");
         html.text(sentence(&finding.fix)).raw("</li>").line();
@@ -85,8 +99,7 @@ pub(super) fn of_policy(overview: &Overview<'_>, key: &palisade_policy::model::P
     html.raw("</ul>").line();
 }
 
-fn severity(finding: &Finding, html: &mut Html) {
-    let severity = finding.code.severity();
+fn severity(severity: Severity, html: &mut Html) {
     html.element(
         "span",
         &[("class", &format_args!("severity {severity}"))],

@@ -54,9 +54,9 @@ fn bar(html: &mut Html, part: u64, whole: u64) {
     )
     .close("rect");
     html.raw("</svg> <span class=\"share\">");
-    html.text(percent(part, whole)).raw(" <small>");
-    html.text(format_args!("{part} of {whole}"))
-        .raw("</small></span></td>");
+    html.element("b", &[], percent(part, whole));
+    html.element("small", &[], format_args!("{part} of {whole}"));
+    html.raw("</span></td>");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the width of a bar")]

@@ -1,6 +1,7 @@
 //! What each policy does, in plain words.
 
 use palisade_policy::model::{Direction, Policy};
+use palisade_policy::reach::Class;
 
 use super::super::Overview;
 use super::super::html::Html;
@@ -67,19 +68,12 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
             ("data-egress", &direction(&words.egress)),
         ],
     );
-    html.raw("<h3>").open("a", &[("href", &format_args!("#{id}"))]);
-    html.element(
-        "span",
-        &[("class", &"namespace")],
-        format_args!("{}/", key.namespace),
-    );
-    html.text(&key.name).raw("</a></h3>").line();
-    html.raw("<p class=\"lead\">")
-        .text(&words.subject)
-        .raw(" ")
-        .text(&words.effect)
-        .raw("</p>")
-        .line();
+    html.raw("<header><h3>").open("a", &[("href", &format_args!("#{id}"))]);
+    html.element("span", &[("class", &"namespace")], format_args!("{}/", key.namespace));
+    html.text(&key.name).raw("</a></h3>");
+    subjects(overview, &classes, html);
+    html.raw("</header><div>").line();
+    html.raw("<p class=\"lead\">").text(&words.subject).raw(" ").text(&words.effect).raw("</p>").line();
     for allowance in words.allowances() {
         rules(&id, allowance, html);
     }
@@ -90,28 +84,30 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
         }
         html.raw("</ul>").line();
     }
-    if !classes.is_empty() {
-        html.raw("<h4>Pods</h4><ul class=\"subjects\">");
-        for class in classes.iter().take(MOST_SUBJECTS) {
-            html.raw("<li>").text(overview.names.class(class));
-            let count = overview.names.pods(class);
-            if count > 1 {
-                html.raw(" <small>× ").text(count).raw("</small>");
-            }
-            html.raw("</li>");
-        }
-        let more = classes.len().saturating_sub(MOST_SUBJECTS);
-        if more > 0 {
-            html.element(
-                "li",
-                &[],
-                format_args!("and {} of equal pods", counted(more, "more set", "more sets")),
-            );
-        }
-        html.raw("</ul>").line();
-    }
     findings::of_policy(overview, key, html);
-    html.close("article").line();
+    html.raw("</div>").close("article").line();
+}
+
+/// The pods that a policy applies to, by class.
+fn subjects(overview: &Overview<'_>, classes: &[&Class], html: &mut Html) {
+    if classes.is_empty() {
+        return;
+    }
+    html.raw("<ul class=\"subjects\" aria-label=\"Pods\">");
+    for class in classes.iter().take(MOST_SUBJECTS) {
+        html.raw("<li>").text(overview.names.class(class));
+        let count = overview.names.pods(class);
+        if count > 1 {
+            html.raw(" <small>×").text(count).raw("</small>");
+        }
+        html.raw("</li>");
+    }
+    let more = classes.len().saturating_sub(MOST_SUBJECTS);
+    if more > 0 {
+        let more = counted(more, "more set", "more sets");
+        html.element("li", &[], format_args!("and {more} of equal pods"));
+    }
+    html.raw("</ul>").line();
 }
 
 fn rules(id: &str, allowance: &Allowance, html: &mut Html) {

@@ -232,7 +232,7 @@ fn short(ports: &PortSet) -> String {
             told.push(match (first, last) {
                 (0, &u16::MAX) => protocol.to_string(),
                 (first, last) if first == last => first.to_string(),
-                (first, last) => format!("{first}–{last}"),
+                (first, last) => format!("{first}-{last}"),
             });
         }
     }

@@ -59,7 +59,11 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Ok(()) => {
             let policies = loaded.inventory.state.policies().len();
             let file = options.output.display();
-            writeln!(streams.errors, "{policies} policies in {file}, {} kB", page.len().div_ceil(1000))?;
+            writeln!(
+                streams.errors,
+                "{policies} policies in {file}, {} kB",
+                page.len().div_ceil(1000)
+            )?;
             Ok(Exit::Success)
         }
         Err(source) => {
@@ -70,14 +74,22 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
 }
 
 fn page(options: &Options, loaded: &Loaded) -> Result<String, ReportError> {
-    let Loaded { inventory, origins, .. } = loaded;
+    let Loaded {
+        inventory, origins, ..
+    } = loaded;
     let reach = Reach::of(&inventory.state);
     let time = options.time.unwrap_or_else(Timestamp::now);
     let about = About {
         source: options.title.clone().unwrap_or_else(|| source(&options.sources)),
         time: time.strftime("%Y-%m-%d %H:%M UTC").to_string(),
     };
-    Ok(report::render(inventory, &reach, &lint(inventory), origins, &about)?)
+    Ok(report::render(
+        inventory,
+        &reach,
+        &lint(inventory),
+        origins,
+        &about,
+    )?)
 }
 
 /// What is read, in a few words.

@@ -40,6 +40,11 @@ function matchesEnd(end) {
   return hasWords(end.text);
 }
 
+for (const list of ["findings", "policies"]) {
+  const section = document.getElementById(list);
+  section.classList.toggle("many", section.querySelectorAll(".finding, .policy").length > 200);
+}
+
 // Findings, policies and namespaces are on the page already: they are shown or not.
 const listed = [
   { name: "finding", elements: document.querySelectorAll(".finding") },

@@ -221,7 +221,7 @@ function chooseNode(node) {
     near.add(edge.source).add(edge.target);
     edge.line.classList.add("chosen");
     edge.arrow.classList.add("chosen");
-    label(edge);
+    label(edge, node);
   }
   // The lines that say nothing new are drawn for the chosen node only.
   const drawn = new Set(graph.edges.map((edge) => `${edge.source.id} ${edge.target.id}`));
@@ -234,7 +234,7 @@ function chooseNode(node) {
       near.add(other);
       const edge = { source, target, cell };
       const parts = drawEdge(edge);
-      parts.forEach((part) => part.classList.add("chosen"));
+      parts.forEach((part) => part.classList.add("chosen", "implied"));
       graph.extraLayer.append(...parts);
     }
   }
@@ -245,10 +245,14 @@ function chooseNode(node) {
   showDetails(node.end.full, endDetails({ ...view, cell: (from, to) => graphCell(view, from, to) }, node.end, openOther), graphClosed);
 }
 
-function label(edge) {
-  const length = edge.line.getTotalLength();
-  const point = edge.line.getPointAtLength(length * 0.5);
-  graph.labelLayer.append(draw("text", { class: "label", x: point.x, y: point.y + 4 }, edge.cell.short));
+// The ports, beside the other node, where they are in nobody's way.
+function label(edge, node) {
+  const { source, target, cell } = edge;
+  const other = source === node ? target : source;
+  const right = source === other || target.x <= source.x + source.width;
+  const x = right ? other.x + other.width + 10 : other.x - 10;
+  const y = other.y + other.height / 2 + (source === other ? 12 : -4);
+  graph.labelLayer.append(draw("text", { class: `label ${right ? "right" : "left"}`, x, y }, cell.short));
 }
 
 function clearChoice() {

@@ -120,7 +120,7 @@ function matrixLegend() {
   const entries = filter.port
     ? [["all", "yes", "allowed on this port"], ["some", "some", "between some of them"], ["none", "·", "not allowed"]]
     : [["all", "all", "everything"], ["some", "443", "these ports only"], ["none", "·", "nothing"]];
-  entries.push(["inapplicable", " ", "nothing to ask"]);
+  entries.push(["inapplicable", "\u00a0", "nothing to ask"]);
   return make("ul", { class: "legend" }, entries.map(([kind, sample, words]) =>
     make("li", {}, make("span", { class: kind, "aria-hidden": "true" }, sample), words)));
 }

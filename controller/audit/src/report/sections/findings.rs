@@ -36,11 +36,16 @@ fn code(overview: &Overview<'_>, findings: &[&Finding], html: &mut Html) {
     html.raw("<section class=\"finding-code\"><h3>");
     severity(entry.severity, html);
     html.raw(" ").element("span", &[], entry.title);
-    html.raw(" ").element("code", &[], format_args!("{} {}", entry.id, entry.name));
+    html.raw(" ")
+        .element("code", &[], format_args!("{} {}", entry.id, entry.name));
     html.raw("</h3>").line();
-    html.element("p", &[("class", &"why")], sentence(entry.why)).line();
+    html.element("p", &[("class", &"why")], sentence(entry.why))
+        .line();
     // Where all of them are put right in the same way, it is said once.
-    let fix = findings.iter().all(|finding| finding.fix == entry.fix).then_some(entry.fix);
+    let fix = findings
+        .iter()
+        .all(|finding| finding.fix == entry.fix)
+        .then_some(entry.fix);
     if let Some(fix) = fix {
         html.raw("<p><b>Fix:</b> ").text(sentence(fix)).raw("</p>").line();
     }
@@ -70,7 +75,9 @@ fn one(overview: &Overview<'_>, finding: &Finding, said: Option<&str>, html: &mu
     html.raw("</p>").line();
     html.element("p", &[], sentence(&finding.message)).line();
     if said != Some(finding.fix.as_str()) {
-        html.raw("<p><b>Fix:</b> ").text(sentence(&finding.fix)).raw("</p>");
+        html.raw("<p><b>Fix:</b> ")
+            .text(sentence(&finding.fix))
+            .raw("</p>");
     }
     html.close("li").line();
 }

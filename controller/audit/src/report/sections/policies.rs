@@ -68,12 +68,22 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
             ("data-egress", &direction(&words.egress)),
         ],
     );
-    html.raw("<header><h3>").open("a", &[("href", &format_args!("#{id}"))]);
-    html.element("span", &[("class", &"namespace")], format_args!("{}/", key.namespace));
+    html.raw("<header><h3>")
+        .open("a", &[("href", &format_args!("#{id}"))]);
+    html.element(
+        "span",
+        &[("class", &"namespace")],
+        format_args!("{}/", key.namespace),
+    );
     html.text(&key.name).raw("</a></h3>");
     subjects(overview, &classes, html);
     html.raw("</header><div>").line();
-    html.raw("<p class=\"lead\">").text(&words.subject).raw(" ").text(&words.effect).raw("</p>").line();
+    html.raw("<p class=\"lead\">")
+        .text(&words.subject)
+        .raw(" ")
+        .text(&words.effect)
+        .raw("</p>")
+        .line();
     for allowance in words.allowances() {
         rules(&id, allowance, html);
     }

@@ -116,7 +116,9 @@ fn settle(reach: &mut Reach, state: &ClusterState) {
     let mut nodes = Numbering::default();
     for (class, members) in reach.classes.iter().enumerate() {
         for member in &members.members {
-            let Some(pod) = state.pods().get(&member.uid) else { continue };
+            let Some(pod) = state.pods().get(&member.uid) else {
+                continue;
+            };
             let node = pod.node.as_ref().and_then(|name| state.nodes().get(name));
             let node = node.map(|node| nodes.number(&node.addresses));
             let resident = Resident {
@@ -125,7 +127,10 @@ fn settle(reach: &mut Reach, state: &ClusterState) {
                 node,
             };
             let addresses = [member.v4.map(IpAddr::V4), member.v6.map(IpAddr::V6)];
-            let residents = addresses.into_iter().flatten().map(|address| (address, resident.clone()));
+            let residents = addresses
+                .into_iter()
+                .flatten()
+                .map(|address| (address, resident.clone()));
             reach.residents.extend(residents);
         }
     }
@@ -184,7 +189,9 @@ impl<'a> Isolation<'a> {
     fn of(state: &'a ClusterState, population: &Population<'a>) -> Self {
         let inhabited: HashSet<&NamespaceName> = population.kinds.iter().map(|kind| kind.namespace).collect();
         let own = state.policies().values();
-        let policies: Vec<&Policy> = own.filter(|policy| inhabited.contains(&policy.key.namespace)).collect();
+        let policies: Vec<&Policy> = own
+            .filter(|policy| inhabited.contains(&policy.key.namespace))
+            .collect();
 
         let mut subjects = Terms::default();
         let mut by_subject: Vec<Vec<usize>> = Vec::new();
@@ -199,7 +206,10 @@ impl<'a> Isolation<'a> {
         let (subjects_of_kinds, sets) = population.selected(&subjects, state);
         let (mut ingress, mut egress) = (Numbering::default(), Numbering::default());
         let isolating = |subjects: &[usize], direction| {
-            let selecting = subjects.iter().filter_map(|subject| by_subject.get(*subject)).flatten();
+            let selecting = subjects
+                .iter()
+                .filter_map(|subject| by_subject.get(*subject))
+                .flatten();
             let isolates = |number: &&usize| {
                 let policy = policies.get(**number);
                 policy.is_some_and(|policy| policy.rules(direction).is_some())
@@ -255,7 +265,11 @@ fn profiles<'a>(
                 continue;
             };
             let rules = object.rules(direction).unwrap_or_default();
-            entries.extend(read.entry(*policy).or_insert_with(|| rulebook.read(object, rules)).iter());
+            entries.extend(
+                read.entry(*policy)
+                    .or_insert_with(|| rulebook.read(object, rules))
+                    .iter(),
+            );
             keys.insert(object.key.clone());
         }
         profiles.push(Arc::new(rulebook.profile(number, keys, entries)));

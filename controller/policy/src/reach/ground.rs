@@ -43,7 +43,11 @@ impl Ground {
     }
 
     fn sweep(&mut self, family: Family) -> Vec<(u128, usize)> {
-        let own = self.blocks.iter().enumerate().filter(|(_, (of, _))| *of == family);
+        let own = self
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, (of, _))| *of == family);
         let mut cuts: Vec<(u128, usize)> = own
             .flat_map(|(block, (_, spans))| spans.iter().map(move |span| (block, *span)))
             .flat_map(|(block, (first, last))| {
@@ -61,7 +65,9 @@ impl Ground {
             sets.push((0, set));
         }
         for here in cuts.chunk_by(|(one, _), (other, _)| one == other) {
-            set = here.iter().fold(set, |set, (_, block)| self.sets.toggle(set, *block));
+            set = here
+                .iter()
+                .fold(set, |set, (_, block)| self.sets.toggle(set, *block));
             sets.extend(here.first().map(|(at, _)| (*at, set)));
         }
 
@@ -91,7 +97,10 @@ impl Ground {
 
     /// The blocks that a range lies in.
     pub(super) fn blocks_around(&self, range: usize) -> Vec<usize> {
-        self.ranges.get(range).map(|set| self.sets.members(*set)).unwrap_or_default()
+        self.ranges
+            .get(range)
+            .map(|set| self.sets.members(*set))
+            .unwrap_or_default()
     }
 
     /// The ranges that lie in a block, in order.
@@ -117,7 +126,11 @@ impl Ground {
         let mut ranges: Vec<(Family, Vec<IpNet>)> = Vec::with_capacity(self.ranges.len());
         for family in Family::ALL {
             let segments = self.segments.get(family);
-            let ends = segments.iter().skip(1).map(|(next, _)| next - 1).chain([family.last()]);
+            let ends = segments
+                .iter()
+                .skip(1)
+                .map(|(next, _)| next - 1)
+                .chain([family.last()]);
             for ((first, range), last) in segments.iter().zip(ends) {
                 if *range == ranges.len() {
                     ranges.push((family, Vec::new()));
@@ -190,10 +203,19 @@ mod tests {
 
     #[test]
     fn a_hole_in_a_block_belongs_to_what_is_around_it() {
-        let blocks = [ip_block("10.0.0.0/30", &["10.0.0.1/32", "10.0.0.0/31"]), ip_block("fd00::/16", &[])];
+        let blocks = [
+            ip_block("10.0.0.0/30", &["10.0.0.1/32", "10.0.0.0/31"]),
+            ip_block("fd00::/16", &[]),
+        ];
         let ground = Ground::new(&blocks.iter().collect::<Vec<_>>());
-        assert_eq!(ground.range("10.0.0.0".parse().unwrap()), ground.range("9.9.9.9".parse().unwrap()));
-        assert_eq!(ground.ranges_within(0), [ground.range("10.0.0.2".parse().unwrap()).unwrap()]);
+        assert_eq!(
+            ground.range("10.0.0.0".parse().unwrap()),
+            ground.range("9.9.9.9".parse().unwrap())
+        );
+        assert_eq!(
+            ground.ranges_within(0),
+            [ground.range("10.0.0.2".parse().unwrap()).unwrap()]
+        );
         let lines = shown(&blocks);
         assert_eq!(lines[1], "10.0.0.2/31");
         assert_eq!(lines[3], "fd00::/16");
@@ -202,12 +224,18 @@ mod tests {
 
     #[test]
     fn blocks_may_begin_and_end_with_their_family() {
-        let blocks = [ip_block("255.255.255.0/24", &["255.255.255.255/32"]), ip_block("0.0.0.0/1", &["0.0.0.0/32"])];
+        let blocks = [
+            ip_block("255.255.255.0/24", &["255.255.255.255/32"]),
+            ip_block("0.0.0.0/1", &["0.0.0.0/32"]),
+        ];
         let lines = shown(&blocks);
         assert!(lines[0].starts_with("0.0.0.0/32 128.0.0.0/2 "), "{}", lines[0]);
         assert!(lines[0].ends_with(" 255.255.255.255/32"), "{}", lines[0]);
         assert!(lines[1].starts_with("0.0.0.1/32 0.0.0.2/31 "), "{}", lines[1]);
-        let everything = [ip_block("0.0.0.0/0", &["0.0.0.0/0"]), ip_block("::/0", &["8000::/1"])];
+        let everything = [
+            ip_block("0.0.0.0/0", &["0.0.0.0/0"]),
+            ip_block("::/0", &["8000::/1"]),
+        ];
         assert_eq!(shown(&everything), ["0.0.0.0/0", "::/1", "8000::/1"]);
     }
 }

@@ -216,7 +216,11 @@ impl Reach {
             (None, Some(pod)) => is_own_node(pod, packet.source),
             (None, None) => true,
         };
-        if always || self.judge(packet).is_some_and(|ports| ports.contains(packet.transport)) {
+        if always
+            || self
+                .judge(packet)
+                .is_some_and(|ports| ports.contains(packet.transport))
+        {
             Verdict::Allow
         } else {
             Verdict::Deny

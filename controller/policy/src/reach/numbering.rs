@@ -32,7 +32,11 @@ impl<T: Eq + Hash> Numbering<T> {
 
     /// The values in the order of their numbers.
     pub(super) fn into_values(self) -> Vec<T> {
-        let mut values: Vec<(usize, T)> = self.0.into_iter().map(|(value, number)| (number, value)).collect();
+        let mut values: Vec<(usize, T)> = self
+            .0
+            .into_iter()
+            .map(|(value, number)| (number, value))
+            .collect();
         values.sort_unstable_by_key(|(number, _)| *number);
         values.into_iter().map(|(_, value)| value).collect()
     }

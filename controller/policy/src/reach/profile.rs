@@ -139,7 +139,9 @@ impl Profile {
 /// The allowances of the terms that both lists have.
 fn common<'a>(allowances: &'a [(usize, Arc<Allowance>)], terms: &[usize]) -> Vec<&'a Arc<Allowance>> {
     if allowances.len() <= terms.len() {
-        let found = allowances.iter().filter(|(term, _)| terms.binary_search(term).is_ok());
+        let found = allowances
+            .iter()
+            .filter(|(term, _)| terms.binary_search(term).is_ok());
         return found.map(|(_, allowance)| allowance).collect();
     }
     let found = terms.iter().filter_map(|term| {
@@ -185,7 +187,11 @@ impl<'a> Rulebook<'a> {
                 let read = Allowance::of(&rule.ports, &mut self.names);
                 self.allowances.push(Arc::new(read));
             }
-            if self.allowances.get(allowance).is_none_or(|allowance| allowance.is_empty()) {
+            if self
+                .allowances
+                .get(allowance)
+                .is_none_or(|allowance| allowance.is_empty())
+            {
                 continue;
             }
             match &rule.peers {
@@ -213,7 +219,12 @@ impl<'a> Rulebook<'a> {
     }
 
     /// What entries of several policies allow together.
-    pub(super) fn profile(&mut self, number: usize, policies: BTreeSet<PolicyKey>, mut entries: Entries) -> Profile {
+    pub(super) fn profile(
+        &mut self,
+        number: usize,
+        policies: BTreeSet<PolicyKey>,
+        mut entries: Entries,
+    ) -> Profile {
         entries.sort_unstable();
         entries.dedup();
         let mut profile = Profile {
@@ -243,7 +254,11 @@ impl<'a> Rulebook<'a> {
             .collect();
         let union = match parts.as_slice() {
             [one] => Arc::clone(one),
-            parts => Arc::new(parts.iter().fold(Allowance::default(), |all, part| all.union(part))),
+            parts => Arc::new(
+                parts
+                    .iter()
+                    .fold(Allowance::default(), |all, part| all.union(part)),
+            ),
         };
         self.unions.insert(numbers, union.clone());
         union

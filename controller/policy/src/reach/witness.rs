@@ -23,7 +23,12 @@ const ICMP_V6: u8 = 58;
 
 /// Of each range outside an address that is neither a pod's nor a node's, where it has one.
 pub(super) fn strangers(reach: &Reach, state: &ClusterState) -> Vec<Option<IpAddr>> {
-    let nodes: HashSet<IpAddr> = state.nodes().values().flat_map(|node| &node.addresses).copied().collect();
+    let nodes: HashSet<IpAddr> = state
+        .nodes()
+        .values()
+        .flat_map(|node| &node.addresses)
+        .copied()
+        .collect();
     let is_free = |address: &IpAddr| !reach.residents.contains_key(address) && !nodes.contains(address);
     let stranger = |(range, outside): (usize, &Outside)| {
         let known = DOCUMENTATION

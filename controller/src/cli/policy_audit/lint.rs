@@ -119,7 +119,9 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
 }
 
 fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let Loaded { inventory, origins, .. } = loaded;
+    let Loaded {
+        inventory, origins, ..
+    } = loaded;
     let only: BTreeSet<Code> = options.only.iter().copied().collect();
     let mut findings: Vec<Finding> = lint(inventory);
     findings.retain(|finding| only.is_empty() || only.contains(&finding.code));

@@ -17,7 +17,7 @@ mod row;
 mod summary;
 mod words;
 
-use palisade_policy::reach::Reach;
+use palisade_policy::reach::{Class, Outside, Reach};
 
 use crate::inventory::Inventory;
 
@@ -28,7 +28,8 @@ pub use row::{Line, Row};
 pub use summary::Summary;
 pub use words::{Word, Words};
 
-pub(crate) use name::members;
+pub(crate) use name::{families, members};
+pub(crate) use range::overlay;
 
 /// The reachability of an inventory, with names for its ends.
 #[derive(Clone, Debug)]
@@ -41,15 +42,38 @@ pub struct Relation<'a> {
     pub names: Names,
 }
 
+/// The ends of a relation, and what they are called.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// Where the pods are described.
+    pub inventory: &'a Inventory,
+    /// The classes of pods.
+    pub classes: &'a [Class],
+    /// The ranges of addresses outside.
+    pub outside: &'a [Outside],
+    /// What they are called.
+    pub names: &'a Names,
+}
+
 impl<'a> Relation<'a> {
     /// Works out who reaches whom in an inventory.
     pub fn of(inventory: &'a Inventory) -> Self {
         let reach = Reach::of(&inventory.state);
-        let names = Names::of(inventory, &reach);
+        let names = Names::of(inventory, reach.classes(), reach.outside());
         Self {
             inventory,
             reach,
             names,
+        }
+    }
+
+    /// Its ends.
+    pub fn ends(&self) -> Ends<'_> {
+        Ends {
+            inventory: self.inventory,
+            classes: self.reach.classes(),
+            outside: self.reach.outside(),
+            names: &self.names,
         }
     }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{Labels, NamespaceName, NodeName, Pod, PodUid};
-use palisade_policy::reach::{Class, End, Family, Outside, Reach};
+use palisade_policy::reach::{Class, End, Family, Outside};
 
 use super::range::Addresses;
 use crate::inventory::{Inventory, Workload};
@@ -46,7 +46,7 @@ const NOISE: [&str; 4] = [
     "pod-template-hash",
 ];
 
-/// The names of all ends of a reachability.
+/// The names of classes and ranges.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     classes: Vec<Arc<str>>,
@@ -58,9 +58,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Names for the ends of the reachability of an inventory's state.
-    pub fn of(inventory: &Inventory, reach: &Reach) -> Self {
-        let classes = reach.classes();
+    /// Names for classes of an inventory's pods, in order of their namespaces, and for ranges of addresses.
+    pub fn of(inventory: &Inventory, classes: &[Class], outside: &[Outside]) -> Self {
         let owners = Owners::of(inventory, classes);
         let mut names = Self::default();
         for class in classes {
@@ -78,7 +77,7 @@ impl Names {
                 names.classes.push(name.into());
             }
         }
-        for range in reach.outside() {
+        for range in outside {
             let nodes = nodes(inventory, range);
             let mut name = Addresses::of(range.family, &range.blocks).to_string();
             if range.blocks.iter().all(is_address) && !nodes.is_empty() {

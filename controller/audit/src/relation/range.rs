@@ -1,5 +1,6 @@
 //! Sets of addresses, and the shortest way to write one down.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -82,6 +83,15 @@ impl Addresses {
         }
     }
 
+    /// The set as few and large blocks as possible, in order.
+    pub fn blocks(&self) -> Vec<IpNet> {
+        let outside = Self {
+            family: self.family,
+            spans: gaps(self.family, &self.spans),
+        };
+        write(outside.family, &outside.spans, 0, bits(self.family)).without
+    }
+
     /// The addresses one by one, in order. There may be very many.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> {
         let spans = self.spans.iter();
@@ -91,11 +101,7 @@ impl Addresses {
     /// The shortest way to write the set as blocks that do not overlap, each without some blocks in it; shortest in the
     /// number of blocks that are written. In order.
     pub fn parts(&self) -> Vec<Part> {
-        let bits = match self.family {
-            Family::V4 => 32,
-            Family::V6 => 128,
-        };
-        write(self.family, &self.spans, 0, bits).with
+        write(self.family, &self.spans, 0, bits(self.family)).with
     }
 }
 
@@ -140,6 +146,45 @@ fn block(net: &IpNet) -> String {
     } else {
         net.to_string()
     }
+}
+
+/// What sets of two partitions of the addresses of a family have in common, by the numbers of both sets; sets that have
+/// nothing in common are left out.
+pub(crate) fn overlay(
+    family: Family,
+    one: &[(usize, Addresses)],
+    other: &[(usize, Addresses)],
+) -> BTreeMap<[usize; 2], Addresses> {
+    let sorted = |sets: &[(usize, Addresses)]| {
+        let spans = sets
+            .iter()
+            .flat_map(|(number, set)| set.spans.iter().map(move |span| (*span, *number)));
+        let mut spans: Vec<((u128, u128), usize)> = spans.collect();
+        spans.sort_unstable();
+        spans.into_iter().peekable()
+    };
+    let (mut ours, mut theirs) = (sorted(one), sorted(other));
+    let mut shared: BTreeMap<[usize; 2], Addresses> = BTreeMap::new();
+    while let (Some((our, ours_number)), Some((their, theirs_number))) = (ours.peek(), theirs.peek()) {
+        let (first, last) = (our.0.max(their.0), our.1.min(their.1));
+        if first <= last {
+            let set = shared.entry([*ours_number, *theirs_number]);
+            let nothing = Addresses {
+                family,
+                spans: Vec::new(),
+            };
+            set.or_insert(nothing).spans.push((first, last));
+        }
+        if our.1 <= their.1 {
+            ours.next();
+        } else {
+            theirs.next();
+        }
+    }
+    for set in shared.values_mut() {
+        set.spans = normal(std::mem::take(&mut set.spans));
+    }
+    shared
 }
 
 /// A set within a block, written in two ways.
@@ -188,11 +233,38 @@ fn write(family: Family, spans: &[(u128, u128)], first: u128, bits: u8) -> Writt
     }
 }
 
+/// How long the addresses of a family are.
+fn bits(family: Family) -> u8 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
+}
+
+/// What is between some spans, before and after them.
+fn gaps(family: Family, spans: &[(u128, u128)]) -> Vec<(u128, u128)> {
+    let last = match family {
+        Family::V4 => u32::MAX.into(),
+        Family::V6 => u128::MAX,
+    };
+    let mut next = Some(0_u128);
+    let mut gaps = Vec::new();
+    for (first, end) in spans {
+        if let (Some(start), Some(before)) = (next, first.checked_sub(1))
+            && start <= before
+        {
+            gaps.push((start, before));
+        }
+        next = end.checked_add(1);
+    }
+    gaps.extend(next.filter(|start| *start <= last).map(|start| (start, last)));
+    gaps
+}
+
 fn net(family: Family, first: u128, bits: u8) -> IpNet {
     let address = address(family, first);
-    let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
-    let whole = IpNet::from(address);
-    IpNet::new(address, longest.saturating_sub(bits)).unwrap_or(whole)
+    let length = self::bits(family).saturating_sub(bits);
+    IpNet::new(address, length).unwrap_or_else(|_| address.into())
 }
 
 fn number(address: IpAddr) -> u128 {
@@ -237,13 +309,11 @@ mod tests {
 
     /// A block without excepts, as the blocks of what is left.
     fn without(block: &str, excepts: &[&str]) -> Vec<IpNet> {
-        let excepts = set(excepts);
-        let everything = block.parse().unwrap();
-        write(Family::V4, &excepts.spans, 0, 32)
-            .without
-            .into_iter()
-            .filter(|net| IpNet::contains(&everything, net))
-            .collect()
+        let left = Addresses {
+            family: Family::V4,
+            spans: gaps(Family::V4, &set(excepts).spans),
+        };
+        set(&[block]).intersection(&left).blocks()
     }
 
     #[test]
@@ -289,28 +359,20 @@ mod tests {
                 let cidrs: Vec<IpNet> = blocks.iter().map(|block| block.cidr()).collect();
                 let excepts: Vec<IpNet> = blocks.iter().flat_map(|block| block.except()).copied().collect();
                 let (all, out) = (Addresses::of(family, &cidrs), Addresses::of(family, &excepts));
-                let bits = if family == Family::V4 { 32 } else { 128 };
-                let left = Addresses::of(family, &write(family, &out.spans, 0, bits).without);
+                let left = Addresses { family, spans: gaps(family, &out.spans) };
                 let set = all.intersection(&left);
                 let parts = set.parts();
                 let read = parts.iter().map(|part| {
                     let out = Addresses::of(family, &part.except);
-                    let left = write(family, &out.spans, 0, bits).without;
-                    Addresses::of(family, [&part.cidr]).intersection(&Addresses::of(family, &left))
+                    let left = Addresses { family, spans: gaps(family, &out.spans) };
+                    Addresses::of(family, [&part.cidr]).intersection(&left)
                 });
                 let spans = read.flat_map(|part| part.spans).collect();
                 prop_assert_eq!(&set.spans, &normal(spans), "{}", set);
-                // Never longer than the plain list.
-                let plain: usize = plain(family, &set.spans, 0, bits);
-                prop_assert!(parts.iter().map(Part::blocks).sum::<usize>() <= plain);
+                prop_assert_eq!(&set, &Addresses::of(family, &set.blocks()));
+                let blocks: usize = parts.iter().map(Part::blocks).sum();
+                prop_assert!(blocks <= set.blocks().len(), "never longer than the plain list");
             }
         }
-    }
-
-    fn plain(family: Family, spans: &[(u128, u128)], first: u128, bits: u8) -> usize {
-        let out = write(family, spans, first, bits).without;
-        write(family, &Addresses::of(family, &out).spans, first, bits)
-            .without
-            .len()
     }
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName};
 use palisade_policy::reach::{End, Family};
 
-use super::Relation;
+use super::Ends;
 use super::name::families;
 use super::range::{Addresses, Part};
 
@@ -36,7 +36,7 @@ pub enum Word {
 /// "All" is all that could be meant: of the classes and ranges that have a family in common with the other end.
 #[derive(Clone, Debug)]
 pub struct Words<'a> {
-    relation: &'a Relation<'a>,
+    all: Ends<'a>,
     /// For each set of families, how many classes of each namespace have an address of one of them.
     classes: [BTreeMap<&'a NamespaceName, usize>; 4],
     /// The families of each class.
@@ -82,16 +82,11 @@ impl FromIterator<Family> for Families {
 }
 
 impl<'a> Words<'a> {
-    /// Words for the ends of a relation.
-    pub fn of(relation: &'a Relation<'a>) -> Self {
-        let reach = &relation.reach;
-        let own: Vec<Families> = reach
-            .classes()
-            .iter()
-            .map(|class| families(class).collect())
-            .collect();
+    /// Words for some ends.
+    pub fn of(all: Ends<'a>) -> Self {
+        let own: Vec<Families> = all.classes.iter().map(|class| families(class).collect()).collect();
         let mut classes: [BTreeMap<&NamespaceName, usize>; 4] = Default::default();
-        for (class, own) in reach.classes().iter().zip(&own) {
+        for (class, own) in all.classes.iter().zip(&own) {
             for (set, counts) in (0..).zip(&mut classes) {
                 if own.overlaps(Families(set)) {
                     *counts.entry(&class.namespace).or_default() += 1;
@@ -99,13 +94,13 @@ impl<'a> Words<'a> {
             }
         }
         let ranges = Family::ALL.map(|family| {
-            let ranges = reach.outside().iter();
+            let ranges = all.outside.iter();
             ranges.filter(|range| range.family == family).count()
         });
-        let nodes = relation.inventory.state.nodes().values();
+        let nodes = all.inventory.state.nodes().values();
         let nodes = nodes.flat_map(|node| node.addresses.iter().map(|address| (*address, &node.name)));
         Self {
-            relation,
+            all,
             classes,
             families: own,
             ranges,
@@ -142,7 +137,7 @@ impl<'a> Words<'a> {
         let families = ends.iter().map(|end| match end {
             End::Pods(class) => self.families.get(*class).copied().unwrap_or_default(),
             End::Outside(range) => {
-                let range = self.relation.reach.outside().get(*range);
+                let range = self.all.outside.get(*range);
                 range.map_or(Families::BOTH, |range| range.family.into())
             }
         });
@@ -162,7 +157,7 @@ impl<'a> Words<'a> {
     fn pods(&self, ends: &[End], families: Families) -> Vec<Word> {
         let none = BTreeMap::new();
         let possible = self.classes.get(usize::from(families.0)).unwrap_or(&none);
-        let all = self.relation.reach.classes();
+        let all = self.all.classes;
         let mut listed: BTreeMap<&NamespaceName, Vec<usize>> = BTreeMap::new();
         for end in ends {
             if let End::Pods(index) = end
@@ -210,7 +205,7 @@ impl<'a> Words<'a> {
     }
 
     fn ranges(&self, ends: &[End], family: Family) -> impl Iterator<Item = usize> {
-        let all = self.relation.reach.outside();
+        let all = self.all.outside;
         ends.iter().filter_map(move |end| match end {
             End::Outside(index) if all.get(*index)?.family == family => Some(*index),
             End::Outside(_) | End::Pods(_) => None,
@@ -218,7 +213,7 @@ impl<'a> Words<'a> {
     }
 
     fn parts(&self, ends: &[End], family: Family) -> Vec<Word> {
-        let all = self.relation.reach.outside();
+        let all = self.all.outside;
         let ranges = self.ranges(ends, family).filter_map(|index| all.get(index));
         let blocks: Vec<IpNet> = ranges.flat_map(|range| range.blocks.iter().copied()).collect();
         let parts = Addresses::of(family, &blocks).parts();
@@ -228,7 +223,7 @@ impl<'a> Words<'a> {
     /// A word as text, with excepts of blocks beyond `excepts` only counted.
     pub fn text(&self, word: &Word, excepts: usize) -> String {
         match word {
-            Word::Class(class) => self.relation.names.end(End::Pods(*class)).to_owned(),
+            Word::Class(class) => self.all.names.end(End::Pods(*class)).to_owned(),
             Word::Addresses(part) => {
                 let node = (part.cidr.prefix_len() == part.cidr.max_prefix_len())
                     .then(|| self.nodes.get(&part.cidr.addr()))

@@ -19,7 +19,7 @@ pub(super) struct Graph {
 
 impl Graph {
     pub(super) fn of(relation: &Relation<'_>, selection: &Selection) -> Self {
-        let words = Words::of(relation);
+        let words = Words::of(relation.ends());
         let mut nodes: BTreeSet<Word> = BTreeSet::new();
         let mut pairs: BTreeSet<(Word, Word, String)> = BTreeSet::new();
         for line in relation.lines(selection) {

@@ -44,7 +44,7 @@ const SCRIPT: &str = r#"<script>
 "#;
 
 pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn Write) -> io::Result<()> {
-    let words = Words::of(relation);
+    let words = Words::of(relation.ends());
     to.write_all(HEAD.as_bytes())?;
     for line in Summary::of(relation).to_string().lines() {
         writeln!(to, "<p>{}</p>", escaped(line))?;

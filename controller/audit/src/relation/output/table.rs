@@ -50,7 +50,7 @@ pub(super) fn write(
     style: Style,
     to: &mut dyn Write,
 ) -> io::Result<()> {
-    let words = Words::of(relation);
+    let words = Words::of(relation.ends());
     let (most, excepts) = detail.limits();
     let mut table = table(style);
     let mut by_family = false;

@@ -19,16 +19,16 @@ use super::wording::{counted, pod_count, pods};
 const DNS: u16 = 53;
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
-    let mut profiles: BTreeMap<&[usize], Vec<&Class<'_>>> = BTreeMap::new();
+    let mut profiles: BTreeMap<usize, Vec<&Class<'_>>> = BTreeMap::new();
     for class in scene.population.classes() {
-        let policies = scene.isolating(class, Direction::Egress);
-        if !policies.is_empty() {
-            profiles.entry(policies).or_default().push(class);
+        let profile = scene.profile_of(class, Direction::Egress);
+        if !scene.profile(profile).is_empty() {
+            profiles.entry(profile).or_default().push(class);
         }
     }
     let servers = servers(&scene.offers);
-    for (policies, classes) in profiles {
-        let policies: Vec<&Seen<'_>> = scene.at(policies).collect();
+    for (profile, classes) in profiles {
+        let policies: Vec<&Seen<'_>> = scene.at(scene.profile(profile)).collect();
         let rules = || policies.iter().flat_map(|seen| seen.rules(Direction::Egress));
         let names = rules().any(is_reached_by_name);
         let over = |protocol| rules().any(|rule| allows(rule, protocol, &servers));

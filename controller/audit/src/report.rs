@@ -19,6 +19,8 @@ mod names;
 mod page;
 mod policies;
 mod sections;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

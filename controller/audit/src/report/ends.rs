@@ -81,15 +81,22 @@ impl Rows {
                 row
             })
             .collect();
-        let ranges = reach.outside().iter().zip(names::outside(reach));
-        rows.extend(ranges.map(|(range, name)| Row::outside(range, name)));
         let pods = reach.classes().len();
+        let range_names = names::outside(reach);
+        let mut outside = vec![None; reach.outside().len()];
+        for (index, range) in names::ranges(reach) {
+            let name = range_names.get(index).cloned().unwrap_or_default();
+            if let Some(place) = outside.get_mut(index) {
+                *place = Some(rows.len());
+            }
+            rows.push(Row::outside(range, name));
+        }
         let whole = rows.len();
         Self {
             grain: Grain::Classes,
             rows,
             classes: (0..pods).map(Some).collect(),
-            outside: (pods..whole).map(Some).collect(),
+            outside,
             whole,
         }
     }
@@ -108,9 +115,9 @@ impl Rows {
             }
             classes.push(Some(place));
         }
-        let mut outside = Vec::new();
+        let mut outside = vec![None; reach.outside().len()];
         let mut families: BTreeMap<Family, usize> = BTreeMap::new();
-        for range in reach.outside() {
+        for (index, range) in names::ranges(reach) {
             let place = *families.entry(range.family).or_insert_with(|| {
                 let name = format!("any {} address", names::family(range.family));
                 let mut row = Row::outside(range, name);
@@ -122,7 +129,9 @@ impl Rows {
             if let Some(row) = rows.get_mut(place) {
                 row.count(range.family);
             }
-            outside.push(Some(place));
+            if let Some(known) = outside.get_mut(index) {
+                *known = Some(place);
+            }
         }
         let whole = rows.len();
         Self {

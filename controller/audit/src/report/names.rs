@@ -98,6 +98,21 @@ pub(super) fn family(family: Family) -> &'static str {
     }
 }
 
+/// The ranges outside that some pod can talk to, with their indexes: those of the families that pods have.
+pub(super) fn ranges(reach: &Reach) -> impl Iterator<Item = (usize, &Outside)> {
+    let members = || reach.classes().iter().filter_map(|class| class.members.first());
+    let v4 = members().any(|member| member.v4.is_some());
+    let v6 = members().any(|member| member.v6.is_some());
+    reach
+        .outside()
+        .iter()
+        .enumerate()
+        .filter(move |(_, range)| match range.family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        })
+}
+
 /// The name of each range outside: its blocks, and of the largest of a family that it is the rest.
 pub(super) fn outside(reach: &Reach) -> Vec<String> {
     let ranges = reach.outside();

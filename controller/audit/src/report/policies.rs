@@ -10,6 +10,8 @@ use palisade_policy::model::{
 };
 use palisade_policy::reach::{Class, Outside, Reach};
 
+use super::names;
+
 /// The most spans of rows that a page holds about rules. A cluster beyond that has more rules than somebody reads on a page.
 const MOST_SPANS: usize = 400_000;
 
@@ -24,7 +26,7 @@ pub(super) fn subjects(reach: &Reach) -> BTreeMap<&PolicyKey, Vec<usize>> {
     subjects
 }
 
-/// First and last of some ends in a row: the classes, then the ranges outside.
+/// First and last of some rows of the matrix that are beside each other, where rows are classes and ranges.
 pub(super) type Spans = Rc<[(usize, usize)]>;
 
 /// Whom each rule of a policy speaks of.
@@ -103,8 +105,8 @@ impl<'a> PeerEnds<'a> {
         let classes = classes.map(|(class, pod)| {
             pod.is_some_and(|pod| any(peers, |peer| self.speaks_of_pods(policy, peer, class, pod)))
         });
-        let outside = self.reach.outside().iter();
-        let outside = outside.map(|range| any(peers, |peer| speaks_of_range(peer, range)));
+        let outside = names::ranges(self.reach);
+        let outside = outside.map(|(_, range)| any(peers, |peer| speaks_of_range(peer, range)));
         let spans = spans(classes.chain(outside));
         self.known.insert(key, spans.clone());
         spans

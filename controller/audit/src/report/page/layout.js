@@ -1,6 +1,8 @@
 // Where the boxes of the graph go: in columns, so that most connections lead from left to right. The same input gives the
 // same picture.
 
+const MOST_COLUMNS = 8;
+
 // Items without cycles in their way: sources first, sinks last (after Eades, Lin and Smyth).
 function inOrder(items, links) {
   const left = new Set(items.map((item) => item.id));
@@ -37,8 +39,11 @@ function layered(items, links, gaps, tallest) {
     const before = used.filter((link) => link.to === id && place.get(link.from) < place.get(id));
     rank.set(id, Math.max(0, ...before.map((link) => rank.get(link.from) + 1)));
   }
+  // A long chain would be a picture of one line: neighbours share a column then.
+  const length = Math.max(0, ...rank.values()) + 1;
+  const columnOf = (id) => (length > MOST_COLUMNS ? Math.floor((rank.get(id) * MOST_COLUMNS) / length) : rank.get(id));
   const columns = [];
-  for (const id of order) (columns[rank.get(id)] ??= []).push(byId.get(id));
+  for (const id of order) (columns[columnOf(id)] ??= []).push(byId.get(id));
   const height = (column) => column.reduce((sum, item) => sum + item.height + gaps.y, -gaps.y);
   arrange(columns, used);
   const split = columns.flatMap((column) => chunks(column, tallest, gaps.y));

@@ -20,6 +20,13 @@ function chooseEnds(wanted) {
   return wanted && isFiltered() ? ends.filter(matchesEnd) : ends;
 }
 
+// Whether an end begins a new group, which a gap sets off: a namespace, or what is outside.
+function beginsGroup(ends, index) {
+  if (index === 0) return false;
+  const [before, here] = [ends[index - 1].namespace, ends[index].namespace];
+  return matrix.view.grain === "classes" ? before !== here : (before === undefined) !== (here === undefined);
+}
+
 function endHeader(end) {
   const named = end.namespace !== undefined && end.full !== end.namespace;
   return named ? [make("i", {}, `${end.namespace}/`), end.name] : [end.full];
@@ -40,7 +47,7 @@ function cellLabel(from, to, cell, share) {
 function matrixCell(from, to, row, column) {
   const cell = matrix.view.cell(from, to);
   const share = shareOf(cell, filter.port);
-  const first = column > 0 && matrix.columns[column - 1].namespace !== to.namespace;
+  const first = beginsGroup(matrix.columns, column);
   return make("td", {
     class: `${share}${first ? " first-column" : ""}`,
     role: "gridcell",
@@ -57,7 +64,7 @@ function renderTable() {
   const head = make("tr", { role: "row" },
     make("th", { class: "corner", scope: "col", role: "columnheader" }, "From ↓ to →"),
     columns.map((to, column) => {
-      const first = column > 0 && columns[column - 1].namespace !== to.namespace;
+      const first = beginsGroup(columns, column);
       return make("th", { class: `column${first ? " first-column" : ""}`, scope: "col", role: "columnheader", title: to.full }, make("span", {}, endHeader(to)));
     }));
   const bodies = [];
@@ -65,7 +72,7 @@ function renderTable() {
     const line = make("tr", { role: "row" },
       make("th", { scope: "row", role: "rowheader", title: from.full }, endHeader(from)),
       columns.map((to, column) => matrixCell(from, to, row, column)));
-    if (row > 0 && rows[row - 1].namespace === from.namespace) bodies.at(-1).append(line);
+    if (row > 0 && !beginsGroup(rows, row)) bodies.at(-1).append(line);
     else bodies.push(make("tbody", { role: "rowgroup", class: row > 0 ? "more" : undefined }, line));
   });
   matrix.table = make("table", {
@@ -120,6 +127,7 @@ function matrixLegend() {
   const entries = filter.port
     ? [["all", "yes", "allowed on this port"], ["some", "some", "between some of them"], ["none", "·", "not allowed"]]
     : [["all", "all", "everything"], ["some", "443", "these ports only"], ["none", "·", "nothing"]];
+  if (!filter.port && matrix.view.members) entries.splice(2, 0, ["some", "2/9", "between so many of the pairs of equal pods"]);
   entries.push(["inapplicable", "\u00a0", "nothing to ask"]);
   return make("ul", { class: "legend" }, entries.map(([kind, sample, words]) =>
     make("li", {}, make("span", { class: kind, "aria-hidden": "true" }, sample), words)));

@@ -102,7 +102,7 @@ function byNamespace(view) {
     if (!known.has(key)) known.set(key, united(view, from.members, to.members));
     return known.get(key);
   };
-  return { grain: "namespaces", ends, cell };
+  return { grain: "namespaces", members: true, ends, cell };
 }
 
 // One cell for many.

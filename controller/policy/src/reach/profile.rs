@@ -78,14 +78,6 @@ impl Allowance {
             ports.union(&PortSet::numbers(name.protocol, [*number]))
         })
     }
-
-    /// Whether a destination adds ports to those that are the same for all.
-    pub(super) fn depends_on(&self, destination: &[(Name, u16)]) -> bool {
-        !self.names.is_empty()
-            && destination
-                .iter()
-                .any(|(name, _)| self.names.binary_search(name).is_ok())
-    }
 }
 
 /// The other end of a connection, as rules see it.

@@ -169,7 +169,7 @@ fn what_makes_no_sense_is_told_with_its_place() {
         "ICMP" is no protocol: it should be TCP, UDP or SCTP
         expect.yaml:7: assertion "deny a → ": to is an empty list
         expect.yaml:7: assertion "deny a → b:80, port 80": the destination "b:80" has a port, and there is a field port beside it
-        expect.yaml:7: assertion "deny a → b, port 0": "0": "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        expect.yaml:7: assertion "deny a → b, port 0": "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
         expect.yaml:7: assertion "mine": "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
         "#);
 }
@@ -180,7 +180,7 @@ fn tap_has_a_plan_a_point_for_each_and_yaml_where_one_fails() {
         TAP version 14
         1..3
         ok 1 - allow client → deployment/web, port 8080
-        not ok 2 - probes <stay> out & \#1 \\ of all 
+        not ok 2 - probes <stay> out & \#1 \\ of all
           ---
           message: "expected deny: Pod shop/client → Pod shop/web-0, http: allowed (and 1 more)"
           reason: "an \"auditor\" asked for it"

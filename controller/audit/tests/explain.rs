@@ -294,7 +294,7 @@ fn a_pod_reaches_itself_and_not_its_like() {
     insta::assert_snapshot!(explained(&guarded([all]), "deployment/web", "deployment/web:80"), @r"
         denied: Deployment shop/web → Deployment shop/web, 80/TCP
 
-          denied: all 2 pods (shop/web-0, shop/web-1) → all 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
+          denied: 2 pods (shop/web-0, shop/web-1) → 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
             10.0.0.1 → 10.0.0.2 80/TCP: denied
               egress of shop/web-0: denied, isolated by shop/all (shop.yaml:1)
                 no rule of these allows anything
@@ -388,7 +388,7 @@ fn many_pods_are_told_as_those_that_get_the_same_answer() {
     insta::assert_snapshot!(explained(&guarded([web]), "any", "deployment/web:80"), @r"
         partly allowed: everybody → Deployment shop/web, 80/TCP
 
-          denied: 3 of 4 pods (lab/probe, shop/web-0, shop/web-1), 10.0.0.0/8 → all 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
+          denied: 3 of 4 pods (lab/probe, shop/web-0, shop/web-1), 10.0.0.0/8 → 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
             10.0.2.1 → 10.0.0.1 80/TCP: denied
               egress of lab/probe: allowed, no policy isolates it
               ingress of shop/web-0: denied, isolated by shop/web (shop.yaml:1)
@@ -399,7 +399,7 @@ fn many_pods_are_told_as_those_that_get_the_same_answer() {
                 would pass: shop/web with one more entry in spec.ingress[1].from: namespaceSelector kubernetes.io/metadata.name=lab and podSelector app=probe
                 would pass: shop/web with one more rule in spec.ingress: from namespaceSelector kubernetes.io/metadata.name=lab and podSelector app=probe, port 80/TCP
 
-          allowed: 1 of 4 pods (shop/client), 0.0.0.0/5, 8.0.0.0/7, 11.0.0.0/8, 5 more blocks → all 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
+          allowed: 1 of 4 pods (shop/client), 0.0.0.0/5, 8.0.0.0/7, 11.0.0.0/8, 5 more blocks → 2 pods (shop/web-0, shop/web-1), 80/TCP (IPv4)
             10.0.1.1 → 10.0.0.1 80/TCP: allowed
               egress of shop/client: allowed, no policy isolates it
               ingress of shop/web-0: allowed, isolated by shop/web (shop.yaml:1)

@@ -258,7 +258,7 @@ fn ends(party: &Party, all: usize) -> String {
     let mut parts = match party.pods.len() {
         0 => Vec::new(),
         _ if all == 1 => vec![pods],
-        count if count == all => vec![format!("all {all} pods ({pods})")],
+        count if count == all => vec![format!("{all} pods ({pods})")],
         count => vec![format!("{count} of {all} pods ({pods})")],
     };
     parts.extend(listed(

@@ -103,7 +103,7 @@ pub(super) fn destination(text: &str) -> Result<(End, Port), InvalidQuestion> {
     if let Some((inside, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         let end = address(inside).ok_or_else(|| InvalidQuestion::NoAddress(inside.to_owned()))?;
         let port = match rest.strip_prefix(':') {
-            Some(port) => port::parse(text, port)?,
+            Some(port) => port::parse(port)?,
             None => return Err(InvalidQuestion::NoEnd(text.to_owned())),
         };
         return Ok((end, port));
@@ -117,7 +117,7 @@ pub(super) fn destination(text: &str) -> Result<(End, Port), InvalidQuestion> {
         }),
         Some((before, port)) => {
             let end = plain(before).map_or_else(|| end(before), Ok)?;
-            Ok((end, port::parse(text, port)?))
+            Ok((end, port::parse(port)?))
         }
     }
 }
@@ -306,12 +306,12 @@ mod tests {
         shop/we b                    error: "we b" is no name: it should have letters, digits, dashes and dots only
         fd00::1:443/TCP              error: "fd00::1:443/TCP": an IPv6 address with a port is written in brackets, as in [fd00::1]:443
         fd00::zz                     error: "fd00::zz" looks like an address and is none
-        shop/web:                    error: "shop/web:": "" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
-        shop/web:0                   error: "shop/web:0": "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
-        shop/web:65536               error: "shop/web:65536": "65536" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
-        shop/web:9-1                 error: "shop/web:9-1": "9-1" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
-        shop/web:80/ICMP             error: "shop/web:80/ICMP": "ICMP" is no protocol: it should be TCP, UDP or SCTP
-        shop/web:a_b                 error: "shop/web:a_b": "a_b" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:                    error: "" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:0                   error: "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:65536               error: "65536" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:9-1                 error: "9-1" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:80/ICMP             error: "ICMP" is no protocol: it should be TCP, UDP or SCTP
+        shop/web:a_b                 error: "a_b" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
         [shop/web]:80                error: "shop/web" looks like an address and is none
         [fd00::1]443                 error: "[fd00::1]443" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
         "#);

@@ -23,7 +23,7 @@ fn inventory(state: ClusterState) -> Inventory {
 
 /// What is asked about: every port that policies of the strategies name, those beside them, and one protocol without ports.
 fn transports() -> Vec<Transport> {
-    let ports = [1, 52, 53, 54, 78, 79, 80, 81, 82, 8079, 8080, 8081, 65534, 65535];
+    let ports = [1, 53, 79, 80, 81, 82, 8080, 65535];
     let each = Protocol::ALL
         .into_iter()
         .flat_map(|protocol| ports.map(|port| Transport::Port(protocol, port)));
@@ -183,7 +183,7 @@ fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2]) -> BTreeSet<Pair> 
 }
 
 proptest! {
-    #![proptest_config(config(48))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn nothing_differs_from_itself(history in strategies::history(60)) {
@@ -206,7 +206,8 @@ proptest! {
         let (before, after) = (inventory(before), inventory(after));
         let states = [&before.state, &after.state];
         let diff = Diff::of(&before, &after);
-        prop_assert_eq!(by_the_difference(&diff, states), decided(by_the_oracle(states), states));
+        let expected = decided(by_the_oracle(states), states);
+        prop_assert_eq!(by_the_difference(&diff, states), expected);
         for change in &diff.changes {
             let denied = match change.effect {
                 Effect::Allowed => states[0],

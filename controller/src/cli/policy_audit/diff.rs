@@ -20,7 +20,12 @@ use crate::inventory::{self, LoadError, Loaded, Sources, Surroundings};
 #[command(verbatim_doc_comment)]
 pub(super) struct Options {
     /// What there was and what there is to be, whole; `-` is the standard input
-    #[arg(value_name = "OLD NEW", num_args = 2, required_unless_present = "changes", conflicts_with = "changes")]
+    #[arg(
+        value_name = "OLD NEW",
+        num_args = 2,
+        required_unless_present = "changes",
+        conflicts_with = "changes"
+    )]
     states: Vec<PathBuf>,
     /// What is to be applied: objects that replace those of the same kind and name, and come to the others; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "NEW")]

@@ -204,7 +204,7 @@ fn entry<'a>(diff: &'a Diff<'a>, isolation: &'a Isolation) -> IsolationEntry<'a>
             Becomes::Open => "open",
         },
         pods: names(diff, &isolation.pods),
-        count: diff.pods(isolation),
+        count: diff.count(isolation.pods.iter().copied()),
         policies: isolation.policies.iter().map(ToString::to_string).collect(),
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::{Headline, Limits, Speech, family};
 use crate::diff::{Diff, Effect};
+use crate::relation::ports;
 
 const LIMITS: Limits = Limits { words: 5, excepts: 3 };
 
@@ -31,7 +32,7 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
                 Effect::Allowed => "**\\+** allowed",
                 Effect::Denied => "**−** denied",
             };
-            let ports = format!("{}{}", change.ports, family(change.family));
+            let on = format!("{}{}", ports(&change.ports), family(change.family));
             let why: Vec<String> = speech
                 .reasons(change)
                 .iter()
@@ -42,7 +43,7 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
                 "| {effect} | {} | {} | {} | {} |",
                 escaped(&speech.from(change, LIMITS)),
                 escaped(&speech.to(change, LIMITS)),
-                escaped(&ports),
+                escaped(&on),
                 why.join("<br>")
             )?;
         }

@@ -42,6 +42,13 @@ struct Limits {
     excepts: usize,
 }
 
+/// Which of the two states is spoken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    Before,
+    After,
+}
+
 /// Says what is in a difference.
 struct Speech<'a> {
     diff: &'a Diff<'a>,
@@ -83,42 +90,52 @@ impl<'a> Speech<'a> {
     }
 
     fn reason(&self, effect: Effect, direction: Direction, side: &Side) -> String {
-        let isolating = self.policies(&side.isolating);
-        let rules: Vec<String> = side
-            .grants
-            .iter()
-            .filter_map(|grant| match grant {
+        let (denying, granting) = match effect {
+            Effect::Allowed => (Time::Before, Time::After),
+            Effect::Denied => (Time::After, Time::Before),
+        };
+        let allow = match denying {
+            Time::Before => "allowed",
+            Time::After => "allows",
+        };
+        let denied = format!(
+            "isolated by {}, and no rule {allow} it",
+            self.policies(&side.isolating, denying)
+        );
+        let granted = if side.grants.contains(&Grant::Open) {
+            "not isolated".to_owned()
+        } else {
+            let rules = side.grants.iter().filter_map(|grant| match grant {
                 Grant::Open => None,
-                Grant::Rule(policy, rule) => Some(format!("{policy} {direction}[{rule}]{}", self.edit(policy))),
-            })
-            .collect();
-        let rules = rules.join(" and ");
-        let open = side.grants.contains(&Grant::Open);
-        match (effect, open) {
-            (Effect::Allowed, true) => format!("{direction}: not isolated any more; was isolated by {isolating}"),
-            (Effect::Allowed, false) => {
-                format!("{direction}: allowed by {rules}; no rule did of what isolates: {isolating}")
-            }
-            (Effect::Denied, true) => {
-                format!("{direction}: isolated by {isolating}, and no rule allows it; was not isolated")
-            }
-            (Effect::Denied, false) => {
-                format!("{direction}: no rule allows it of what isolates: {isolating}; was allowed by {rules}")
-            }
+                Grant::Rule(policy, rule) => {
+                    let edit = self.edit(policy, granting);
+                    Some(format!("{policy} {direction}[{rule}]{edit}"))
+                }
+            });
+            format!("allowed by {}", rules.collect::<Vec<_>>().join(" and "))
+        };
+        match effect {
+            Effect::Allowed => format!("{direction}: was {denied}; now {granted}"),
+            Effect::Denied => format!("{direction}: was {granted}; now {denied}"),
         }
     }
 
     /// Policies with what became of them.
-    fn policies(&self, policies: &BTreeSet<PolicyKey>) -> String {
+    fn policies(&self, policies: &BTreeSet<PolicyKey>, time: Time) -> String {
         let named = policies
             .iter()
-            .map(|policy| format!("{policy}{}", self.edit(policy)));
+            .map(|policy| format!("{policy}{}", self.edit(policy, time)));
         named.collect::<Vec<_>>().join(" and ")
     }
 
-    fn edit(&self, policy: &PolicyKey) -> String {
-        let edit = self.diff.edits.policy(policy);
-        edit.map(|edit| format!(" ({edit})")).unwrap_or_default()
+    /// What became of a policy, where it matters: of what was, that it is removed; of what is, that it is not what it was.
+    fn edit(&self, policy: &PolicyKey, time: Time) -> &'static str {
+        match (self.diff.edits.policy(policy), time) {
+            (Some(Edit::Removed), Time::Before) => " (removed)",
+            (Some(Edit::Added), Time::After) => " (added)",
+            (Some(Edit::Changed), Time::After) => " (changed)",
+            (Some(_) | None, _) => "",
+        }
     }
 
     fn isolation(&self, isolation: &Isolation, limits: Limits) -> String {
@@ -126,10 +143,15 @@ impl<'a> Speech<'a> {
             direction, policies, ..
         } = isolation;
         let pods = self.pods(&isolation.pods, limits);
-        let policies = self.policies(policies);
         match isolation.becomes {
-            Becomes::Isolated => format!("{pods}: isolated for {direction} by {policies}"),
-            Becomes::Open => format!("{pods}: open for {direction}, was isolated by {policies}"),
+            Becomes::Isolated => {
+                let policies = self.policies(policies, Time::After);
+                format!("{pods}: isolated for {direction} by {policies}")
+            }
+            Becomes::Open => {
+                let policies = self.policies(policies, Time::Before);
+                format!("{pods}: open for {direction}, was isolated by {policies}")
+            }
         }
     }
 
@@ -209,16 +231,14 @@ impl fmt::Display for Headline<'_> {
                 Connections(allowed),
                 Connections(denied)
             )?;
-            let isolated = |becomes| -> u64 {
-                let changes = diff.isolation.iter();
-                changes
-                    .filter(|change| change.becomes == becomes)
-                    .map(|change| diff.pods(change))
-                    .sum()
-            };
-            match (isolated(Becomes::Isolated), isolated(Becomes::Open)) {
-                (0, 0) => {}
-                (isolated, open) => write!(f, "; isolated: {isolated}; open: {open}")?,
+            for (becomes, word) in [(Becomes::Isolated, "isolated"), (Becomes::Open, "open")] {
+                let changes = diff.isolation.iter().filter(|change| change.becomes == becomes);
+                let pods: BTreeSet<End> = changes.flat_map(|change| change.pods.iter().copied()).collect();
+                match diff.count(pods) {
+                    0 => {}
+                    1 => write!(f, "; 1 pod becomes {word}")?,
+                    count => write!(f, "; {count} pods become {word}")?,
+                }
             }
         }
         let idle = diff.edits.policies.values().filter(|(_, effective)| !effective);
@@ -240,8 +260,8 @@ impl fmt::Display for Connections {
         match (pods, outside) {
             (0, 0) => f.write_str("none"),
             (pods, 0) => write!(f, "{pods} pair{} of pods", plural(pods)),
-            (0, outside) => write!(f, "{outside} pair{} with addresses outside", plural(outside)),
-            (pods, outside) => write!(f, "{pods} pair{} of pods and {outside} with addresses outside", plural(pods)),
+            (0, _) => f.write_str("with addresses outside"),
+            (pods, _) => write!(f, "{pods} pair{} of pods, and with addresses outside", plural(pods)),
         }
     }
 }

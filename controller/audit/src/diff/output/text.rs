@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::{Headline, Limits, Speech, bounded, family, sign};
 use crate::diff::{Diff, Effect};
+use crate::relation::ports;
 use crate::style::Style;
 
 const LIMITS: Limits = Limits { words: 8, excepts: 4 };
@@ -29,7 +30,7 @@ pub(super) fn write(diff: &Diff<'_>, style: Style, to: &mut dyn Write) -> io::Re
                 sign(effect),
                 speech.from(change, LIMITS),
                 speech.to(change, LIMITS),
-                change.ports,
+                ports(&change.ports),
                 family(change.family)
             );
             match effect {

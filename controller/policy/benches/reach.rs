@@ -3,14 +3,18 @@
 //! `cargo bench -p palisade-policy --bench reach [NAME…]`. Every answer is held to the oracle in the same run: packets between
 //! random addresses, and one of every so many connections that were listed.
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a bench that is written wrong should stop at once"
+)]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
 use palisade_policy::model::{Packet, Protocol, Transport, Verdict};
-use palisade_policy::reach::{Family, Flow, Reach};
+use palisade_policy::reach::{Difference, Family, Flow, PortSet, Reach};
 use palisade_policy::testing::workloads;
 
 /// How often each workload is worked out.
@@ -64,6 +68,27 @@ fn measure(state: &ClusterState) {
     }
     show("classes and what tells them apart", &mut building);
     show("all flows of both families", &mut listing);
+    differ(state);
+}
+
+/// Closes the pods of the last policy for everybody and tells what that changes.
+fn differ(state: &ClusterState) {
+    let mut after = state.clone();
+    let Some(mut policy) = state.policies().values().next_back().cloned() else {
+        return;
+    };
+    policy.ingress = policy.ingress.map(|_| Vec::new());
+    after.apply(Event::PolicyApplied(policy));
+    let mut times = Vec::new();
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        let changes = Difference::of(state, &after).changes.len();
+        times.push(start.elapsed());
+        if times.len() == REPEATS {
+            println!("  {changes} changes where one policy allows nothing more");
+        }
+    }
+    show("the difference that one policy makes", &mut times);
 }
 
 fn show(what: &str, times: &mut [Duration]) {
@@ -127,7 +152,7 @@ fn check(state: &ClusterState, reach: &Reach, flows: usize) {
     for family in Family::ALL {
         let mut sample = |flow: Flow| {
             let from = flow.from[roll(flow.from.len())];
-            let denied = palisade_policy::reach::PortSet::all().difference(&flow.ports);
+            let denied = PortSet::all().difference(&flow.ports);
             for (ports, answer) in [(&flow.ports, Verdict::Allow), (&denied, Verdict::Deny)] {
                 if let Some(packet) = reach.witness(from, flow.to, family, ports) {
                     listed += 1;

@@ -1,7 +1,5 @@
 //! Ports as people name them, and what they stand for at a destination.
 
-use std::net::IpAddr;
-
 use palisade_policy::model::{Pod, PortRange, Protocol};
 use palisade_policy::reach::PortSet;
 
@@ -45,14 +43,6 @@ impl Port {
 /// Reads a protocol, in capitals or not.
 pub(crate) fn protocol(text: &str) -> Option<Protocol> {
     Protocol::parse(&text.to_ascii_uppercase())
-}
-
-/// ICMP of the family of an address.
-pub(crate) fn icmp(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 1,
-        IpAddr::V6(_) => 58,
-    }
 }
 
 /// Reads the port of the destination `text`.

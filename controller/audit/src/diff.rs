@@ -120,13 +120,9 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// How many pods an isolation is about.
-    pub fn pods(&self, isolation: &Isolation) -> u64 {
-        isolation
-            .pods
-            .iter()
-            .filter_map(|end| self.names.pods(*end))
-            .sum()
+    /// How many pods some ends stand for: of templates all replicas count.
+    pub fn count(&self, ends: impl IntoIterator<Item = End>) -> u64 {
+        ends.into_iter().filter_map(|end| self.names.pods(end)).sum()
     }
 }
 

@@ -193,29 +193,41 @@ fn workload_kind(text: &str) -> Option<WorkloadKind> {
 /// The sources and destinations that are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    from: Option<BTreeSet<End>>,
-    to: Option<BTreeSet<End>>,
+    from: Option<Asked>,
+    to: Option<Asked>,
+}
+
+/// What a filter means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    ends: BTreeSet<End>,
+    /// The block that was asked for, if it was one.
+    block: Option<IpNet>,
 }
 
 impl Selection {
     /// What some filters mean in a relation; without a filter, everybody.
     pub fn of(relation: &Relation<'_>, from: Option<&Filter>, to: Option<&Filter>) -> Self {
-        let ends = |filter: Option<&Filter>| match filter {
-            None | Some(Filter::Any) => None,
-            Some(filter) => Some(filter.ends(relation)),
+        let asked = |filter: Option<&Filter>| {
+            let filter = filter.filter(|filter| **filter != Filter::Any)?;
+            let block = match filter {
+                Filter::Addresses(block) => Some(*block),
+                Filter::Any
+                | Filter::Namespace(_)
+                | Filter::Pod(_)
+                | Filter::Workload(_)
+                | Filter::Service(_)
+                | Filter::Labels(..) => None,
+            };
+            Some(Asked {
+                ends: filter.ends(relation),
+                block,
+            })
         };
         Self {
-            from: ends(from),
-            to: ends(to),
+            from: asked(from),
+            to: asked(to),
         }
-    }
-
-    /// Whether there is nobody to ask about.
-    pub fn is_empty(&self) -> bool {
-        [&self.from, &self.to]
-            .into_iter()
-            .flatten()
-            .any(BTreeSet::is_empty)
     }
 
     /// Whether every source is asked for.
@@ -230,14 +242,28 @@ impl Selection {
 
     /// Whether a destination is asked for.
     pub fn has_destination(&self, to: End) -> bool {
-        self.to.as_ref().is_none_or(|ends| ends.contains(&to))
+        self.to.as_ref().is_none_or(|asked| asked.ends.contains(&to))
+    }
+
+    /// The block that sources outside are asked for of.
+    pub fn sources_within(&self) -> Option<&IpNet> {
+        self.from.as_ref()?.block.as_ref()
+    }
+
+    /// The block that destinations outside are asked for of.
+    pub fn destinations_within(&self) -> Option<&IpNet> {
+        self.to.as_ref()?.block.as_ref()
     }
 
     /// Those of a list that are asked for.
     pub(super) fn sources(&self, from: Arc<[End]>) -> Arc<[End]> {
         match &self.from {
             None => from,
-            Some(ends) => from.iter().filter(|end| ends.contains(end)).copied().collect(),
+            Some(asked) => from
+                .iter()
+                .filter(|end| asked.ends.contains(end))
+                .copied()
+                .collect(),
         }
     }
 }

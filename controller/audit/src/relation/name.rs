@@ -279,12 +279,18 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// Whether a text may be part of a label. A file may say what an API server would not let in: that names nothing.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '/'))
+}
+
 /// Labels that may name something, best first.
 fn by_telling(labels: &Labels) -> Vec<(&str, &str)> {
     let mut found: Vec<(usize, &str, &str)> = labels
         .iter()
         .map(|(key, value)| (&**key, &**value))
-        .filter(|(key, _)| !NOISE.contains(key))
+        .filter(|(key, value)| !NOISE.contains(key) && is_plain(key) && is_plain(value))
         .map(|(key, value)| {
             let rank = TELLING.iter().position(|telling| *telling == key);
             (rank.unwrap_or(TELLING.len()), key, value)

@@ -16,6 +16,7 @@ mod snapshot;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -95,7 +96,7 @@ pub struct Loaded {
     pub namespace: NamespaceName,
     pod_networks: Vec<IpNet>,
     /// The documents as a snapshot has them, if they were asked for: kind and title, and the document.
-    documents: Vec<(manifest::Kind, String, String)>,
+    documents: Vec<(manifest::Kind, Arc<str>, String)>,
 }
 
 /// What Palisade has published, as it is.
@@ -228,7 +229,8 @@ impl Loaded {
         self.origins.add(&found, texts);
         for found in &mut found {
             if let Some(document) = found.slim.take() {
-                self.documents.push((found.kind, found.title.clone(), document));
+                self.documents
+                    .push((found.kind, Arc::clone(&found.title), document));
             }
         }
         let objects = found.into_iter().filter_map(|found| found.object);

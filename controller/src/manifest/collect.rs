@@ -19,7 +19,7 @@ const WORTH_A_THREAD: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     /// In the order of the documents. Each has an object.
-    pub(crate) found: Vec<Found>,
+    pub(crate) found: Vec<Box<Found>>,
     /// How many objects of each other kind were skipped.
     pub(crate) skipped: BTreeMap<String, usize>,
     /// What was left out.
@@ -108,7 +108,7 @@ impl Page {
 
     /// The objects of pages. What cannot be understood is left out, with a warning.
     pub(crate) fn collect(pages: Vec<Self>) -> Collected {
-        let outcomes = pages.into_iter().flat_map(|page| page.outcomes);
+        let outcomes = pages.into_iter().flat_map(|page| page.outcomes).collect();
         collect(outcomes, Strictness::Lenient, &mut Vec::new())
     }
 }
@@ -125,17 +125,13 @@ struct ListMeta {
     next: Option<String>,
 }
 
-fn collect(
-    outcomes: impl IntoIterator<Item = Outcome>,
-    strictness: Strictness,
-    problems: &mut Vec<Problem>,
-) -> Collected {
+fn collect(outcomes: Vec<Outcome>, strictness: Strictness, problems: &mut Vec<Problem>) -> Collected {
     let mut collector = Collector {
         strictness,
         problems,
         collected: Collected::default(),
-        seen: HashMap::new(),
-        uids: HashMap::new(),
+        seen: HashMap::with_capacity(outcomes.len()),
+        uids: HashMap::with_capacity(outcomes.len()),
     };
     for outcome in outcomes {
         collector.add(outcome);
@@ -148,8 +144,8 @@ struct Collector<'a> {
     problems: &'a mut Vec<Problem>,
     collected: Collected,
     /// Where each object was first seen, by its title.
-    seen: HashMap<String, Origin>,
-    uids: HashMap<PodUid, String>,
+    seen: HashMap<Arc<str>, Origin>,
+    uids: HashMap<PodUid, Arc<str>>,
 }
 
 impl Collector<'_> {
@@ -160,17 +156,17 @@ impl Collector<'_> {
                 return;
             }
             Outcome::Refused(problem) => return self.refuse(problem),
-            Outcome::Found(found) => *found,
+            Outcome::Found(found) => found,
         };
         if let Some(first) = self.seen.get(&found.title) {
             let message = format!("is there twice, first in {first}");
             return self.refuse(found.problem(None, message));
         }
-        self.seen.insert(found.title.clone(), found.origin.clone());
+        self.seen.insert(Arc::clone(&found.title), found.origin.clone());
         let defects = std::mem::take(&mut found.defects);
         let usable = self.tell(&found, defects);
         if let Some(Object::Pod { pod, .. }) = found.object.as_ref().filter(|_| usable) {
-            let other = self.uids.insert(pod.uid.clone(), found.title.clone());
+            let other = self.uids.insert(pod.uid.clone(), Arc::clone(&found.title));
             if let Some(other) = other {
                 let message = format!("{:?} is the UID of {other} too", pod.uid.as_str());
                 return self.refuse(found.problem(Some("metadata.uid"), message));

@@ -44,7 +44,7 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
         let world = block.cidr().prefix_len() == 0;
         findings.extend(pods(scene, block, world, &of));
         if world {
-            if !has_other_family(scene, seen, direction, rule, block) {
+            if !has_other_family(seen, direction, rule, block) {
                 findings.add(of(Code::OneFamily, one_family(block)));
             }
             let metadata = METADATA.into_iter().find(|address| block.contains(*address));
@@ -111,18 +111,8 @@ fn services(scene: &Scene<'_>, block: &IpBlock, of: &impl Fn(Code, String) -> Fi
 }
 
 /// Whether everything of the other family is allowed too, or pods have no addresses of it.
-fn has_other_family(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
-    direction: Direction,
-    rule: &SeenRule<'_>,
-    block: &IpBlock,
-) -> bool {
-    let dual = seen.workloads().flat_map(|class| &class.pods).any(|pod| {
-        let real = !scene.inventory.placeholders.contains(&pod.uid);
-        let has = |v4| pod.addresses.iter().any(|address| address.is_ipv4() == v4);
-        real && has(true) && has(false)
-    });
+fn has_other_family(seen: &Seen<'_>, direction: Direction, rule: &SeenRule<'_>, block: &IpBlock) -> bool {
+    let dual = seen.subject.workloads.iter().any(|class| class.dual);
     let is_v4 = |block: &IpBlock| matches!(block.cidr(), IpNet::V4(_));
     let is_counterpart = |peer: &Peer| match peer {
         Peer::Pods(_) => false,

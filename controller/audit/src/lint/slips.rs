@@ -57,6 +57,7 @@ fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
         let adds_nobody = pods.found.is_empty() || is_all_namespaces(namespaces);
         let meant = namespaces
             .found
+            .classes
             .iter()
             .any(|class| selector.matches(class.labels));
         (adds_nobody && meant).then_some(Pair {
@@ -91,8 +92,8 @@ fn split(seen: &Seen<'_>, pair: &Pair<'_, '_>) -> Finding {
         pods,
         selector,
     } = pair;
-    let all = pod_count(namespaces.found.iter().copied());
-    let meant = namespaces.found.iter().copied();
+    let all = pod_count(namespaces.found.classes.iter().copied());
+    let meant = namespaces.found.classes.iter().copied();
     let meant = pod_count(meant.filter(|class| selector.matches(class.labels)));
     let beside = if pods.found.is_empty() {
         format!(

@@ -5,7 +5,7 @@
 //! pod tells nobody apart.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::family::ByFamily;
@@ -16,7 +16,7 @@ use super::profile::{Entries, Name, Numbers, Profile, Rulebook};
 use super::terms::{Scope, Terms};
 use super::{Class, Member, Outside, Reach, Resident, Traits};
 use crate::cluster::ClusterState;
-use crate::model::{Direction, Labels, NamespaceName, Policy};
+use crate::model::{Direction, Labels, NamespaceName, PodKey, PodUid, Policy};
 
 /// What makes a class. Pods that are equal in all of it are not told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
             class.kinds.insert(body.kind);
         }
     }
-    classes.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
+    classes.sort_by_cached_key(Draft::order);
 
     let mut reach = Reach::default();
     for class in classes {
@@ -107,7 +107,7 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
         });
     }
     reach.ground = ground;
-    reach.strangers = super::witness::strangers(&reach, state);
+    reach.strangers = super::witness::strangers(&reach.outside, &[(&reach, state)]);
     reach
 }
 
@@ -116,7 +116,9 @@ fn settle(reach: &mut Reach, state: &ClusterState) {
     let mut nodes = Numbering::default();
     for (class, members) in reach.classes.iter().enumerate() {
         for member in &members.members {
-            let Some(pod) = state.pods().get(&member.uid) else { continue };
+            let Some(pod) = state.pods().get(&member.uid) else {
+                continue;
+            };
             let node = pod.node.as_ref().and_then(|name| state.nodes().get(name));
             let node = node.map(|node| nodes.number(&node.addresses));
             let resident = Resident {
@@ -125,7 +127,10 @@ fn settle(reach: &mut Reach, state: &ClusterState) {
                 node,
             };
             let addresses = [member.v4.map(IpAddr::V4), member.v6.map(IpAddr::V6)];
-            let residents = addresses.into_iter().flatten().map(|address| (address, resident.clone()));
+            let residents = addresses
+                .into_iter()
+                .flatten()
+                .map(|address| (address, resident.clone()));
             reach.residents.extend(residents);
         }
     }
@@ -139,11 +144,11 @@ struct Draft<'a> {
     kinds: BTreeSet<usize>,
 }
 
-impl Draft<'_> {
-    fn order(&self) -> impl Ord {
-        let first = self.bodies.first();
-        let place = first.map(|body| (&body.pod.key, &body.pod.uid));
-        (self.key.namespace, place, first.map(|body| (body.v4, body.v6)))
+impl<'a> Draft<'a> {
+    /// By the first member.
+    fn order(&self) -> Option<(&'a PodKey, &'a PodUid, Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+        let first = self.bodies.first()?;
+        Some((&first.pod.key, &first.pod.uid, first.v4, first.v6))
     }
 
     /// The labels that all of the pods have.
@@ -184,7 +189,9 @@ impl<'a> Isolation<'a> {
     fn of(state: &'a ClusterState, population: &Population<'a>) -> Self {
         let inhabited: HashSet<&NamespaceName> = population.kinds.iter().map(|kind| kind.namespace).collect();
         let own = state.policies().values();
-        let policies: Vec<&Policy> = own.filter(|policy| inhabited.contains(&policy.key.namespace)).collect();
+        let policies: Vec<&Policy> = own
+            .filter(|policy| inhabited.contains(&policy.key.namespace))
+            .collect();
 
         let mut subjects = Terms::default();
         let mut by_subject: Vec<Vec<usize>> = Vec::new();
@@ -199,7 +206,10 @@ impl<'a> Isolation<'a> {
         let (subjects_of_kinds, sets) = population.selected(&subjects, state);
         let (mut ingress, mut egress) = (Numbering::default(), Numbering::default());
         let isolating = |subjects: &[usize], direction| {
-            let selecting = subjects.iter().filter_map(|subject| by_subject.get(*subject)).flatten();
+            let selecting = subjects
+                .iter()
+                .filter_map(|subject| by_subject.get(*subject))
+                .flatten();
             let isolates = |number: &&usize| {
                 let policy = policies.get(**number);
                 policy.is_some_and(|policy| policy.rules(direction).is_some())
@@ -255,7 +265,11 @@ fn profiles<'a>(
                 continue;
             };
             let rules = object.rules(direction).unwrap_or_default();
-            entries.extend(read.entry(*policy).or_insert_with(|| rulebook.read(object, rules)).iter());
+            entries.extend(
+                read.entry(*policy)
+                    .or_insert_with(|| rulebook.read(object, rules))
+                    .iter(),
+            );
             keys.insert(object.key.clone());
         }
         profiles.push(Arc::new(rulebook.profile(number, keys, entries)));

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
+use super::Outside;
 use super::family::{ByFamily, Family, number};
 use super::numbering::Numbering;
 use super::sets::{Set, Sets};
@@ -43,7 +44,11 @@ impl Ground {
     }
 
     fn sweep(&mut self, family: Family) -> Vec<(u128, usize)> {
-        let own = self.blocks.iter().enumerate().filter(|(_, (of, _))| *of == family);
+        let own = self
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, (of, _))| *of == family);
         let mut cuts: Vec<(u128, usize)> = own
             .flat_map(|(block, (_, spans))| spans.iter().map(move |span| (block, *span)))
             .flat_map(|(block, (first, last))| {
@@ -61,7 +66,9 @@ impl Ground {
             sets.push((0, set));
         }
         for here in cuts.chunk_by(|(one, _), (other, _)| one == other) {
-            set = here.iter().fold(set, |set, (_, block)| self.sets.toggle(set, *block));
+            set = here
+                .iter()
+                .fold(set, |set, (_, block)| self.sets.toggle(set, *block));
             sets.extend(here.first().map(|(at, _)| (*at, set)));
         }
 
@@ -91,7 +98,10 @@ impl Ground {
 
     /// The blocks that a range lies in.
     pub(super) fn blocks_around(&self, range: usize) -> Vec<usize> {
-        self.ranges.get(range).map(|set| self.sets.members(*set)).unwrap_or_default()
+        self.ranges
+            .get(range)
+            .map(|set| self.sets.members(*set))
+            .unwrap_or_default()
     }
 
     /// The ranges that lie in a block, in order.
@@ -117,7 +127,11 @@ impl Ground {
         let mut ranges: Vec<(Family, Vec<IpNet>)> = Vec::with_capacity(self.ranges.len());
         for family in Family::ALL {
             let segments = self.segments.get(family);
-            let ends = segments.iter().skip(1).map(|(next, _)| next - 1).chain([family.last()]);
+            let ends = segments
+                .iter()
+                .skip(1)
+                .map(|(next, _)| next - 1)
+                .chain([family.last()]);
             for ((first, range), last) in segments.iter().zip(ends) {
                 if *range == ranges.len() {
                     ranges.push((family, Vec::new()));
@@ -129,6 +143,35 @@ impl Ground {
         }
         ranges
     }
+}
+
+/// Both grounds at once: the addresses that lie in one range of one and in one range of the other, with these two.
+pub(super) fn refine(one: &Ground, other: &Ground) -> Vec<(Outside, usize, usize)> {
+    let mut refined: Vec<(Outside, usize, usize)> = Vec::new();
+    for family in Family::ALL {
+        let segments = [one, other]
+            .into_iter()
+            .flat_map(|ground| ground.segments.get(family));
+        let mut starts: Vec<u128> = segments.map(|(start, _)| *start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let ends = starts.iter().skip(1).map(|next| next - 1).chain([family.last()]);
+        let mut ranges = Numbering::default();
+        let offset = refined.len();
+        for (first, last) in starts.iter().zip(ends) {
+            let address = family.address(*first);
+            let (Some(in_one), Some(in_other)) = (one.range(address), other.range(address)) else {
+                continue;
+            };
+            let range = offset + ranges.number((in_one, in_other));
+            let blocks = cover(family, (*first, last));
+            match refined.get_mut(range) {
+                Some((outside, _, _)) => outside.blocks.extend(blocks),
+                None => refined.push((Outside { family, blocks }, in_one, in_other)),
+            }
+        }
+    }
+    refined
 }
 
 /// The addresses of a block that are in none of its excepts.
@@ -151,7 +194,7 @@ fn spans(block: &IpBlock) -> Vec<Span> {
 }
 
 /// The fewest blocks that are exactly a span.
-pub(super) fn cover(family: Family, (first, last): Span) -> Vec<IpNet> {
+fn cover(family: Family, (first, last): Span) -> Vec<IpNet> {
     match (family.address(first), family.address(last)) {
         (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect(),
         (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect(),
@@ -190,10 +233,19 @@ mod tests {
 
     #[test]
     fn a_hole_in_a_block_belongs_to_what_is_around_it() {
-        let blocks = [ip_block("10.0.0.0/30", &["10.0.0.1/32", "10.0.0.0/31"]), ip_block("fd00::/16", &[])];
+        let blocks = [
+            ip_block("10.0.0.0/30", &["10.0.0.1/32", "10.0.0.0/31"]),
+            ip_block("fd00::/16", &[]),
+        ];
         let ground = Ground::new(&blocks.iter().collect::<Vec<_>>());
-        assert_eq!(ground.range("10.0.0.0".parse().unwrap()), ground.range("9.9.9.9".parse().unwrap()));
-        assert_eq!(ground.ranges_within(0), [ground.range("10.0.0.2".parse().unwrap()).unwrap()]);
+        assert_eq!(
+            ground.range("10.0.0.0".parse().unwrap()),
+            ground.range("9.9.9.9".parse().unwrap())
+        );
+        assert_eq!(
+            ground.ranges_within(0),
+            [ground.range("10.0.0.2".parse().unwrap()).unwrap()]
+        );
         let lines = shown(&blocks);
         assert_eq!(lines[1], "10.0.0.2/31");
         assert_eq!(lines[3], "fd00::/16");
@@ -202,12 +254,18 @@ mod tests {
 
     #[test]
     fn blocks_may_begin_and_end_with_their_family() {
-        let blocks = [ip_block("255.255.255.0/24", &["255.255.255.255/32"]), ip_block("0.0.0.0/1", &["0.0.0.0/32"])];
+        let blocks = [
+            ip_block("255.255.255.0/24", &["255.255.255.255/32"]),
+            ip_block("0.0.0.0/1", &["0.0.0.0/32"]),
+        ];
         let lines = shown(&blocks);
         assert!(lines[0].starts_with("0.0.0.0/32 128.0.0.0/2 "), "{}", lines[0]);
         assert!(lines[0].ends_with(" 255.255.255.255/32"), "{}", lines[0]);
         assert!(lines[1].starts_with("0.0.0.1/32 0.0.0.2/31 "), "{}", lines[1]);
-        let everything = [ip_block("0.0.0.0/0", &["0.0.0.0/0"]), ip_block("::/0", &["8000::/1"])];
+        let everything = [
+            ip_block("0.0.0.0/0", &["0.0.0.0/0"]),
+            ip_block("::/0", &["8000::/1"]),
+        ];
         assert_eq!(shown(&everything), ["0.0.0.0/0", "::/1", "8000::/1"]);
     }
 }

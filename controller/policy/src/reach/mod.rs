@@ -14,6 +14,7 @@
 //! are always allowed; [`Reach::verdict`] knows them.
 
 mod build;
+mod difference;
 mod family;
 mod flows;
 mod ground;
@@ -38,6 +39,7 @@ use family::ByFamily;
 use ground::Ground;
 use profile::{Numbers, Other, Profile};
 
+pub use difference::{Change, Difference, Families, JointClass, Twin, Unpaired};
 pub use family::Family;
 pub use ports::PortSet;
 
@@ -190,7 +192,7 @@ impl Reach {
     }
 
     /// All ends, in order.
-    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> {
+    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> + Clone {
         let pods = (0..self.classes.len()).map(End::Pods);
         let outside = (0..self.outside.len()).map(End::Outside);
         pods.chain(outside).zip(&self.traits)
@@ -216,7 +218,11 @@ impl Reach {
             (None, Some(pod)) => is_own_node(pod, packet.source),
             (None, None) => true,
         };
-        if always || self.judge(packet).is_some_and(|ports| ports.contains(packet.transport)) {
+        if always
+            || self
+                .judge(packet)
+                .is_some_and(|ports| ports.contains(packet.transport))
+        {
             Verdict::Allow
         } else {
             Verdict::Deny

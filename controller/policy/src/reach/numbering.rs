@@ -25,14 +25,13 @@ impl<T: Eq + Hash> Numbering<T> {
         self.0.get(value).copied()
     }
 
-    /// How many numbers there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The values in the order of their numbers.
     pub(super) fn into_values(self) -> Vec<T> {
-        let mut values: Vec<(usize, T)> = self.0.into_iter().map(|(value, number)| (number, value)).collect();
+        let mut values: Vec<(usize, T)> = self
+            .0
+            .into_iter()
+            .map(|(value, number)| (number, value))
+            .collect();
         values.sort_unstable_by_key(|(number, _)| *number);
         values.into_iter().map(|(_, value)| value).collect()
     }

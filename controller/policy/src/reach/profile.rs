@@ -78,14 +78,6 @@ impl Allowance {
             ports.union(&PortSet::numbers(name.protocol, [*number]))
         })
     }
-
-    /// Whether a destination adds ports to those that are the same for all.
-    pub(super) fn depends_on(&self, destination: &[(Name, u16)]) -> bool {
-        !self.names.is_empty()
-            && destination
-                .iter()
-                .any(|(name, _)| self.names.binary_search(name).is_ok())
-    }
 }
 
 /// The other end of a connection, as rules see it.
@@ -139,7 +131,9 @@ impl Profile {
 /// The allowances of the terms that both lists have.
 fn common<'a>(allowances: &'a [(usize, Arc<Allowance>)], terms: &[usize]) -> Vec<&'a Arc<Allowance>> {
     if allowances.len() <= terms.len() {
-        let found = allowances.iter().filter(|(term, _)| terms.binary_search(term).is_ok());
+        let found = allowances
+            .iter()
+            .filter(|(term, _)| terms.binary_search(term).is_ok());
         return found.map(|(_, allowance)| allowance).collect();
     }
     let found = terms.iter().filter_map(|term| {
@@ -185,7 +179,11 @@ impl<'a> Rulebook<'a> {
                 let read = Allowance::of(&rule.ports, &mut self.names);
                 self.allowances.push(Arc::new(read));
             }
-            if self.allowances.get(allowance).is_none_or(|allowance| allowance.is_empty()) {
+            if self
+                .allowances
+                .get(allowance)
+                .is_none_or(|allowance| allowance.is_empty())
+            {
                 continue;
             }
             match &rule.peers {
@@ -213,7 +211,12 @@ impl<'a> Rulebook<'a> {
     }
 
     /// What entries of several policies allow together.
-    pub(super) fn profile(&mut self, number: usize, policies: BTreeSet<PolicyKey>, mut entries: Entries) -> Profile {
+    pub(super) fn profile(
+        &mut self,
+        number: usize,
+        policies: BTreeSet<PolicyKey>,
+        mut entries: Entries,
+    ) -> Profile {
         entries.sort_unstable();
         entries.dedup();
         let mut profile = Profile {
@@ -243,7 +246,11 @@ impl<'a> Rulebook<'a> {
             .collect();
         let union = match parts.as_slice() {
             [one] => Arc::clone(one),
-            parts => Arc::new(parts.iter().fold(Allowance::default(), |all, part| all.union(part))),
+            parts => Arc::new(
+                parts
+                    .iter()
+                    .fold(Allowance::default(), |all, part| all.union(part)),
+            ),
         };
         self.unions.insert(numbers, union.clone());
         union

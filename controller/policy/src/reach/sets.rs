@@ -40,7 +40,11 @@ impl Sets {
 
     fn toggle_at(&mut self, height: u32, set: Set, member: usize) -> Set {
         let Some(below) = height.checked_sub(1) else {
-            return if set == Self::EMPTY { Self::MEMBER } else { Self::EMPTY };
+            return if set == Self::EMPTY {
+                Self::MEMBER
+            } else {
+                Self::EMPTY
+            };
         };
         let (without, with) = self.halves(set);
         let halves = if bit(member, below) {

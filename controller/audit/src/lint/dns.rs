@@ -32,15 +32,17 @@ pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
         let rules = || policies.iter().flat_map(|seen| seen.rules(Direction::Egress));
         let names = rules().any(is_reached_by_name);
         let over = |protocol| rules().any(|rule| allows(rule, protocol, &servers));
-        let (code, message) = match (over(Protocol::Udp), over(Protocol::Tcp)) {
-            (true, true) => continue,
-            (true, false) => (Code::DnsOverUdpOnly, "may ask DNS over UDP, but not over TCP"),
+        let (udp, tcp) = (over(Protocol::Udp), over(Protocol::Tcp));
+        if (udp && tcp) || !(udp || tcp || names) {
+            continue;
+        }
+        let (code, message) = match (udp, tcp) {
+            (true, _) => (Code::DnsOverUdpOnly, "may ask DNS over UDP, but not over TCP"),
             (false, true) => (
                 Code::NoDns,
                 "may ask DNS over TCP, but not over UDP, which all ask first",
             ),
-            (false, false) if names => (Code::NoDns, "may connect to others, but not to DNS on port 53"),
-            (false, false) => continue,
+            (false, false) => (Code::NoDns, "may connect to others, but not to DNS on port 53"),
         };
         let mut speaking = policies
             .iter()

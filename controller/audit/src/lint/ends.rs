@@ -1,7 +1,8 @@
 //! Connections that one end allows and the other does not.
 //!
 //! A peer is told only if nothing at all passes, whoever of it connects to whomever of the policy's pods. In doubt it passes:
-//! an address that is not known yet may be in any block, a name stands for what any of the pods declares.
+//! an address that is not known yet may be in any block, a name stands for what any of the pods declares, and of a peer under
+//! very many policies not all are asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -15,6 +16,9 @@ use super::scene::{Scene, Seen, SeenRule};
 use super::selection::Selection;
 use super::wording::{listed, pods};
 use crate::inventory::ObjectRef;
+
+/// Policies at the other end of a peer that are asked. One under more is a large part of a cluster, of which some pod will do.
+const ASKED: usize = 100;
 
 /// What was found out about the other ends of policies.
 pub(super) struct Ends<'s, 'a> {
@@ -66,15 +70,20 @@ impl<'s, 'a> Ends<'s, 'a> {
                     },
                 };
                 let profiles = self.profiles(&at.found, other);
-                let passes = profiles.iter().any(|profile| {
-                    let policies = self.scene.profile(*profile);
-                    policies.is_empty()
-                        || policies.iter().any(|place| {
-                            *letting
+                let open = profiles
+                    .iter()
+                    .any(|profile| self.scene.profile(*profile).is_empty());
+                let mut policies = profiles
+                    .iter()
+                    .flat_map(|profile| self.scene.profile(*profile))
+                    .enumerate();
+                let passes = open
+                    || policies.any(|(count, place)| {
+                        count == ASKED
+                            || *letting
                                 .entry(*place)
                                 .or_insert_with(|| self.lets(*place, other, &side))
-                        })
-                });
+                    });
                 if !passes {
                     let finding = self.closed(seen, &at.found, other, &profiles);
                     findings.add(finding.at(seen.field(direction, rule, at)));

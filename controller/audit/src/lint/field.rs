@@ -34,16 +34,16 @@ impl Fields {
             Direction::Ingress => "from",
             Direction::Egress => "to",
         };
-        self.entry(format!("{}.{list}", Self::rule(direction, rule)), peer)
+        self.entry(&format!("{}.{list}", Self::rule(direction, rule)), peer)
     }
 
     /// `spec.ingress[0].ports[1]`
     pub(crate) fn port(&self, direction: Direction, rule: usize, port: usize) -> String {
-        self.entry(format!("{}.ports", Self::rule(direction, rule)), port)
+        self.entry(&format!("{}.ports", Self::rule(direction, rule)), port)
     }
 
-    fn entry(&self, list: String, index: usize) -> String {
-        let missing = self.missing.get(&list);
+    fn entry(&self, list: &str, index: usize) -> String {
+        let missing = self.missing.get(list);
         let written = missing
             .into_iter()
             .flatten()

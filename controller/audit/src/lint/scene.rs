@@ -266,11 +266,10 @@ impl Profiles {
         }
         let profiles = isolating.into_iter().map(|places| {
             let next = self.all.len();
-            let place = *self.places.entry(places).or_insert_with_key(|places| {
+            *self.places.entry(places).or_insert_with_key(|places| {
                 self.all.push(places.clone());
                 next
-            });
-            place
+            })
         });
         profiles.collect()
     }

@@ -13,19 +13,16 @@ use super::profile::{Allowance, Numbers, Profile};
 use super::{End, Family, Flow, PortSet, Reach, Traits};
 
 /// Sources in order, shared by the flows that are from exactly them.
-type Sources = Arc<[End]>;
+pub(super) type Sources = Arc<[End]>;
 
 /// Sources, and on which ports they all reach a destination.
-type Part = (PortSet, Sources);
+pub(super) type Part = (PortSet, Sources);
 
 pub(super) fn flows(reach: &Reach, family: Family) -> impl Iterator<Item = Flow> {
-    let survey = Survey::of(reach, family);
-    let destinations = reach
-        .ends()
-        .filter(move |(_, traits)| traits.ranges.get(family).is_some());
-    let mut repeats = Repeats::of(&survey, destinations.clone());
-    destinations.flat_map(move |(to, traits)| {
-        let parts = repeats.get(&survey, to, traits);
+    let destinations = reach.ends().map(|(end, _)| end);
+    let mut listing = Listing::of(reach, family, destinations.clone());
+    destinations.flat_map(move |to| {
+        let parts = listing.parts(to);
         let flows = parts.iter().map(|(ports, from)| Flow {
             from: from.clone(),
             to,
@@ -33,6 +30,47 @@ pub(super) fn flows(reach: &Reach, family: Family) -> impl Iterator<Item = Flow>
         });
         flows.collect::<Vec<_>>()
     })
+}
+
+/// Answers for one destination after another. What is the same for several is worked out once.
+pub(super) struct Listing<'a> {
+    survey: Survey<'a>,
+    /// What will be asked again, and how often: answers are kept from the first time to the last.
+    repeats: HashMap<Likeness, (usize, Option<Arc<[Part]>>)>,
+}
+
+impl<'a> Listing<'a> {
+    /// For destinations that will be asked about, as often as they are given here.
+    pub(super) fn of(reach: &'a Reach, family: Family, destinations: impl Iterator<Item = End>) -> Self {
+        let survey = Survey::of(reach, family);
+        let mut repeats: HashMap<Likeness, (usize, Option<Arc<[Part]>>)> = HashMap::new();
+        for to in destinations {
+            if let Some(traits) = reach.traits(to) {
+                repeats.entry(Likeness::of(&survey, to, traits)).or_default().0 += 1;
+            }
+        }
+        repeats.retain(|_, (uses, _)| *uses > 1);
+        Self { survey, repeats }
+    }
+
+    /// Who reaches a destination on which ports: each source in at most one part, in the order of their first sources.
+    pub(super) fn parts(&mut self, to: End) -> Arc<[Part]> {
+        let Some(traits) = self.survey.reach.traits(to) else {
+            return Arc::default();
+        };
+        let likeness = Likeness::of(&self.survey, to, traits);
+        let Some((left, known)) = self.repeats.get_mut(&likeness) else {
+            return self.survey.parts(to, traits).into();
+        };
+        let parts = known
+            .get_or_insert_with(|| self.survey.parts(to, traits).into())
+            .clone();
+        *left -= 1;
+        if *left == 0 {
+            self.repeats.remove(&likeness);
+        }
+        parts
+    }
 }
 
 /// The sources of one family, arranged so that those that matter for a destination are found.
@@ -407,7 +445,9 @@ struct Likeness {
     /// The terms by which senders name it.
     terms: Vec<usize>,
     numbers: Numbers,
+    /// Where it lies, if that matters.
     range: Option<usize>,
+    has_address: bool,
 }
 
 impl Likeness {
@@ -422,35 +462,7 @@ impl Likeness {
                 .collect(),
             numbers: traits.numbers.clone(),
             range: (*traits.ranges.get(survey.family)).filter(|_| !survey.naming_block.is_empty()),
+            has_address: traits.ranges.get(survey.family).is_some(),
         }
-    }
-}
-
-/// Answers that are needed more than once: from the first time to the last.
-struct Repeats(HashMap<Likeness, (usize, Option<Arc<[Part]>>)>);
-
-impl Repeats {
-    fn of<'b>(survey: &Survey<'_>, destinations: impl Iterator<Item = (End, &'b Traits)>) -> Self {
-        let mut repeats: HashMap<Likeness, (usize, Option<Arc<[Part]>>)> = HashMap::new();
-        for (to, traits) in destinations {
-            repeats.entry(Likeness::of(survey, to, traits)).or_default().0 += 1;
-        }
-        repeats.retain(|_, (uses, _)| *uses > 1);
-        Self(repeats)
-    }
-
-    fn get(&mut self, survey: &Survey<'_>, to: End, traits: &Traits) -> Arc<[Part]> {
-        let likeness = Likeness::of(survey, to, traits);
-        let Some((left, known)) = self.0.get_mut(&likeness) else {
-            return survey.parts(to, traits).into();
-        };
-        let parts = known
-            .get_or_insert_with(|| survey.parts(to, traits).into())
-            .clone();
-        *left -= 1;
-        if *left == 0 {
-            self.0.remove(&likeness);
-        }
-        parts
     }
 }

@@ -14,6 +14,7 @@
 //! are always allowed; [`Reach::verdict`] knows them.
 
 mod build;
+mod difference;
 mod family;
 mod flows;
 mod ground;
@@ -38,6 +39,7 @@ use family::ByFamily;
 use ground::Ground;
 use profile::{Numbers, Other, Profile};
 
+pub use difference::{Change, Difference, Families, JointClass, Twin, Unpaired};
 pub use family::Family;
 pub use ports::PortSet;
 

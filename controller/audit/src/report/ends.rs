@@ -45,7 +45,7 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) grain: Grain,
-    pub(super) rows: Vec<Row>,
+    pub(super) all: Vec<Row>,
     classes: Vec<Option<usize>>,
     outside: Vec<Option<usize>>,
     /// How many rows there would be without a bound.
@@ -94,7 +94,7 @@ impl Rows {
         let whole = rows.len();
         Self {
             grain: Grain::Classes,
-            rows,
+            all: rows,
             classes: (0..pods).map(Some).collect(),
             outside,
             whole,
@@ -136,7 +136,7 @@ impl Rows {
         let whole = rows.len();
         Self {
             grain: Grain::Namespaces,
-            rows,
+            all: rows,
             classes,
             outside,
             whole,
@@ -145,12 +145,12 @@ impl Rows {
 
     /// Without the rows of the fewest pods, beyond `most`. Addresses outside stay.
     fn bounded(mut self, most: usize) -> Self {
-        if self.rows.len() <= most {
+        if self.all.len() <= most {
             return self;
         }
-        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        let mut order: Vec<usize> = (0..self.all.len()).collect();
         let rank = |index: &usize| {
-            let row = self.rows.get(*index);
+            let row = self.all.get(*index);
             let outside = row.is_some_and(|row| row.namespace.is_none());
             let pods = row.map_or(0, |row| row.pods);
             (!outside, std::cmp::Reverse(pods), *index)
@@ -162,9 +162,9 @@ impl Rows {
         let moved = |place: &mut Option<usize>| *place = place.and_then(|place| places.get(&place).copied());
         self.classes.iter_mut().for_each(moved);
         self.outside.iter_mut().for_each(moved);
-        self.rows = order
+        self.all = order
             .iter()
-            .filter_map(|index| self.rows.get(*index).cloned())
+            .filter_map(|index| self.all.get(*index).cloned())
             .collect();
         self
     }

@@ -81,8 +81,9 @@ pub(super) struct Connectivity {
 impl Connectivity {
     pub(super) fn of(reach: &Reach, names: &Names<'_>) -> Self {
         let classes = reach.classes().iter().map(|class| names.pods(class));
-        let count = Count {
+        let mut count = Count {
             classes: classes.collect(),
+            counted: vec![None; reach.classes().len()],
         };
         let pods: u64 = count.classes.iter().sum();
         let mut found = Self {
@@ -126,6 +127,8 @@ impl Connectivity {
 #[derive(Debug)]
 struct Count {
     classes: Vec<u64>,
+    /// The last destination that each class was counted for, to count none twice.
+    counted: Vec<Option<End>>,
 }
 
 /// Who connects to a class.
@@ -156,14 +159,22 @@ impl Count {
 
     /// Who connects to `to`, by the flows of each family. Within a family no end is in two flows; if both families have
     /// flows, an end may be in both.
-    fn from(&self, to: End, families: &[Vec<Flow>], lists: &mut Lists) -> From {
+    fn from(&mut self, to: End, families: &[Vec<Flow>], lists: &mut Lists) -> From {
         let mut found = From::default();
         let both = families.iter().all(|flows| !flows.is_empty());
         let flows = || families.iter().flatten();
         if both {
-            let ends: BTreeSet<End> = flows().flat_map(|flow| flow.from.iter().copied()).collect();
-            found.pods = ends.iter().map(|end| self.end(*end)).sum();
-            found.outside = ends.last().is_some_and(|end| matches!(end, End::Outside(_)));
+            for end in flows().flat_map(|flow| flow.from.iter()) {
+                match end {
+                    End::Outside(_) => found.outside = true,
+                    End::Pods(class) => {
+                        let counted = self.counted.get_mut(*class);
+                        if counted.is_some_and(|last| last.replace(to) != Some(to)) {
+                            found.pods += self.class(*class);
+                        }
+                    }
+                }
+            }
         } else {
             for flow in flows() {
                 let (_, pods, outside) = lists.entry(flow.from.as_ptr()).or_insert_with(|| {

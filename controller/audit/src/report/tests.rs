@@ -199,7 +199,7 @@ fn a_name_is_of_the_range_that_people_mean() {
     ]);
     let reach = Reach::of(&inventory.state);
     let rows = Rows::of(&reach, &Names::of(&inventory), Grain::Classes, 100);
-    let names: Vec<String> = rows.rows.iter().map(super::ends::Row::full_name).collect();
+    let names: Vec<String> = rows.all.iter().map(super::ends::Row::full_name).collect();
     assert_eq!(
         names,
         ["shop/web", "other IPv4 addresses", "203.0.113.0/24"],
@@ -262,11 +262,11 @@ proptest! {
         for from in ends(&reach) {
             let Some(row) = rows.row(from) else { continue };
             let cells: Vec<_> = matrix.row(row).collect();
-            prop_assert_eq!(cells.len(), rows.rows.len());
+            prop_assert_eq!(cells.len(), rows.all.len());
             for to in ends(&reach) {
                 let Some(cell) = rows.row(to).map(|column| cells[column]) else { continue };
                 let said = of_each_family(&reach, from, to);
-                let alone = from == to && rows.rows[row].pods == 1;
+                let alone = from == to && rows.all[row].pods == 1;
                 let outside = matches!((from, to), (End::Outside(_), End::Outside(_)));
                 if alone || outside || said.is_empty() {
                     prop_assert_eq!(cell.share, Share::Inapplicable);

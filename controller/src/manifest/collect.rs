@@ -19,6 +19,7 @@ const WORTH_A_THREAD: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     /// In the order of the documents. Each has an object.
+    #[expect(clippy::vec_box, reason = "they are large, and go from hand to hand")]
     pub(crate) found: Vec<Box<Found>>,
     /// How many objects of each other kind were skipped.
     pub(crate) skipped: BTreeMap<String, usize>,

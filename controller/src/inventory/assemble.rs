@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube::Resource;
 use palisade_audit::inventory::{Inventory, Service, Workload, WorkloadKey, WorkloadKind};
 use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::model::{NamespaceName, Pod, PodKey, PodUid};
+use palisade_policy::model::{Direction, NamespaceName, Pod, PodKey, PodUid, PolicyKey};
 
 use super::Published;
 use crate::decode::{Endpoints, Template};
@@ -35,12 +35,12 @@ pub(super) fn add(
             }
             Object::Node(node) => batch.events.push(Event::NodeApplied(node)),
             Object::Pod { pod, owner } => batch.pods.push((pod, owner)),
-            Object::Policy { policy, untyped } => {
-                if untyped {
-                    inventory.untyped.insert(policy.key.clone());
-                } else if !inventory.untyped.is_empty() {
-                    inventory.untyped.remove(&policy.key);
-                }
+            Object::Policy {
+                policy,
+                untyped,
+                idle,
+            } => {
+                describe(&policy.key, untyped, &idle, inventory);
                 batch.events.push(Event::PolicyApplied(policy));
             }
             Object::Service(service) => batch.services.push(service),
@@ -79,6 +79,22 @@ struct Batch {
     services: Vec<Service>,
     endpoints: Vec<Endpoints>,
     published: Published,
+}
+
+/// Notes what the document of a policy says that has no meaning for packets.
+fn describe(policy: &PolicyKey, untyped: bool, idle: &[Direction], inventory: &mut Inventory) {
+    if untyped {
+        inventory.untyped.insert(policy.clone());
+    } else if !inventory.untyped.is_empty() {
+        inventory.untyped.remove(policy);
+    }
+    for direction in [Direction::Ingress, Direction::Egress] {
+        if idle.contains(&direction) {
+            inventory.idle_sections.insert((policy.clone(), direction));
+        } else if !inventory.idle_sections.is_empty() {
+            inventory.idle_sections.remove(&(policy.clone(), direction));
+        }
+    }
 }
 
 /// Puts published objects to the others; those of the same name go.

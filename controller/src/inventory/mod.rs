@@ -33,6 +33,7 @@ use crate::manifest::{
 use placeholders::Assigned;
 
 pub use live::ClusterError;
+pub(crate) use live::in_cluster;
 pub use origins::Origins;
 pub use snapshot::snapshot;
 

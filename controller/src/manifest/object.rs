@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
 use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
-use palisade_policy::model::{Defect, Namespace, Node, Pod, Policy};
+use palisade_policy::model::{Defect, Direction, Namespace, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub(crate) enum Object {
         policy: Policy,
         /// Whether it leaves `policyTypes` to their default.
         untyped: bool,
+        /// The directions that it has rules for although its `policyTypes` do not name them.
+        idle: Vec<Direction>,
     },
     Service(Service),
     Endpoints(Endpoints),
@@ -175,7 +177,20 @@ impl Reading {
                 None | Some(Value::Null) => true,
                 Some(types) => types.as_array().is_some_and(Vec::is_empty),
             };
-            (Some(Object::Policy { policy, untyped }), Vec::new())
+            let types = value.pointer("/spec/policyTypes").and_then(Value::as_array);
+            let types = types.into_iter().flatten().filter_map(Value::as_str);
+            let idle = idle(types, |direction| {
+                let rules = value
+                    .pointer(&format!("/spec/{direction}"))
+                    .and_then(Value::as_array);
+                rules.is_some_and(|rules| !rules.is_empty())
+            });
+            let policy = Object::Policy {
+                policy,
+                untyped,
+                idle,
+            };
+            (Some(policy), Vec::new())
         } else {
             match decoded(kind, &&value) {
                 Ok((object, defects)) => (Some(object), defects),
@@ -293,8 +308,34 @@ fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), 
 fn policy(object: &NetworkPolicy) -> (Object, Vec<Defect>) {
     let types = object.spec.as_ref().and_then(|spec| spec.policy_types.as_ref());
     let untyped = types.is_none_or(Vec::is_empty);
+    let types = types.into_iter().flatten().map(String::as_str);
+    let spec = object.spec.as_ref();
+    let idle = idle(types, |direction| match direction {
+        Direction::Ingress => spec
+            .and_then(|spec| spec.ingress.as_ref())
+            .is_some_and(|rules| !rules.is_empty()),
+        Direction::Egress => spec
+            .and_then(|spec| spec.egress.as_ref())
+            .is_some_and(|rules| !rules.is_empty()),
+    });
     let policy = decode::policy(object);
-    (Object::Policy { policy, untyped }, Vec::new())
+    (
+        Object::Policy {
+            policy,
+            untyped,
+            idle,
+        },
+        Vec::new(),
+    )
+}
+
+/// The directions that have rules and are not among the types. Without types, all that have rules are.
+fn idle<'t>(types: impl Iterator<Item = &'t str>, has_rules: impl Fn(Direction) -> bool) -> Vec<Direction> {
+    let types: Vec<&str> = types.collect();
+    let directions = [(Direction::Ingress, "Ingress"), (Direction::Egress, "Egress")].into_iter();
+    let idle = directions
+        .filter(|(direction, name)| !types.is_empty() && !types.contains(name) && has_rules(*direction));
+    idle.map(|(direction, _)| direction).collect()
 }
 
 impl Object {

@@ -13,9 +13,20 @@
 //! Two connections are no matter of policies and of no pair: between a pod and its own node, and from a pod to itself. Both
 //! are always allowed; [`Reach::verdict`] knows them.
 
+mod build;
+mod difference;
+mod family;
+mod flows;
+mod ground;
+mod numbering;
+mod population;
 mod ports;
+mod profile;
+mod sets;
+mod terms;
+mod witness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -24,16 +35,13 @@ use ipnet::IpNet;
 use crate::cluster::ClusterState;
 use crate::model::{Labels, NamespaceName, Packet, PodUid, PolicyKey, Verdict};
 
-pub use ports::PortSet;
+use family::ByFamily;
+use ground::Ground;
+use profile::{Numbers, Other, Profile};
 
-/// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4
-    V4,
-    /// IPv6
-    V6,
-}
+pub use difference::{Change, Difference, Families, JointClass, Twin, Unpaired};
+pub use family::Family;
+pub use ports::PortSet;
 
 /// One end of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,12 +103,45 @@ pub struct Flow {
 pub struct Reach {
     classes: Vec<Class>,
     outside: Vec<Outside>,
+    /// What tells ends apart: of the classes, then of the ranges outside.
+    traits: Vec<Traits>,
+    ground: Ground,
+    /// Who lives at each address that a pod owns.
+    residents: HashMap<IpAddr, Resident>,
+    /// The addresses of nodes that pods run on.
+    nodes: Vec<Vec<IpAddr>>,
+    /// Of each range outside an address that is neither a pod's nor a node's, where it has one.
+    strangers: Vec<Option<IpAddr>>,
+}
+
+/// What tells one end from another.
+#[derive(Clone, Debug, Default)]
+struct Traits {
+    /// What is allowed to it; everything, if nothing isolates it.
+    ingress: Option<Arc<Profile>>,
+    /// What is allowed from it.
+    egress: Option<Arc<Profile>>,
+    /// The terms that select it, in order.
+    terms: Arc<[usize]>,
+    /// What it declares under names that matter.
+    numbers: Numbers,
+    /// The range that its address of each family lies in.
+    ranges: ByFamily<Option<usize>>,
+}
+
+/// The pod that owns an address.
+#[derive(Clone, Debug)]
+struct Resident {
+    class: usize,
+    pod: PodUid,
+    /// Its node, where that is known.
+    node: Option<usize>,
 }
 
 impl Reach {
     /// Works out who reaches whom.
-    pub fn of(_state: &ClusterState) -> Self {
-        Self::default()
+    pub fn of(state: &ClusterState) -> Self {
+        build::reach(state)
     }
 
     /// The classes of pods, by namespace and then by their first member's name.
@@ -114,30 +155,103 @@ impl Reach {
     }
 
     /// Where an address belongs: the class of the pod that owns it, or else the range that it lies in.
-    pub fn end(&self, _address: IpAddr) -> Option<End> {
-        None
+    pub fn end(&self, address: IpAddr) -> Option<End> {
+        match self.residents.get(&address) {
+            Some(resident) => Some(End::Pods(resident.class)),
+            None => self.ground.range(address).map(End::Outside),
+        }
     }
 
     /// On which ports connections pass from one end to another, in one family. Of two pods of the same class: from one to
-    /// the other. Nothing where an end has no address of the family; from outside to outside everything.
-    pub fn ports(&self, _from: End, _to: End, _family: Family) -> PortSet {
-        PortSet::none()
+    /// the other; a class of one pod is answered as if it had a second. Nothing where an end has no address of the family;
+    /// from outside to outside everything.
+    pub fn ports(&self, from: End, to: End, family: Family) -> PortSet {
+        let (Some(source), Some(destination)) = (self.traits(from), self.traits(to)) else {
+            return PortSet::none();
+        };
+        let (Some(leaves), Some(enters)) = (source.seen(family), destination.seen(family)) else {
+            return PortSet::none();
+        };
+        self.between((source, leaves), (destination, enters))
+    }
+
+    /// What both sides allow. Where a rule asks for a port by name, the destination's own numbers count on either side.
+    fn between(&self, from: (&Traits, Other<'_>), to: (&Traits, Other<'_>)) -> PortSet {
+        let side = |profile: &Option<Arc<Profile>>, other| match profile {
+            Some(profile) => profile.towards(other, &to.0.numbers, &self.ground),
+            None => PortSet::all(),
+        };
+        side(&from.0.egress, to.1).intersection(&side(&to.0.ingress, from.1))
+    }
+
+    fn traits(&self, end: End) -> Option<&Traits> {
+        match end {
+            End::Pods(class) => self.traits.get(class).filter(|_| class < self.classes.len()),
+            End::Outside(range) => self.traits.get(self.classes.len().checked_add(range)?),
+        }
+    }
+
+    /// All ends, in order.
+    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> + Clone {
+        let pods = (0..self.classes.len()).map(End::Pods);
+        let outside = (0..self.outside.len()).map(End::Outside);
+        pods.chain(outside).zip(&self.traits)
     }
 
     /// All connections of a family that are allowed to or from pods: every pair with any port is in exactly one flow. In
     /// order of the destination, and of the same cost as their number.
-    pub fn flows(&self, _family: Family) -> impl Iterator<Item = Flow> {
-        std::iter::empty()
+    pub fn flows(&self, family: Family) -> impl Iterator<Item = Flow> {
+        flows::flows(self, family)
     }
 
     /// What becomes of a packet: what the oracle says of it.
-    pub fn verdict(&self, _packet: &Packet) -> Verdict {
-        Verdict::Deny
+    pub fn verdict(&self, packet: &Packet) -> Verdict {
+        let source = self.residents.get(&packet.source);
+        let destination = self.residents.get(&packet.destination);
+        let is_own_node = |pod: &Resident, address| {
+            let node = pod.node.and_then(|node| self.nodes.get(node));
+            node.is_some_and(|addresses| addresses.contains(&address))
+        };
+        let always = match (source, destination) {
+            (Some(source), Some(destination)) => source.pod == destination.pod,
+            (Some(pod), None) => is_own_node(pod, packet.destination),
+            (None, Some(pod)) => is_own_node(pod, packet.source),
+            (None, None) => true,
+        };
+        if always
+            || self
+                .judge(packet)
+                .is_some_and(|ports| ports.contains(packet.transport))
+        {
+            Verdict::Allow
+        } else {
+            Verdict::Deny
+        }
+    }
+
+    /// The ports that are open between the addresses of a packet.
+    fn judge(&self, packet: &Packet) -> Option<PortSet> {
+        let from = self.traits(self.end(packet.source)?)?;
+        let to = self.traits(self.end(packet.destination)?)?;
+        let leaves = from.seen(Family::of(packet.source))?;
+        let enters = to.seen(Family::of(packet.destination))?;
+        Some(self.between((from, leaves), (to, enters)))
     }
 
     /// A packet from one end to another on one of some ports, between two pods if both ends are the same class; `None` where
     /// there is none, as in a class of one pod. In ranges outside it avoids addresses of pods.
-    pub fn witness(&self, _from: End, _to: End, _family: Family, _ports: &PortSet) -> Option<Packet> {
-        None
+    pub fn witness(&self, from: End, to: End, family: Family, ports: &PortSet) -> Option<Packet> {
+        witness::witness(self, from, to, family, ports)
+    }
+}
+
+impl Traits {
+    /// The end as a rule for the other end sees it; `None` without an address of the family.
+    fn seen(&self, family: Family) -> Option<Other<'_>> {
+        let range = (*self.ranges.get(family))?;
+        Some(Other {
+            terms: &self.terms,
+            range,
+        })
     }
 }

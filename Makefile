@@ -29,8 +29,8 @@ BUILDAH := buildah --root $(CURDIR)/$(IMAGES)/storage --runroot $(CURDIR)/$(IMAG
 KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo fuzz images manifests check-manifests deps \
-  kubernetes cluster cluster-down conformance e2e bench-latency clean
+.PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
+  kubernetes cluster cluster-down conformance e2e bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,7 @@ fuzz: deps ## property tests with new seeds for SECONDS=60; prints the seed that
 	while [ $$(date +%s) -lt $$end ]; do \
 	  seed=$$(od -An -N8 -tu8 /dev/urandom | tr -d ' '); \
 	  echo "PALISADE_SEED=$$seed PALISADE_EFFORT=4"; \
-	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-policy --test histories || exit 1; \
+	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-policy --test histories --test reach || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-controller --test hostile || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-enforcer --test plan || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-enforcer --test kernel random || exit 1; \
@@ -89,12 +89,26 @@ check-manifests: ## whether config/ renders, to the files that are there (needs 
 	$(KUSTOMIZE) ../uninstall | cmp - config/uninstall.yaml
 	@for overlay in config/overlays/*/; do echo "rendering $$overlay"; $(KUSTOMIZE) ../../$$overlay >/dev/null || exit 1; done
 
+docs: ## write the generated pages under docs/
+	$(CARGO) run --locked --quiet --package palisade-controller --bin palisade -- policy-audit lint --list -o markdown >target/lint.md
+	@mv target/lint.md docs/lint.md
+
 deps: ## install the Debian packages that tests and demo need, if they are missing
 	@missing=$$(for entry in $(PACKAGES); do command -v $${entry#*:} >/dev/null || echo $${entry%%:*}; done); \
 	if [ -n "$$missing" ]; then \
 	  echo "installing Debian packages:" $$missing; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+check-report: ## try the HTML report in a real browser (installs Chromium; needs Node)
+	@$(MAKE) --no-print-directory deps PACKAGES="chromium:chromium nodejs:node"
+	@$(CARGO) build --locked --quiet --package palisade-controller --bin palisade
+	@target/debug/palisade policy-audit report -f config/samples/shop --title "the sample shop" --time 2026-11-25T16:00:00Z -o target/report.html
+	@target/debug/palisade policy-audit report -f tests/browser/hostile.yaml -o target/report-hostile.html
+	@node tests/browser/check-report.mjs target/report.html target/report-hostile.html
+
+report-pictures: check-report ## take the pictures of the report in docs/ anew
+	@node tests/browser/pictures.mjs target/report.html docs
 
 kubernetes: ## build what clusters are made of (target/kubernetes); 10 minutes on a new machine
 	@$(MAKE) --no-print-directory deps PACKAGES="$(CLUSTER_PACKAGES)"
@@ -118,7 +132,7 @@ conformance: ## run the network-policy suite of Kubernetes on a new cluster: CNI
 
 e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: CNI=ptp|bridge|flannel DUAL=1
 	@$(CARGO) test --locked --quiet --package palisade-tests --features cluster --test e2e --no-run
-	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-cluster
+	@$(CARGO) build --locked --quiet --package palisade-tests --package palisade-controller --bin palisade-cluster --bin palisade
 	@started=; $(CLUSTER) kubectl get --raw=/readyz >/dev/null 2>&1 || { \
 	  $(MAKE) --no-print-directory cluster-down && $(MAKE) --no-print-directory cluster || exit 1; started=yes; }; \
 	$(CLUSTER) enter $(CARGO) test --locked --offline --package palisade-tests --features cluster --test e2e -- \
@@ -131,6 +145,12 @@ bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bri
 	@$(CARGO) build --locked --quiet --package palisade-tests --bin palisade-latency
 	@$(CLUSTER) enter $(CURDIR)/target/debug/palisade-latency --policies $(POLICIES) --repeats $(REPEATS)
 	@$(MAKE) --no-print-directory cluster-down
+
+bench-audit: ## time policy-audit's answers on large clusters (W1: 100,000 pods, 75,000 policies)
+	$(CARGO) bench --locked --package palisade-policy --bench reach
+	$(CARGO) bench --locked --package palisade-controller --bench load
+	$(CARGO) bench --locked --package palisade-audit --bench lint
+	$(CARGO) bench --locked --package palisade-tests --bench verify
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -99,3 +99,211 @@ fn the_page_of_the_documentation_is_what_the_table_says() {
         "docs/lint.md is not what the table says; `make docs` writes it"
     );
 }
+
+/// What of the recipes is more than worth knowing: each is so by itself, as its documentation has it or says.
+const OF_RECIPES: [(&str, Code); 3] = [
+    // One of its peers is a workload that the cluster of the examples does not have.
+    ("13-allow-from-several-selectors.yaml", Code::PeerSelectsNothing),
+    // Pods that may connect to pods of some namespaces, and to the internet, but cannot resolve a name.
+    ("22-several-namespaces-by-label.yaml", Code::NoDns),
+    ("25-internet-but-not-the-cluster.yaml", Code::NoDns),
+];
+
+#[test]
+fn the_recipes_that_every_user_knows_are_clean() {
+    let folder = root().join("config/samples/recipes");
+    let mut all = BTreeSet::new();
+    for file in fs::read_dir(folder.join("policies")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let (codes, _) = found(&[folder.join("cluster.yaml"), path]);
+        all.extend(serious(&codes).into_iter().map(|code| (name.clone(), code)));
+    }
+    let expected: BTreeSet<(String, Code)> = OF_RECIPES
+        .iter()
+        .map(|(name, code)| ((*name).to_owned(), *code))
+        .collect();
+    assert_eq!(all, expected);
+}
+
+/// A policy with a part that cannot be understood, a label that nobody has, and a rule that makes all of it void.
+const SHOP: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {containers: [{name: web, image: nginx}]}
+status: {podIPs: [{ip: 10.0.0.1}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from:
+        - ipBlock: {cidr: 172.16.0.0/33}
+        - podSelector:
+            matchLabels: {app: wbe}
+    - {}
+";
+
+fn lint_shop(arguments: &[&str]) -> Run {
+    let arguments = [&["policy-audit", "lint", "-f", "-"], arguments].concat();
+    common::palisade_reading(&arguments, SHOP.as_bytes())
+}
+
+#[test]
+fn findings_read_well() {
+    let run = lint_shop(&[]);
+    assert_eq!(run.exit, Exit::Negative);
+    insta::assert_snapshot!("lint_text", run.output);
+    assert_eq!(
+        run.errors.lines().last(),
+        Some("1 policy: 1 error, 2 warnings, 1 info")
+    );
+}
+
+#[test]
+fn findings_come_as_json() {
+    let run = lint_shop(&["-o", "json", "--only", "peer-selects-nothing"]);
+    insta::assert_snapshot!("lint_json", run.output);
+}
+
+#[test]
+fn findings_come_as_commands_of_a_workflow() {
+    let run = lint_shop(&["-o", "github"]);
+    insta::assert_snapshot!("lint_github", run.output);
+}
+
+#[test]
+fn findings_come_as_sarif() {
+    let run = lint_shop(&["-o", "sarif", "--only", "PA103"]);
+    let log: Value = serde_json::from_str(&run.output).unwrap();
+    let results = serde_json::to_string_pretty(&log["runs"][0]["results"]).unwrap();
+    insta::assert_snapshot!("lint_sarif", results);
+}
+
+/// The members of an object of SARIF 2.1.0 that we use: those that it must have, and those that it may have.
+fn has_members(object: &Value, required: &[&str], optional: &[&str]) {
+    let members: BTreeSet<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    for member in required {
+        assert!(members.contains(member), "{member} is missing: {object}");
+    }
+    for member in members {
+        assert!(
+            required.contains(&member) || optional.contains(&member),
+            "{member}: {object}"
+        );
+    }
+}
+
+fn is_location(location: &Value) {
+    has_members(location, &["logicalLocations"], &["physicalLocation"]);
+    for logical in location["logicalLocations"].as_array().unwrap() {
+        has_members(logical, &["name", "fullyQualifiedName", "kind"], &[]);
+    }
+    let Some(physical) = location.get("physicalLocation") else {
+        return;
+    };
+    has_members(physical, &["artifactLocation"], &["region"]);
+    let uri = physical["artifactLocation"]["uri"].as_str().unwrap();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%:".contains(&byte);
+    assert!(uri.bytes().all(allowed), "{uri:?} is no reference");
+    if let Some(region) = physical.get("region") {
+        has_members(region, &["startLine"], &[]);
+        assert!(region["startLine"].as_u64().unwrap() >= 1);
+    }
+}
+
+#[test]
+fn sarif_is_as_its_specification_has_it() {
+    for code in [Code::DuplicatePolicy, Code::SourceLost, Code::ExceptOutside] {
+        let file = example(code, "has");
+        let file = file.to_str().unwrap();
+        let run = lint(&["-o", "sarif", "-f", file]);
+        let log: Value = serde_json::from_str(&run.output).unwrap();
+        has_members(&log, &["version", "runs"], &["$schema"]);
+        assert_eq!(log["version"], "2.1.0");
+        let [run] = log["runs"].as_array().unwrap().as_slice() else {
+            panic!("one run: {log}");
+        };
+        has_members(run, &["tool", "results"], &["columnKind"]);
+        let driver = &run["tool"]["driver"];
+        has_members(driver, &["name", "version", "rules"], &[]);
+        let rules = driver["rules"].as_array().unwrap();
+        assert_eq!(rules.len(), Code::ALL.len());
+        for rule in rules {
+            has_members(
+                rule,
+                &[
+                    "id",
+                    "name",
+                    "shortDescription",
+                    "fullDescription",
+                    "help",
+                    "defaultConfiguration",
+                ],
+                &[],
+            );
+            has_members(&rule["help"], &["text", "markdown"], &[]);
+        }
+        let results = run["results"].as_array().unwrap();
+        assert!(!results.is_empty(), "{file}");
+        for result in results {
+            has_members(
+                result,
+                &[
+                    "ruleId",
+                    "ruleIndex",
+                    "level",
+                    "message",
+                    "locations",
+                    "partialFingerprints",
+                ],
+                &["relatedLocations"],
+            );
+            has_members(&result["message"], &["text"], &[]);
+            let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+            assert_eq!(rules[index]["id"], result["ruleId"]);
+            assert_eq!(rules[index]["defaultConfiguration"]["level"], result["level"]);
+            assert!(["error", "warning", "note"].contains(&result["level"].as_str().unwrap()));
+            let related = result.get("relatedLocations").and_then(Value::as_array);
+            for location in result["locations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .chain(related.into_iter().flatten())
+            {
+                is_location(location);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_least_severity_that_fails_can_be_chosen() {
+    let exit = |arguments: &[&str]| lint_shop(arguments).exit;
+    assert_eq!(exit(&["--fail-on", "error"]), Exit::Negative);
+    assert_eq!(exit(&["--fail-on", "error", "--ignore", "pa001"]), Exit::Success);
+    assert_eq!(exit(&["--only", "allows-everything"]), Exit::Success);
+    assert_eq!(
+        exit(&["--only", "allows-everything", "--fail-on", "info"]),
+        Exit::Negative
+    );
+    assert_eq!(exit(&["--fail-on", "never"]), Exit::Success);
+    assert_eq!(exit(&["--ignore", "PA999"]), Exit::Failure);
+    assert_eq!(exit(&["-o", "markdown"]), Exit::Failure);
+}
+
+#[test]
+fn codes_are_listed_and_explained() {
+    let run = lint(&["--list"]);
+    assert_eq!(run.output.lines().count(), Code::ALL.len());
+    let run = lint(&["--explain", "pa401"]);
+    insta::assert_snapshot!("lint_explain", run.output);
+}

@@ -10,5 +10,6 @@ mod report;
 pub mod run;
 pub mod show;
 pub mod source;
+pub mod tables;
 pub mod walk;
 mod watch;

@@ -18,9 +18,9 @@ mod coverage;
 mod dns;
 mod documents;
 mod ends;
-mod field;
+pub(crate) mod field;
 mod finding;
-mod hint;
+pub(crate) mod hint;
 mod host_network;
 mod offer;
 pub mod output;
@@ -28,6 +28,7 @@ mod population;
 mod ports;
 mod redundant;
 mod scene;
+mod selection;
 mod selectors;
 mod services;
 mod slips;
@@ -39,6 +40,7 @@ use crate::inventory::Inventory;
 pub use code::{Code, Entry, Severity};
 pub use finding::Finding;
 
+use ends::Ends;
 use finding::Findings;
 use population::Population;
 use scene::Scene;
@@ -48,6 +50,7 @@ pub fn lint(inventory: &Inventory) -> Vec<Finding> {
     let population = Population::of(inventory);
     let scene = Scene::of(inventory, &population);
     let mut findings = Findings::default();
+    let mut ends = Ends::of(&scene);
     for seen in scene.policies() {
         documents::check(&scene, seen, &mut findings);
         selectors::check(&scene, seen, &mut findings);
@@ -56,7 +59,7 @@ pub fn lint(inventory: &Inventory) -> Vec<Finding> {
         blocks::check(&scene, seen, &mut findings);
         ports::check(&scene, seen, &mut findings);
         redundant::check(&scene, seen, &mut findings);
-        ends::check(&scene, seen, &mut findings);
+        ends.check(seen, &mut findings);
     }
     redundant::check_all(&scene, &mut findings);
     coverage::check(&scene, &mut findings);

@@ -1,4 +1,8 @@
 //! [`Reach`] answers for everybody at once what the oracle answers for one packet.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that is written wrong should stop at once"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

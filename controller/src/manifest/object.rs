@@ -1,6 +1,7 @@
 //! From one document to one object.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -10,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
 use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
-use palisade_policy::model::{Defect, Namespace, Node, Pod, Policy};
+use palisade_policy::model::{Defect, Direction, Namespace, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub(crate) enum Object {
         policy: Policy,
         /// Whether it leaves `policyTypes` to their default.
         untyped: bool,
+        /// The directions that it has rules for although its `policyTypes` do not name them.
+        idle: Vec<Direction>,
     },
     Service(Service),
     Endpoints(Endpoints),
@@ -52,7 +55,7 @@ pub(crate) struct Found {
     pub(crate) span: Option<Range<usize>>,
     pub(crate) kind: Kind,
     /// `NetworkPolicy shop/web`.
-    pub(crate) title: String,
+    pub(crate) title: Arc<str>,
     /// The object; `None` where it cannot be read.
     pub(crate) object: Option<Object>,
     /// What could not be understood of it.
@@ -126,7 +129,7 @@ impl Reading {
             origin: document.origin.clone(),
             span: document.span.clone(),
             kind,
-            title,
+            title: title.into(),
             object: Some(object),
             defects,
             slim: None,
@@ -174,7 +177,20 @@ impl Reading {
                 None | Some(Value::Null) => true,
                 Some(types) => types.as_array().is_some_and(Vec::is_empty),
             };
-            (Some(Object::Policy { policy, untyped }), Vec::new())
+            let types = value.pointer("/spec/policyTypes").and_then(Value::as_array);
+            let types = types.into_iter().flatten().filter_map(Value::as_str);
+            let idle = idle(types, |direction| {
+                let rules = value
+                    .pointer(&format!("/spec/{direction}"))
+                    .and_then(Value::as_array);
+                rules.is_some_and(|rules| !rules.is_empty())
+            });
+            let policy = Object::Policy {
+                policy,
+                untyped,
+                idle,
+            };
+            (Some(policy), Vec::new())
         } else {
             match decoded(kind, &&value) {
                 Ok((object, defects)) => (Some(object), defects),
@@ -185,7 +201,7 @@ impl Reading {
             origin,
             span,
             kind,
-            title,
+            title: title.into(),
             object,
             defects,
             slim: self.slim.then(|| slim::slimmed(kind, value)),
@@ -292,8 +308,34 @@ fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), 
 fn policy(object: &NetworkPolicy) -> (Object, Vec<Defect>) {
     let types = object.spec.as_ref().and_then(|spec| spec.policy_types.as_ref());
     let untyped = types.is_none_or(Vec::is_empty);
+    let types = types.into_iter().flatten().map(String::as_str);
+    let spec = object.spec.as_ref();
+    let idle = idle(types, |direction| match direction {
+        Direction::Ingress => spec
+            .and_then(|spec| spec.ingress.as_ref())
+            .is_some_and(|rules| !rules.is_empty()),
+        Direction::Egress => spec
+            .and_then(|spec| spec.egress.as_ref())
+            .is_some_and(|rules| !rules.is_empty()),
+    });
     let policy = decode::policy(object);
-    (Object::Policy { policy, untyped }, Vec::new())
+    (
+        Object::Policy {
+            policy,
+            untyped,
+            idle,
+        },
+        Vec::new(),
+    )
+}
+
+/// The directions that have rules and are not among the types. Without types, all that have rules are.
+fn idle<'t>(types: impl Iterator<Item = &'t str>, has_rules: impl Fn(Direction) -> bool) -> Vec<Direction> {
+    let types: Vec<&str> = types.collect();
+    let directions = [(Direction::Ingress, "Ingress"), (Direction::Egress, "Egress")].into_iter();
+    let idle = directions
+        .filter(|(direction, name)| !types.is_empty() && !types.contains(name) && has_rules(*direction));
+    idle.map(|(direction, _)| direction).collect()
 }
 
 impl Object {
@@ -319,7 +361,7 @@ impl Found {
         let field = field.map(str::to_owned);
         Problem {
             origin: self.origin.clone(),
-            object: Some(self.title.clone()),
+            object: Some(self.title.to_string()),
             field,
             message,
         }

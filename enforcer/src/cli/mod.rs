@@ -5,6 +5,7 @@
 mod cleanup;
 mod run;
 mod show;
+mod tables;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -27,6 +28,7 @@ enum Command {
     Run(run::Arguments),
     Cleanup(cleanup::Arguments),
     Show(show::Arguments),
+    Tables(tables::Arguments),
 }
 
 /// How a command ended.
@@ -69,6 +71,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::run(arguments, &mut output).await,
             Command::Cleanup(arguments) => cleanup::run(&arguments, &mut output).await,
             Command::Show(arguments) => show::run(arguments, &mut output).await,
+            Command::Tables(arguments) => tables::run(arguments, &mut output).await,
         }
     });
     let exit = match outcome {

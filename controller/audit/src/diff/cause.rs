@@ -226,7 +226,7 @@ impl<'a> Causes<'a> {
                         judgements(&scene, &granted)
                             .into_iter()
                             .filter_map(|other| match other.outcome {
-                                Outcome::Allowed { policy, rule } if other.direction == direction => {
+                                Outcome::Allowed { policy, rule, .. } if other.direction == direction => {
                                     Some(Grant::Rule(policy, rule))
                                 }
                                 Outcome::Allowed { .. } | Outcome::Denied { .. } | Outcome::NotIsolated => {

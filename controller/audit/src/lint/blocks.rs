@@ -1,12 +1,13 @@
 //! Address blocks.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use palisade_policy::model::{Direction, IpBlock, Peer, PortMatch, Ports, Protocol};
 
 use super::Code;
-use super::addresses::covers;
+use super::addresses::{Within, covers};
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen, SeenRule};
 use crate::inventory::ObjectRef;
@@ -43,7 +44,7 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
         let world = block.cidr().prefix_len() == 0;
         findings.extend(pods(scene, block, world, &of));
         if world {
-            if !has_other_family(scene, seen, direction, rule, block) {
+            if !has_other_family(seen, direction, rule, block) {
                 findings.add(of(Code::OneFamily, one_family(block)));
             }
             let metadata = METADATA.into_iter().find(|address| block.contains(*address));
@@ -55,23 +56,19 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
             continue;
         }
         if let Some(within) = scene.addresses.nodes_in(block) {
-            let message = format!(
-                "{block} has {} of nodes in it: {} of {}",
-                counted_addresses(within.count),
-                within.address,
-                within.first.name
-            );
+            let message = described(block, &within, "nodes", &within.first.name);
             findings.add(of(Code::BlockCoversNodes, message));
         }
         findings.extend(services(scene, block, &of));
     }
 }
 
-fn counted_addresses(count: usize) -> String {
-    if count == 1 {
-        "an address".to_owned()
-    } else {
-        format!("{count} addresses")
+/// Whose addresses a block has in it: `has the address 10.0.0.1 of shop/web in it`.
+fn described<T>(block: &IpBlock, within: &Within<'_, T>, whose: &str, name: &dyn Display) -> String {
+    let Within { count, address, .. } = within;
+    match count {
+        1 => format!("{block} has the address {address} of {name} in it"),
+        _ => format!("{block} has {count} addresses of {whose} in it, among them {address} of {name}"),
     }
 }
 
@@ -87,12 +84,7 @@ fn pods(
         Code::BlockCoversPods
     };
     if let Some(within) = scene.addresses.pods_in(block) {
-        let message = format!(
-            "{block} has {} of pods in it: {} of {}",
-            counted_addresses(within.count),
-            within.address,
-            within.first.key
-        );
+        let message = described(block, &within, "pods", &within.first.key);
         return Some(of(code, message).related_to([ObjectRef::Pod(within.first.key.clone())]));
     }
     let network = scene.addresses.network_in(block)?;
@@ -108,29 +100,19 @@ fn services(scene: &Scene<'_>, block: &IpBlock, of: &impl Fn(Code, String) -> Fi
         return None;
     }
     let within = scene.addresses.services_in(block)?;
-    let message = format!(
-        "{block} has {} of Services in it: {} of {}",
-        counted_addresses(within.count),
-        within.address,
-        within.first.key
+    let message = described(
+        block,
+        &within,
+        "Services",
+        &format_args!("Service {}", within.first.key),
     );
     let service = ObjectRef::Service(within.first.key.clone());
     Some(of(Code::BlockOfService, message).related_to([service]))
 }
 
 /// Whether everything of the other family is allowed too, or pods have no addresses of it.
-fn has_other_family(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
-    direction: Direction,
-    rule: &SeenRule<'_>,
-    block: &IpBlock,
-) -> bool {
-    let dual = seen.workloads().flat_map(|class| &class.pods).any(|pod| {
-        let real = !scene.inventory.placeholders.contains(&pod.uid);
-        let has = |v4| pod.addresses.iter().any(|address| address.is_ipv4() == v4);
-        real && has(true) && has(false)
-    });
+fn has_other_family(seen: &Seen<'_>, direction: Direction, rule: &SeenRule<'_>, block: &IpBlock) -> bool {
+    let dual = seen.subject.workloads.iter().any(|class| class.dual);
     let is_v4 = |block: &IpBlock| matches!(block.cidr(), IpNet::V4(_));
     let is_counterpart = |peer: &Peer| match peer {
         Peer::Pods(_) => false,
@@ -149,7 +131,7 @@ fn one_family(block: &IpBlock) -> String {
         IpNet::V4(_) => ("IPv4", "::/0"),
         IpNet::V6(_) => ("IPv6", "0.0.0.0/0"),
     };
-    format!("is for {this} alone, while its pods have addresses of both families; {other} is not there")
+    format!("is for {this} alone, but the pods of the policy have both families; {other} is not there")
 }
 
 /// Whether a rule allows what the metadata service speaks.

@@ -1,5 +1,7 @@
 //! What no policy speaks of: namespaces without a default.
 
+use std::collections::HashSet;
+
 use palisade_policy::model::{Direction, NamespaceName};
 
 use super::Code;
@@ -16,7 +18,7 @@ pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
         let defaults = defaults.filter(move |policy| policy.rules(direction).is_some());
         defaults
             .map(|policy| &policy.key.namespace)
-            .collect::<std::collections::HashSet<_>>()
+            .collect::<HashSet<_>>()
     };
     for (direction, code) in [
         (Direction::Ingress, Code::OpenIngress),
@@ -54,10 +56,10 @@ fn open(scene: &Scene<'_>, classes: &[&Class<'_>], direction: Direction) -> Stri
             }
         );
     }
-    format!(
-        "{count} of {} {} open for {direction}: {}",
-        counted(all, "pod"),
-        if count == 1 { "is" } else { "are" },
-        pods(open)
-    )
+    let verb = if count == 1 { "is" } else { "are" };
+    let which = match (count, all) {
+        (1, 1) => "its only pod".to_owned(),
+        _ => format!("{count} of {}", counted(all, "pod")),
+    };
+    format!("{which} {verb} open for {direction}: {}", pods(open))
 }

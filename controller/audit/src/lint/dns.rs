@@ -19,28 +19,30 @@ use super::wording::{counted, pod_count, pods};
 const DNS: u16 = 53;
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
-    let mut profiles: BTreeMap<&[usize], Vec<&Class<'_>>> = BTreeMap::new();
+    let mut profiles: BTreeMap<usize, Vec<&Class<'_>>> = BTreeMap::new();
     for class in scene.population.classes() {
-        let policies = scene.isolating(class, Direction::Egress);
-        if !policies.is_empty() {
-            profiles.entry(policies).or_default().push(class);
+        let profile = scene.profile_of(class, Direction::Egress);
+        if !scene.profile(profile).is_empty() {
+            profiles.entry(profile).or_default().push(class);
         }
     }
     let servers = servers(&scene.offers);
-    for (policies, classes) in profiles {
-        let policies: Vec<&Seen<'_>> = scene.at(policies).collect();
+    for (profile, classes) in profiles {
+        let policies: Vec<&Seen<'_>> = scene.at(scene.profile(profile)).collect();
         let rules = || policies.iter().flat_map(|seen| seen.rules(Direction::Egress));
         let names = rules().any(is_reached_by_name);
         let over = |protocol| rules().any(|rule| allows(rule, protocol, &servers));
-        let (code, message) = match (over(Protocol::Udp), over(Protocol::Tcp)) {
-            (true, true) => continue,
-            (true, false) => (Code::DnsOverUdpOnly, "may ask DNS over UDP, but not over TCP"),
+        let (udp, tcp) = (over(Protocol::Udp), over(Protocol::Tcp));
+        if (udp && tcp) || !(udp || tcp || names) {
+            continue;
+        }
+        let (code, message) = match (udp, tcp) {
+            (true, _) => (Code::DnsOverUdpOnly, "may ask DNS over UDP, but not over TCP"),
             (false, true) => (
                 Code::NoDns,
                 "may ask DNS over TCP, but not over UDP, which all ask first",
             ),
-            (false, false) if names => (Code::NoDns, "may connect to others, but not to DNS on port 53"),
-            (false, false) => continue,
+            (false, false) => (Code::NoDns, "may connect to others, but not to DNS on port 53"),
         };
         let mut speaking = policies
             .iter()

@@ -1,103 +1,204 @@
 //! Connections that one end allows and the other does not.
+//!
+//! A peer is told only if nothing at all passes, whoever of it connects to whomever of the policy's pods. In doubt it passes:
+//! an address that is not known yet may be in any block, a name stands for what any of the pods declares, and of a peer under
+//! very many policies not all are asked.
 
-use palisade_policy::model::{Direction, Peer};
-use palisade_policy::reach::PortSet;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use palisade_policy::model::{Direction, Peer, PolicyPort, PortMatch, PortName, Ports, Protocol};
 
 use super::Code;
 use super::finding::{Finding, Findings};
 use super::population::Class;
-use super::scene::{Scene, Seen, SeenPeer, SeenRule};
+use super::scene::{Scene, Seen, SeenRule};
+use super::selection::Selection;
 use super::wording::{listed, pods};
+use crate::inventory::ObjectRef;
 
-/// Pairs of classes that are looked at for one peer before it is taken for one that works.
-const PAIRS: usize = 20_000;
+/// Policies at the other end of a peer that are asked. One under more is a large part of a cluster, of which some pod will do.
+const ASKED: usize = 100;
 
-pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
-    for (direction, rule, at) in seen.all_peers() {
-        if !matches!(at.peer, Peer::Pods(_)) || works(scene, seen, direction, rule, at) {
-            continue;
+/// What was found out about the other ends of policies.
+pub(super) struct Ends<'s, 'a> {
+    scene: &'s Scene<'a>,
+    /// The profiles of the pods of a selection.
+    profiles: HashMap<(usize, Direction), Rc<[usize]>>,
+    /// Whether two selections have pods in common.
+    meeting: HashMap<(usize, usize), bool>,
+}
+
+/// One side of a connection as the other side asks about it: some pods, and the ports of a rule for them.
+struct Side<'s, 'a> {
+    pods: &'s Selection<'a>,
+    ports: &'s Ports,
+    /// The pods that are connected to.
+    destinations: &'s Selection<'a>,
+}
+
+impl<'s, 'a> Ends<'s, 'a> {
+    pub(super) fn of(scene: &'s Scene<'a>) -> Self {
+        Self {
+            scene,
+            profiles: HashMap::new(),
+            meeting: HashMap::new(),
         }
-        let other = opposite(direction);
-        let others: Vec<&Class<'_>> = at
-            .found
+    }
+
+    pub(super) fn check(&mut self, seen: &Seen<'a>, findings: &mut Findings) {
+        for (direction, rule) in seen.all_rules() {
+            let other = match direction {
+                Direction::Ingress => Direction::Egress,
+                Direction::Egress => Direction::Ingress,
+            };
+            // Of each policy at the other end, whether it lets anything through. Peers of a rule share most of these.
+            let mut letting = BTreeMap::new();
+            for at in &rule.peers {
+                if !matches!(at.peer, Peer::Pods(_))
+                    || at.found.workloads.is_empty()
+                    || seen.subject.workloads.is_empty()
+                {
+                    continue;
+                }
+                let side = Side {
+                    pods: &seen.subject,
+                    ports: &rule.rule.ports,
+                    destinations: match direction {
+                        Direction::Ingress => &seen.subject,
+                        Direction::Egress => &at.found,
+                    },
+                };
+                let profiles = self.profiles(&at.found, other);
+                let open = profiles
+                    .iter()
+                    .any(|profile| self.scene.profile(*profile).is_empty());
+                let mut policies = profiles
+                    .iter()
+                    .flat_map(|profile| self.scene.profile(*profile))
+                    .enumerate();
+                let passes = open
+                    || policies.any(|(count, place)| {
+                        count == ASKED
+                            || *letting
+                                .entry(*place)
+                                .or_insert_with(|| self.lets(*place, other, &side))
+                    });
+                if !passes {
+                    let finding = self.closed(seen, &at.found, other, &profiles);
+                    findings.add(finding.at(seen.field(direction, rule, at)));
+                }
+                if direction == Direction::Egress {
+                    // The ports that names stand for are those of this peer.
+                    letting.clear();
+                }
+            }
+        }
+    }
+
+    /// The profiles of some pods, without repeats.
+    fn profiles(&mut self, found: &Selection<'_>, direction: Direction) -> Rc<[usize]> {
+        let scene = self.scene;
+        let find = || {
+            let profiles = found
+                .workloads
+                .iter()
+                .map(|class| scene.profile_of(class, direction));
+            let mut profiles: Vec<usize> = profiles.collect();
+            profiles.sort_unstable();
+            profiles.dedup();
+            profiles.into()
+        };
+        let key = (found.number, direction);
+        self.profiles.entry(key).or_insert_with(find).clone()
+    }
+
+    /// Whether a policy allows anything between its pods and a side.
+    fn lets(&mut self, place: usize, direction: Direction, side: &Side<'_, 'a>) -> bool {
+        let Some(policy) = self.scene.policies().get(place) else {
+            return false;
+        };
+        policy.rules(direction).iter().any(|rule| {
+            overlap(&rule.rule.ports, side.ports, &side.destinations.workloads)
+                && self.is_for(rule, side.pods)
+        })
+    }
+
+    /// Whether any of some pods is among the peers of a rule.
+    fn is_for(&mut self, rule: &SeenRule<'a>, pods: &Selection<'a>) -> bool {
+        rule.is_for_everybody()
+            || rule.peers.iter().any(|at| match at.peer {
+                Peer::Block(_) => pods.workloads.iter().any(|class| at.includes(class)),
+                Peer::Pods(_) => {
+                    let key = (at.found.number, pods.number);
+                    *self.meeting.entry(key).or_insert_with(|| at.found.meets(pods))
+                }
+            })
+    }
+
+    fn closed(
+        &self,
+        seen: &Seen<'_>,
+        found: &Selection<'_>,
+        other: Direction,
+        profiles: &[usize],
+    ) -> Finding {
+        let isolating = profiles
             .iter()
-            .copied()
-            .filter(|class| class.is_workload())
-            .collect();
-        let mut policies: Vec<_> = others
-            .iter()
-            .flat_map(|class| scene.at(scene.isolating(class, other)))
-            .map(|seen| &seen.policy.key)
-            .collect();
+            .flat_map(|profile| self.scene.at(self.scene.profile(*profile)));
+        let mut policies: Vec<_> = isolating.map(|seen| &seen.policy.key).collect();
         policies.sort();
         policies.dedup();
         let message = format!(
             "the policies for {other} of {} ({}) let none of it through",
-            pods(others),
+            pods(found.workloads.iter().copied()),
             listed(policies.iter())
         );
         let finding = Finding::of_policy(Code::OtherEnd, seen.policy, message);
-        let finding = finding.related_to(
-            policies
-                .into_iter()
-                .map(|key| crate::inventory::ObjectRef::Policy(key.clone())),
-        );
-        findings.add(finding.at(seen.field(direction, rule, at)));
+        finding.related_to(policies.into_iter().cloned().map(ObjectRef::Policy))
     }
 }
 
-fn opposite(direction: Direction) -> Direction {
-    match direction {
-        Direction::Ingress => Direction::Egress,
-        Direction::Egress => Direction::Ingress,
-    }
+/// Whether two rules have a port in common, of these destinations.
+fn overlap(one: &Ports, other: &Ports, destinations: &[&Class<'_>]) -> bool {
+    let (Ports::AnyOf(one), Ports::AnyOf(other)) = (one, other) else {
+        // A rule whose ports could not be understood has none.
+        let some = |ports: &Ports| !matches!(ports, Ports::AnyOf(ports) if ports.is_empty());
+        return some(one) && some(other);
+    };
+    one.iter().any(|one| {
+        let mut others = other.iter().filter(|other| other.protocol == one.protocol);
+        others.any(|other| meet(one, other, destinations))
+    })
 }
 
-/// Whether any connection passes at both ends, of those that a peer allows at this one. With nobody at either end there is
-/// nothing to say.
-fn works(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
-    direction: Direction,
-    rule: &SeenRule<'_>,
-    at: &SeenPeer<'_>,
-) -> bool {
-    let other = opposite(direction);
-    let others = at.found.iter().copied().filter(|class| class.is_workload());
-    let pairs = others.flat_map(|there| seen.workloads().map(move |here| (here, there)));
-    let mut pairs = pairs.take(PAIRS + 1).enumerate().peekable();
-    if pairs.peek().is_none() {
-        return true;
-    }
-    pairs.any(|(count, (here, there))| {
-        // A pod may always reach itself, which is no use of a rule.
-        let isolating = scene.isolating(there, other);
-        count == PAIRS || isolating.is_empty() || {
-            let destination = match direction {
-                Direction::Ingress => here,
-                Direction::Egress => there,
-            };
-            let wanted = destination.allowed_ports(&rule.rule.ports);
-            let mut policies = scene.at(isolating);
-            policies.any(|policy| allows(policy, other, here, destination, &wanted))
+/// Whether two entries of the same protocol have a port in common.
+fn meet(one: &PolicyPort, other: &PolicyPort, destinations: &[&Class<'_>]) -> bool {
+    match (&one.port, &other.port) {
+        (PortMatch::Range(one), PortMatch::Range(other)) => {
+            one.first() <= other.last() && other.first() <= one.last()
         }
-    })
+        (PortMatch::Any, PortMatch::Any | PortMatch::Range(_)) | (PortMatch::Range(_), PortMatch::Any) => {
+            true
+        }
+        (PortMatch::Named(name), PortMatch::Any) | (PortMatch::Any, PortMatch::Named(name)) => {
+            numbers(name, one.protocol, destinations).next().is_some()
+        }
+        (PortMatch::Named(name), PortMatch::Range(range))
+        | (PortMatch::Range(range), PortMatch::Named(name)) => {
+            numbers(name, one.protocol, destinations).any(|number| range.contains(number))
+        }
+        (PortMatch::Named(name), PortMatch::Named(same)) if name == same => {
+            numbers(name, one.protocol, destinations).next().is_some()
+        }
+        (PortMatch::Named(name), PortMatch::Named(other)) => numbers(name, one.protocol, destinations)
+            .any(|number| numbers(other, one.protocol, destinations).any(|same| same == number)),
+    }
 }
 
-/// Whether a policy allows any of some ports between its pods and others.
-fn allows(
-    policy: &Seen<'_>,
-    direction: Direction,
-    others: &Class<'_>,
-    destination: &Class<'_>,
-    wanted: &PortSet,
-) -> bool {
-    let mut rules = policy
-        .rules(direction)
-        .iter()
-        .filter(|rule| rule.includes(others));
-    rules.any(|rule| {
-        let ports = destination.allowed_ports(&rule.rule.ports);
-        !ports.intersection(wanted).is_empty()
-    })
+/// What pods declare under a name.
+fn numbers(name: &PortName, protocol: Protocol, destinations: &[&Class<'_>]) -> impl Iterator<Item = u16> {
+    let ports = destinations.iter().flat_map(|class| class.ports);
+    let named = ports.filter(move |port| port.name == *name && port.protocol == protocol);
+    named.map(|port| port.number)
 }

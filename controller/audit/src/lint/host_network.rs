@@ -4,39 +4,32 @@ use palisade_policy::model::Peer;
 
 use super::Code;
 use super::finding::{Finding, Findings};
-use super::population::{Class, Standing};
+use super::population::Class;
 use super::scene::Seen;
 use super::wording::{counted, pod_count, pods};
 
 pub(super) fn check(seen: &Seen<'_>, findings: &mut Findings) {
     let policy = seen.policy;
-    let hosted = on_host(&seen.subject);
+    let hosted = &seen.subject.hosted;
     if !hosted.is_empty() {
         let code = if policy.subject.is_everything() {
             Code::HostNetworkUncovered
         } else {
             Code::HostNetworkSubject
         };
-        findings.add(Finding::of_policy(code, policy, told(&hosted)).at("spec.podSelector"));
+        findings.add(Finding::of_policy(code, policy, told(hosted)).at("spec.podSelector"));
     }
     for (direction, rule, at) in seen.all_peers() {
         let Peer::Pods(peer) = at.peer else { continue };
-        let hosted = on_host(&at.found);
-        let others = at.found.iter().any(|class| class.is_workload());
+        let hosted = &at.found.hosted;
+        let others = !at.found.workloads.is_empty();
         // Of "all pods of these namespaces" most are meant; that some daemon there is not among them is no news.
         if hosted.is_empty() || (peer.pods.is_everything() && others) {
             continue;
         }
-        let finding = Finding::of_policy(Code::HostNetworkPeer, policy, told(&hosted));
+        let finding = Finding::of_policy(Code::HostNetworkPeer, policy, told(hosted));
         findings.add(finding.at(seen.field(direction, rule, at)));
     }
-}
-
-fn on_host<'a>(found: &[&'a Class<'a>]) -> Vec<&'a Class<'a>> {
-    let hosted = found.iter().copied();
-    hosted
-        .filter(|class| class.standing == Standing::HostNetwork)
-        .collect()
 }
 
 fn told(hosted: &[&Class<'_>]) -> String {

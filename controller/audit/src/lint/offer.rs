@@ -7,7 +7,7 @@ use std::rc::Rc;
 use palisade_policy::model::Protocol;
 
 use super::population::{Class, Population};
-use super::scene::Found;
+use super::selection::Selection;
 use crate::inventory::{Inventory, Service, ServiceKey, ServicePort, TargetPort};
 
 type Port = (Protocol, u16);
@@ -17,8 +17,8 @@ pub(super) struct Offers<'a> {
     services: Vec<Served<'a>>,
     /// Of each class, the Services that it serves.
     of_class: Vec<Vec<usize>>,
-    /// By where the list of classes is, which equal selectors share. The lists live as long as this does.
-    known: RefCell<HashMap<*const &'a Class<'a>, Rc<Offer<'a>>>>,
+    /// By the numbers of selections.
+    known: RefCell<HashMap<usize, Rc<Offer<'a>>>>,
 }
 
 /// A Service with the pods that it selects.
@@ -75,20 +75,20 @@ impl<'a> Offers<'a> {
     }
 
     /// What is offered of the pods that a selector has found.
-    pub(super) fn of(&self, found: &Found<'a>) -> Rc<Offer<'a>> {
-        if found.is_empty() || self.services.is_empty() {
+    pub(super) fn of(&self, found: &Selection<'a>) -> Rc<Offer<'a>> {
+        if found.workloads.is_empty() || self.services.is_empty() {
             return Rc::default();
         }
         let mut known = self.known.borrow_mut();
         known
-            .entry(found.as_ptr())
-            .or_insert_with(|| Rc::new(self.offer(found)))
+            .entry(found.number)
+            .or_insert_with(|| Rc::new(self.offer(&found.workloads)))
             .clone()
     }
 
     fn offer(&self, found: &[&'a Class<'a>]) -> Offer<'a> {
         let mut offer = Offer::default();
-        for class in found.iter().filter(|class| class.is_workload()) {
+        for class in found {
             let declared = class.ports.iter().map(|port| (port.protocol, port.number));
             offer.listening.extend(declared);
             let served = self.of_class.get(class.number).into_iter().flatten();

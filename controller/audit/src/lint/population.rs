@@ -1,6 +1,7 @@
 //! Pods as policies see them: those that no policy can tell apart are one class.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use palisade_policy::model::{
@@ -32,6 +33,10 @@ pub(super) struct Class<'a> {
     pub(super) standing: Standing,
     /// Never empty.
     pub(super) pods: Vec<&'a Pod>,
+    /// Whether any of them has addresses of both families.
+    pub(super) dual: bool,
+    /// Whether the address of any of them is not known.
+    pub(super) unaddressed: bool,
 }
 
 impl Class<'_> {
@@ -89,6 +94,13 @@ impl<'a> Population<'a> {
             let class = (&pod.key.namespace, &pod.labels, pod.ports.as_slice(), standing);
             pods.entry(class).or_default().push(pod);
         }
+        let is_known = |pod: &Pod| !pod.addresses.is_empty() && !inventory.placeholders.contains(&pod.uid);
+        let is_dual = |pod: &Pod| {
+            let mut families = pod.addresses.iter().map(IpAddr::is_ipv4);
+            families
+                .next()
+                .is_some_and(|first| families.any(|other| other != first))
+        };
         let classes = pods.into_iter().zip(0..);
         let classes = classes.map(|(((namespace, labels, ports, standing), mut pods), number)| {
             pods.sort_by(|one, other| one.key.cmp(&other.key));
@@ -98,6 +110,8 @@ impl<'a> Population<'a> {
                 labels,
                 ports,
                 standing,
+                dual: pods.iter().any(|pod| is_known(pod) && is_dual(pod)),
+                unaddressed: !pods.iter().all(|pod| is_known(pod)),
                 pods,
             }
         });

@@ -46,7 +46,10 @@ fn whole_protocol(
         let other = others.next()?;
         (entry.port == PortMatch::Any).then_some((index, entry, other))
     })?;
-    let message = format!("allows all of {}, {other} too", whole.protocol);
+    let message = format!(
+        "allows every port of {}, so that {other} beside it restricts nothing",
+        whole.protocol
+    );
     let finding = Finding::of_policy(Code::WholeProtocol, seen.policy, message);
     Some(finding.at(seen.fields.port(direction, rule.index, index)))
 }
@@ -68,7 +71,7 @@ fn undeclared(
             .filter(|class| class.is_workload())
     };
     let (destinations, whose): (Vec<&Class<'_>>, _) = match direction {
-        Direction::Ingress => (seen.workloads().collect(), "pod that the policy selects"),
+        Direction::Ingress => (seen.subject.workloads.clone(), "pod that the policy selects"),
         // Of a part of a cluster it is not known who else there is.
         Direction::Egress if rule.is_for_everybody() => (
             if scene.is_whole() {
@@ -80,8 +83,11 @@ fn undeclared(
         ),
         Direction::Egress => {
             let blocks = rule.peers.iter().any(|at| matches!(at.peer, Peer::Block(_)));
-            let found = rule.peers.iter().flat_map(|at| at.found.iter().copied());
-            let mut found: Vec<&Class<'_>> = found.filter(|class| class.is_workload()).collect();
+            let found = rule
+                .peers
+                .iter()
+                .flat_map(|at| at.found.workloads.iter().copied());
+            let mut found: Vec<&Class<'_>> = found.collect();
             if blocks {
                 found = all().filter(|class| rule.includes(class)).collect();
                 if found.is_empty() && rule.peers.iter().all(|at| matches!(at.peer, Peer::Block(_))) {

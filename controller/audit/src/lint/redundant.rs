@@ -27,7 +27,7 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
             Finding::of_policy(code, seen.policy, message).at(Fields::rule(direction, rule.index))
         };
         if let Some(open) = rules.iter().find(|seen| cover::is_everything(seen.rule)) {
-            let message = format!("allows all {direction}, from whatever else the policy says apart");
+            let message = format!("allows all {direction}, so that no other rule restricts anything");
             findings.add(of(Code::AllowsEverything, open, message));
         }
         for rule in rules {

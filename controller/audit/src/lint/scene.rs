@@ -1,6 +1,6 @@
 //! What every selector of every policy selects, found once.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -13,13 +13,11 @@ use super::field::Fields;
 use super::hint::Vocabulary;
 use super::offer::Offers;
 use super::population::{Class, Population};
+use super::selection::{Found, Selection};
 use crate::inventory::{Inventory, ObjectRef};
 
 /// A namespace that every cluster has. Where nobody describes it, the objects are a part of a cluster.
 const SYSTEM: &str = "kube-system";
-
-/// Classes of pods in their order. Equal selectors share it.
-pub(super) type Found<'a> = Rc<[&'a Class<'a>]>;
 
 /// Policies with what they select.
 pub(super) struct Scene<'a> {
@@ -28,12 +26,21 @@ pub(super) struct Scene<'a> {
     pub(super) addresses: Addresses<'a>,
     pub(super) offers: Offers<'a>,
     policies: Vec<Seen<'a>>,
-    /// Of each class, the policies that isolate it, by their places among all.
-    ingress: Vec<Vec<usize>>,
-    egress: Vec<Vec<usize>>,
+    /// Of each class its profile in one direction, as a place among all profiles.
+    ingress: Vec<usize>,
+    egress: Vec<usize>,
+    /// Sets of policies that isolate the same pods, as places among all policies, in order.
+    profiles: Vec<Vec<usize>>,
     no_labels: Labels,
-    /// The labels of all pods.
-    everywhere: OnceCell<Vocabulary<'a>>,
+    /// The labels of the pods of namespaces, of those that were asked for.
+    vocabularies: RefCell<HashMap<Scope<'a>, Rc<Vocabulary<'a>>>>,
+}
+
+/// Some namespaces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Scope<'a> {
+    Namespace(&'a NamespaceName),
+    Matching(&'a Selector),
 }
 
 /// A policy with what it selects.
@@ -73,30 +80,21 @@ impl<'a> Scene<'a> {
         };
         let policies = inventory.state.policies().values();
         let policies: Vec<Seen<'a>> = policies.map(|policy| finder.policy(policy)).collect();
-        let isolating = |direction| {
-            let mut isolating = vec![Vec::new(); population.classes().len()];
-            for (place, seen) in policies.iter().enumerate() {
-                if seen.policy.rules(direction).is_none() {
-                    continue;
-                }
-                for class in seen.subject.iter().filter(|class| class.is_workload()) {
-                    if let Some(places) = isolating.get_mut(class.number) {
-                        places.push(place);
-                    }
-                }
-            }
-            isolating
-        };
+        let mut profiles = Profiles::default();
+        let mut of = |direction| profiles.of_classes(&policies, population.classes().len(), direction);
+        let (ingress, egress) = (of(Direction::Ingress), of(Direction::Egress));
+        let profiles = profiles.all;
         Self {
-            ingress: isolating(Direction::Ingress),
-            egress: isolating(Direction::Egress),
+            ingress,
+            egress,
             addresses: Addresses::of(inventory),
             offers: Offers::of_all(inventory, population),
             inventory,
             population,
             policies,
             no_labels: Labels::default(),
-            everywhere: OnceCell::new(),
+            vocabularies: RefCell::default(),
+            profiles,
         }
     }
 
@@ -105,13 +103,23 @@ impl<'a> Scene<'a> {
         &self.policies
     }
 
-    /// The places, among all policies, of those that isolate pods of a class.
-    pub(super) fn isolating(&self, class: &Class<'_>, direction: Direction) -> &[usize] {
-        let lists = match direction {
+    /// The profile of pods of a class: which policies isolate them.
+    pub(super) fn profile_of(&self, class: &Class<'_>, direction: Direction) -> usize {
+        let profiles = match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,
         };
-        lists.get(class.number).map(Vec::as_slice).unwrap_or_default()
+        profiles.get(class.number).copied().unwrap_or_default()
+    }
+
+    /// The policies of a profile, as places among all.
+    pub(super) fn profile(&self, profile: usize) -> &[usize] {
+        self.profiles.get(profile).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The policies that isolate pods of a class, as places among all.
+    pub(super) fn isolating(&self, class: &Class<'_>, direction: Direction) -> &[usize] {
+        self.profile(self.profile_of(class, direction))
     }
 
     /// The policies at these places.
@@ -125,11 +133,35 @@ impl<'a> Scene<'a> {
         namespace.map_or(&self.no_labels, |namespace| &namespace.labels)
     }
 
-    /// The labels of all pods.
-    pub(super) fn everywhere(&self) -> &Vocabulary<'a> {
-        let classes = self.population.classes();
-        self.everywhere
-            .get_or_init(|| Vocabulary::of(classes.iter().map(|class| class.labels)))
+    /// The labels of the pods of a namespace.
+    pub(super) fn of_namespace(&self, name: &'a NamespaceName) -> Rc<Vocabulary<'a>> {
+        self.vocabulary(Scope::Namespace(name), self.population.of_namespace(name))
+    }
+
+    /// The labels of the pods of the namespaces that a selector has found.
+    pub(super) fn of_namespaces(
+        &self,
+        selector: &'a Selector,
+        names: &HashSet<&'a NamespaceName>,
+    ) -> Rc<Vocabulary<'a>> {
+        let pods = names.iter().flat_map(|name| self.population.of_namespace(name));
+        self.vocabulary(Scope::Matching(selector), pods)
+    }
+
+    fn vocabulary<'c>(
+        &self,
+        scope: Scope<'a>,
+        pods: impl IntoIterator<Item = &'c Class<'a>>,
+    ) -> Rc<Vocabulary<'a>>
+    where
+        'a: 'c,
+    {
+        let find = || Rc::new(Vocabulary::of(pods.into_iter().map(|class| class.labels)));
+        self.vocabularies
+            .borrow_mut()
+            .entry(scope)
+            .or_insert_with(find)
+            .clone()
     }
 
     /// Whether the objects are those of a whole cluster, so that what is not among them is not there.
@@ -168,11 +200,6 @@ impl<'a> Seen<'a> {
     pub(super) fn object(&self) -> ObjectRef {
         ObjectRef::Policy(self.policy.key.clone())
     }
-
-    /// The pods of the policy that it isolates.
-    pub(super) fn workloads(&self) -> impl Iterator<Item = &'a Class<'a>> {
-        self.subject.iter().copied().filter(|class| class.is_workload())
-    }
 }
 
 impl SeenRule<'_> {
@@ -184,7 +211,7 @@ impl SeenRule<'_> {
     pub(super) fn has_peers(&self) -> bool {
         let somebody = |seen: &SeenPeer<'_>| match seen.peer {
             Peer::Block(_) => true,
-            Peer::Pods(_) => seen.found.iter().any(|class| class.is_workload()),
+            Peer::Pods(_) => !seen.found.workloads.is_empty(),
         };
         self.is_for_everybody() || self.peers.iter().any(somebody)
     }
@@ -196,23 +223,56 @@ impl SeenRule<'_> {
 }
 
 impl SeenPeer<'_> {
-    /// Whether pods of a class are among it; of a block, whether it has an address of any of them.
+    /// Whether pods of a class are among it; of a block, whether it has an address of any of them, or may have.
     pub(super) fn includes(&self, class: &Class<'_>) -> bool {
         match self.peer {
-            Peer::Pods(_) => contains(&self.found, class),
+            Peer::Pods(_) => self.found.contains(class),
             Peer::Block(block) => {
                 let mut addresses = class.pods.iter().flat_map(|pod| &pod.addresses);
-                addresses.any(|address| block.contains(*address))
+                class.unaddressed || addresses.any(|address| block.contains(*address))
             }
         }
     }
 }
 
-/// Whether a class is among those that were found.
-pub(super) fn contains(found: &[&Class<'_>], class: &Class<'_>) -> bool {
-    found
-        .binary_search_by_key(&class.number, |other| other.number)
-        .is_ok()
+/// Profiles, each once. The first is that of no policies.
+struct Profiles {
+    all: Vec<Vec<usize>>,
+    places: HashMap<Vec<usize>, usize>,
+}
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Self {
+            all: vec![Vec::new()],
+            places: HashMap::from([(Vec::new(), 0)]),
+        }
+    }
+}
+
+impl Profiles {
+    /// The profile of each class.
+    fn of_classes(&mut self, policies: &[Seen<'_>], classes: usize, direction: Direction) -> Vec<usize> {
+        let mut isolating = vec![Vec::new(); classes];
+        for (place, seen) in policies.iter().enumerate() {
+            if seen.policy.rules(direction).is_none() {
+                continue;
+            }
+            for class in &seen.subject.workloads {
+                if let Some(places) = isolating.get_mut(class.number) {
+                    places.push(place);
+                }
+            }
+        }
+        let profiles = isolating.into_iter().map(|places| {
+            let next = self.all.len();
+            *self.places.entry(places).or_insert_with_key(|places| {
+                self.all.push(places.clone());
+                next
+            })
+        });
+        profiles.collect()
+    }
 }
 
 type Namespaces<'a> = Rc<HashSet<&'a NamespaceName>>;
@@ -274,10 +334,11 @@ impl<'a> Finder<'a> {
     }
 
     fn own(&mut self, namespace: &'a NamespaceName, pods: &'a Selector) -> Found<'a> {
-        let population = self.population;
+        let (population, number) = (self.population, self.found.len() + 1);
         let find = || {
             let classes = population.of_namespace(namespace).iter();
-            classes.filter(|class| pods.matches(class.labels)).collect()
+            let classes = classes.filter(|class| pods.matches(class.labels));
+            Rc::new(Selection::of(number, classes.collect()))
         };
         let key = (Some(namespace), None, pods);
         self.found.entry(key).or_insert_with(find).clone()
@@ -285,11 +346,12 @@ impl<'a> Finder<'a> {
 
     fn matching(&mut self, selector: &'a Selector, pods: &'a Selector) -> (Found<'a>, Namespaces<'a>) {
         let namespaces = self.namespaces(selector);
-        let population = self.population;
+        let (population, number) = (self.population, self.found.len() + 1);
         let find = || {
             let there = |class: &&Class<'_>| selector.is_everything() || namespaces.contains(class.namespace);
             let classes = population.candidates(pods).filter(there);
-            classes.filter(|class| pods.matches(class.labels)).collect()
+            let classes = classes.filter(|class| pods.matches(class.labels));
+            Rc::new(Selection::of(number, classes.collect()))
         };
         let key = (None, Some(selector), pods);
         let found = self.found.entry(key).or_insert_with(find).clone();

@@ -7,8 +7,7 @@ use palisade_policy::model::{NamespaceScope, Operator, Peer, PodPeer, Selector};
 
 use super::Code;
 use super::finding::{Finding, Findings};
-use super::hint::{Hint, Vocabulary};
-use super::population::Class;
+use super::hint::Vocabulary;
 use super::scene::{Scene, Seen, SeenPeer};
 use super::slips;
 use super::wording::listed;
@@ -16,7 +15,7 @@ use super::wording::listed;
 /// The label that every namespace has: its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
+pub(super) fn check<'a>(scene: &Scene<'a>, seen: &Seen<'a>, findings: &mut Findings) {
     if contradicts_itself(&seen.policy.subject) {
         findings.add(contradiction(
             seen,
@@ -59,7 +58,7 @@ fn contradiction(seen: &Seen<'_>, field: String, selector: &Selector) -> Finding
 }
 
 /// Why the policy is for no pod.
-fn subject(scene: &Scene<'_>, seen: &Seen<'_>) -> Option<Finding> {
+fn subject<'a>(scene: &Scene<'a>, seen: &Seen<'a>) -> Option<Finding> {
     let policy = seen.policy;
     if policy.subject.is_everything() || !seen.subject.is_empty() {
         return None;
@@ -74,7 +73,9 @@ fn subject(scene: &Scene<'_>, seen: &Seen<'_>) -> Option<Finding> {
         };
         return Some(Finding::of_policy(Code::NamespaceEmpty, policy, message).at("metadata.namespace"));
     }
-    let hint = hint_of(pods, &policy.subject, &format!("pod in {namespace}"));
+    let hint = scene
+        .of_namespace(namespace)
+        .hint(&policy.subject, &format!("pod in {namespace}"));
     let message = match (&hint.meant, elsewhere) {
         (None, Some(others)) => format!("{}, but pods of {others} do", hint.text),
         _ => hint.text,
@@ -83,11 +84,11 @@ fn subject(scene: &Scene<'_>, seen: &Seen<'_>) -> Option<Finding> {
 }
 
 /// Why a peer is nobody.
-fn nobody(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
-    at: &SeenPeer<'_>,
-    peer: &PodPeer,
+fn nobody<'a>(
+    scene: &Scene<'a>,
+    seen: &Seen<'a>,
+    at: &SeenPeer<'a>,
+    peer: &'a PodPeer,
     field: &str,
 ) -> Option<Finding> {
     let policy = seen.policy;
@@ -97,7 +98,9 @@ fn nobody(
         if !at.found.is_empty() || peer.pods.is_everything() || pods.is_empty() {
             return None;
         }
-        let hint = hint_of(pods, &peer.pods, &format!("pod in {namespace}"));
+        let hint = scene
+            .of_namespace(namespace)
+            .hint(&peer.pods, &format!("pod in {namespace}"));
         let finding = |message| {
             Finding::of_policy(Code::PeerSelectsNothing, policy, message).at(format!("{field}.podSelector"))
         };
@@ -115,17 +118,19 @@ fn nobody(
     if !at.found.is_empty() || peer.pods.is_everything() {
         return None;
     }
-    let of_these = scene.population.classes().iter();
-    let mut of_these = of_these
-        .filter(|class| selected.contains(class.namespace))
-        .peekable();
-    of_these.peek()?;
-    let whose = format!("pod in a namespace with {selector}");
-    let hint = if selector.is_everything() {
-        scene.everywhere().hint(&peer.pods, "pod")
+    // Of namespaces without pods nothing can be told.
+    if selected
+        .iter()
+        .all(|name| scene.population.of_namespace(name).is_empty())
+    {
+        return None;
+    }
+    let whose = if selector.is_everything() {
+        "pod".to_owned()
     } else {
-        Vocabulary::of(of_these.map(|class| class.labels)).hint(&peer.pods, &whose)
+        format!("pod in a namespace with {selector}")
     };
+    let hint = scene.of_namespaces(selector, selected).hint(&peer.pods, &whose);
     let message = match (&hint.meant, elsewhere(scene, &peer.pods)) {
         (None, Some(others)) => format!("{}, but pods of {others} do", hint.text),
         _ => hint.text,
@@ -153,10 +158,6 @@ fn no_namespace(scene: &Scene<'_>, seen: &Seen<'_>, selector: &Selector, field: 
         _ => hint.text,
     };
     Finding::of_policy(code, seen.policy, message).at(format!("{field}.namespaceSelector"))
-}
-
-fn hint_of(pods: &[Class<'_>], selector: &Selector, whose: &str) -> Hint {
-    Vocabulary::of(pods.iter().map(|class| class.labels)).hint(selector, whose)
 }
 
 /// The namespaces whose pods a selector would select.

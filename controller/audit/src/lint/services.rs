@@ -53,7 +53,7 @@ fn closed(scene: &Scene<'_>, served: &Served<'_>, findings: &mut Findings) {
         .any(SeenRule::has_peers);
     if !any_rule {
         let message = format!(
-            "{} let nobody in",
+            "nobody is let in by {}",
             listed(policies.iter().map(|seen| &seen.policy.key))
         );
         findings.add(Finding::new(Code::ServiceClosed, object(), message).related_to(related()));
@@ -73,10 +73,9 @@ fn closed(scene: &Scene<'_>, served: &Served<'_>, findings: &mut Findings) {
             continue;
         }
         let message = format!(
-            "port {}/{} is {} of its pods, which no policy of theirs allows to anybody",
-            port.port,
-            port.protocol,
-            listed(numbers)
+            "no policy of its pods allows {}/{}, which this port stands for, to anybody",
+            listed(numbers),
+            port.protocol
         );
         let finding = Finding::new(Code::ServicePortClosed, object(), message);
         findings.add(finding.at(format!("spec.ports[{index}]")).related_to(related()));

@@ -7,7 +7,7 @@ use palisade_policy::model::{NamespaceScope, Peer, PodPeer, Selector};
 
 use super::Code;
 use super::finding::{Finding, Findings};
-use super::scene::{Scene, Seen, SeenPeer, SeenRule, contains};
+use super::scene::{Scene, Seen, SeenPeer, SeenRule};
 use super::selectors::namespace_selector;
 use super::wording::{counted, listed, pod_count};
 
@@ -52,9 +52,12 @@ fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
         if !is_namespaces_alone(namespaces) {
             return None;
         }
-        let adds_nobody = pods.found.iter().all(|class| contains(&namespaces.found, class));
+        // Beside some namespaces that happen to include the policy's own, an entry for some of its pods is superfluous
+        // and no slip. Beside all namespaces nobody writes it but by mistake.
+        let adds_nobody = pods.found.is_empty() || is_all_namespaces(namespaces);
         let meant = namespaces
             .found
+            .classes
             .iter()
             .any(|class| selector.matches(class.labels));
         (adds_nobody && meant).then_some(Pair {
@@ -67,6 +70,10 @@ fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
 
 fn is_namespaces_alone(at: &SeenPeer<'_>) -> bool {
     matches!(at.peer, Peer::Pods(PodPeer { namespaces: NamespaceScope::Matching(_), pods }) if pods.is_everything())
+}
+
+fn is_all_namespaces(at: &SeenPeer<'_>) -> bool {
+    matches!(at.peer, Peer::Pods(PodPeer { namespaces: NamespaceScope::Matching(selector), .. }) if selector.is_everything())
 }
 
 fn pods_alone<'a>(at: &SeenPeer<'a>) -> Option<&'a Selector> {
@@ -85,16 +92,19 @@ fn split(seen: &Seen<'_>, pair: &Pair<'_, '_>) -> Finding {
         pods,
         selector,
     } = pair;
-    let all = pod_count(namespaces.found.iter().copied());
-    let meant = namespaces.found.iter().copied();
+    let all = pod_count(namespaces.found.classes.iter().copied());
+    let meant = namespaces.found.classes.iter().copied();
     let meant = pod_count(meant.filter(|class| selector.matches(class.labels)));
-    let why = if pods.found.is_empty() {
-        format!("no pod in {} has {selector}", seen.policy.key.namespace)
+    let beside = if pods.found.is_empty() {
+        format!(
+            "selects nobody in {}, but {meant} of these",
+            seen.policy.key.namespace
+        )
     } else {
-        format!("the entry for {selector} beside it adds nobody")
+        format!("adds nobody; {meant} of these have it")
     };
     let message = format!(
-        "allows all {} of the namespaces, while {why}; were the {meant} with {selector} meant?",
+        "allows all {} of the namespaces, while the entry for {selector} beside it {beside}",
         counted(all, "pod")
     );
     Finding::of_policy(Code::PeersSplit, seen.policy, message)

@@ -107,7 +107,7 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
         });
     }
     reach.ground = ground;
-    reach.strangers = super::witness::strangers(&reach, state);
+    reach.strangers = super::witness::strangers(&reach.outside, &[(&reach, state)]);
     reach
 }
 

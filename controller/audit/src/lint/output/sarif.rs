@@ -175,7 +175,7 @@ fn result<'a>(finding: &'a Finding, places: &dyn Places) -> Outcome<'a> {
             .unwrap_or_default(),
         level: level(entry.severity),
         message: Text {
-            text: format!("{}: {}. {}", finding.object, sentence(finding), finding.fix),
+            text: format!("{}: {}\nFix: {}", finding.object, sentence(finding), finding.fix),
         },
         locations: [location(&finding.object, finding.field.as_deref(), places)],
         related_locations: related.map(|object| location(object, None, places)).collect(),

@@ -1,5 +1,6 @@
 //! For people: by object, each finding with why it matters and how to put it right.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::{place, sentence};
@@ -16,6 +17,7 @@ const INDENT: &str = "    ";
 /// Findings as text, empty without any. A line with a place begins with `file:line:`, as editors know it.
 pub fn text(findings: &[Finding], places: &dyn Places, style: Style) -> String {
     let mut text = String::new();
+    let mut known = BTreeSet::new();
     let mut object = None;
     for finding in findings {
         if object != Some(&finding.object) {
@@ -45,8 +47,11 @@ pub fn text(findings: &[Finding], places: &dyn Places, style: Style) -> String {
                 sentence(finding)
             ),
         );
-        explain(&mut text, "why", code.why, style);
-        explain(&mut text, "fix", &finding.fix, style);
+        // What may well be meant is explained once: of a large cluster there can be much of it.
+        if known.insert(finding.code) || code.severity > Severity::Info {
+            explain(&mut text, "why", code.why, style);
+            explain(&mut text, "fix", &finding.fix, style);
+        }
         if !finding.related.is_empty() {
             let related: Vec<String> = finding.related.iter().map(ToString::to_string).collect();
             explain(&mut text, "see", &related.join(", "), style);

@@ -1,0 +1,471 @@
+//! Who reaches whom: what must pass, what may, and what does.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use palisade_policy::evaluate::{Outcome, Reason, evaluate};
+use palisade_policy::model::{self, Direction, PodKey, PolicyKey};
+use palisade_policy::reach::Family;
+
+use crate::kernel::difference::{Difference, Finding, Judged, Kernel, Others, Witness};
+use crate::kernel::expected::{address, family, last, number};
+use crate::kernel::node::{Ground, Seat};
+use crate::kernel::ruleset::Frame;
+use crate::kernel::spans::{Pieces, Spans};
+use crate::kernel::transport::{Carried, Transports};
+use crate::kernel::walk::{Axis, Ends, Fate, Packet, Passed, Step, Stop};
+
+use super::path::{Outside, Standing};
+use super::{Comparison, FOLLOWED};
+
+/// Link-local addresses (RFC 3927, RFC 4291).
+const LINK_LOCAL_V4: (u128, u128) = (0xa9fe_0000, 0xa9fe_ffff);
+const LINK_LOCAL_V6: (u128, u128) = (0xfe80 << 112, (0xfe80 << 112) | (u128::MAX >> 10));
+
+/// Addresses that nobody has (RFC 5737, RFC 3849), the first choice for a witness.
+const EXAMPLES: [&str; 4] = ["198.51.100.7", "203.0.113.7", "192.0.2.7", "2001:db8::7"];
+
+/// What must pass at least, and what may pass at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bounds {
+    must: Transports,
+    may: Transports,
+}
+
+/// An address of a pod of the node.
+#[derive(Clone)]
+struct Local {
+    key: PodKey,
+    seat: Seat,
+    address: IpAddr,
+}
+
+/// What differs, before anybody asks why: by what the kernel does and what is carried, from or to which addresses.
+type Differing = BTreeMap<(Kernel, Transports), Vec<(u128, u128)>>;
+
+/// Where packets of a difference go.
+enum Way<'w> {
+    /// Between a pod and the outside.
+    Outside(&'w [Stop]),
+    /// To other pods of the node.
+    Pods,
+}
+
+impl Comparison<'_, '_> {
+    /// Compares all connections of the node's pods.
+    pub(super) fn relation(&mut self) {
+        let locals = self.locals();
+        for family in [Family::V4, Family::V6] {
+            let ground = self.node.ground(family);
+            let of_family = |local: &&Local| crate::kernel::expected::family(local.address) == family;
+            let own: Vec<Local> = locals.iter().filter(of_family).cloned().collect();
+            for local in &own {
+                self.outward(local, &ground, Direction::Egress);
+                self.outward(local, &ground, Direction::Ingress);
+                self.inward(local, &own);
+            }
+        }
+        self.merge();
+    }
+
+    fn locals(&self) -> Vec<Local> {
+        let residents = self.node.residents.iter();
+        let locals = residents.filter_map(|resident| {
+            let seat = resident.seat.clone()?;
+            let key = resident.pod.key.clone();
+            Some(resident.addresses.iter().map(move |address| Local {
+                key: key.clone(),
+                seat: seat.clone(),
+                address: *address,
+            }))
+        });
+        locals.flatten().collect()
+    }
+
+    /// A pod and everybody who is no pod of the node.
+    fn outward(&mut self, local: &Local, ground: &Pieces<Ground>, direction: Direction) {
+        let family = family(local.address);
+        let says = self.expected.over(direction, local.address);
+        for outside in self.paths.outsides(&local.seat) {
+            let bounds = bounds(
+                &says,
+                ground,
+                family,
+                &tolerance(&outside, direction, &local.seat, family),
+            );
+            let frame = frame(family);
+            let (stops, axis) = match direction {
+                Direction::Egress => (
+                    self.paths.out(&mut self.walker, frame, &local.seat, &outside),
+                    Axis::Destination,
+                ),
+                Direction::Ingress => (
+                    self.paths.inward(&mut self.walker, frame, &outside, &local.seat),
+                    Axis::Source,
+                ),
+            };
+            let own = number(local.address);
+            let ends = Ends {
+                source: own,
+                destination: own,
+            };
+            let mut passed = Passed::<Pieces<Transports>>::all();
+            for stop in &stops {
+                passed = passed.and(&self.walker.over(stop, axis, ends));
+            }
+            let mut differing = Differing::new();
+            let does = passed.accept.zip(&passed.unknown, |accept, unknown| {
+                (accept.clone(), unknown.clone())
+            });
+            let compared = bounds.zip(&does, |bounds, (accept, unknown)| {
+                differences(bounds, accept, unknown)
+            });
+            self.compared.stretches += compared.len();
+            for (first, last, found) in compared.iter() {
+                for (kernel, carried) in found {
+                    differing
+                        .entry((*kernel, carried.clone()))
+                        .or_default()
+                        .push((first, last));
+                }
+            }
+            let judged = match direction {
+                Direction::Egress => Judged::Egress,
+                Direction::Ingress => Judged::Ingress,
+            };
+            self.follow(local, judged, differing, &Way::Outside(&stops), &[]);
+        }
+    }
+
+    /// A pod and the other pods of the node, itself included.
+    fn inward(&mut self, local: &Local, own: &[Local]) {
+        let mut differing = Differing::new();
+        for other in own {
+            let bounds = self.between(local, other);
+            let ends = Ends {
+                source: number(local.address),
+                destination: number(other.address),
+            };
+            let mut passed = Passed::<Transports>::all();
+            let stops = self.paths.between(
+                &mut self.walker,
+                frame(family(local.address)),
+                &local.seat,
+                &other.seat,
+            );
+            for stop in &stops {
+                passed = passed.and(&self.walker.at(stop, ends));
+            }
+            self.compared.pairs += 1;
+            for (kernel, carried) in differences(&bounds, &passed.accept, &passed.unknown) {
+                differing
+                    .entry((kernel, carried))
+                    .or_default()
+                    .push((ends.destination, ends.destination));
+            }
+        }
+        self.follow(local, Judged::Both, differing, &Way::Pods, own);
+    }
+
+    /// What must pass between two pods of the node.
+    fn between(&mut self, from: &Local, to: &Local) -> Bounds {
+        let discovery = match family(from.address) {
+            Family::V4 => Transports::none(),
+            Family::V6 => Transports::discovery(),
+        };
+        let says = if from.key == to.key {
+            Transports::all()
+        } else {
+            let egress = self.expected.at(Direction::Egress, from.address, to.address);
+            egress.intersection(&self.expected.at(Direction::Ingress, from.address, to.address))
+        };
+        Bounds {
+            must: says
+                .union(&discovery)
+                .difference(&of_routers(family(from.address))),
+            may: says.union(&discovery),
+        }
+    }
+
+    /// Finds out why, with a packet of each kind.
+    fn follow(&mut self, local: &Local, judged: Judged, differing: Differing, way: &Way<'_>, own: &[Local]) {
+        for ((kernel, carried), stretches) in differing {
+            if self.findings.len() >= FOLLOWED {
+                self.untold += 1;
+                continue;
+            }
+            let addresses = Spans::of(stretches);
+            let (Some(other), Some(example)) =
+                (self.pick(&addresses, family(local.address)), carried.example())
+            else {
+                continue;
+            };
+            let witness = match judged {
+                Judged::Egress | Judged::Both => Witness {
+                    source: local.address,
+                    destination: other,
+                    carried: example,
+                },
+                Judged::Ingress => Witness {
+                    source: other,
+                    destination: local.address,
+                    carried: example,
+                },
+            };
+            let steps = match way {
+                Way::Outside(stops) => self.steps(stops, &witness),
+                Way::Pods => {
+                    let to = own.iter().find(|local| local.address == other);
+                    let stops = to.map(|to| {
+                        let frame = frame(family(local.address));
+                        self.paths.between(&mut self.walker, frame, &local.seat, &to.seat)
+                    });
+                    self.steps(&stops.unwrap_or_default(), &witness)
+                }
+            };
+            let (reason, policies) = self.reason(judged, &witness);
+            let pods = self.pods_at(&addresses, family(local.address));
+            self.findings.push(Finding::Difference(Difference {
+                pods: vec![local.key.clone()],
+                judged,
+                others: Others { addresses, pods },
+                carried,
+                kernel,
+                witness,
+                steps,
+                reason,
+                policies,
+            }));
+        }
+    }
+
+    /// An address of a set: a pod's if there is one, else one that nobody has.
+    fn pick(&self, addresses: &Spans<u128>, family: Family) -> Option<IpAddr> {
+        let stretches = addresses.stretches();
+        let pods = stretches
+            .iter()
+            .filter(|(first, last)| first == last)
+            .map(|(first, _)| address(*first, family));
+        let pod = pods
+            .into_iter()
+            .find(|address| self.state.owner(*address).is_some());
+        let examples = EXAMPLES.iter().filter_map(|text| text.parse::<IpAddr>().ok());
+        let mut examples = examples.filter(|example| crate::kernel::expected::family(*example) == family);
+        let example = examples.find(|example| addresses.contains(number(*example)));
+        let block = stretches.iter().find(|(first, last)| first < last);
+        let block = block.map(|(first, _)| address(first + 1, family));
+        let first = stretches.first().map(|(first, _)| address(*first, family));
+        pod.or(example).or(block).or(first)
+    }
+
+    /// The pods whose addresses stand alone in a set.
+    fn pods_at(&self, addresses: &Spans<u128>, family: Family) -> Vec<PodKey> {
+        // More pods than this in a row are a block.
+        const ROW: u128 = 16;
+        let short = addresses
+            .stretches()
+            .iter()
+            .filter(|(first, last)| last - first < ROW);
+        let owners = short
+            .flat_map(|(first, last)| *first..=*last)
+            .map(|number| self.state.owner(address(number, family)));
+        let mut pods: Vec<PodKey> = owners.flatten().map(|pod| pod.key.clone()).collect();
+        pods.sort_unstable();
+        pods.dedup();
+        pods
+    }
+
+    /// The rules that a packet meets on its way, up to the one that ends it.
+    pub(super) fn steps(&self, stops: &[Stop], witness: &Witness) -> Vec<Step> {
+        let packet = packet(witness);
+        let mut steps = Vec::new();
+        for stop in stops {
+            let trace = self.walker.trace(stop, packet);
+            if trace.fate == Fate::Passes {
+                // That a packet is its sender's own, and that its port is known, tells nothing.
+                if stop.family == crate::kernel::ruleset::Family::Inet {
+                    steps.extend(trace.steps);
+                }
+            } else {
+                return trace.steps;
+            }
+        }
+        steps
+    }
+
+    /// What the API says of a packet, on the sides that are judged here.
+    fn reason(&self, judged: Judged, witness: &Witness) -> (String, Vec<PolicyKey>) {
+        if witness.carried.is_discovery() && family(witness.source) == Family::V6 {
+            return ("neighbour discovery always passes".to_owned(), Vec::new());
+        }
+        let evaluation = evaluate(
+            self.state,
+            &model::Packet {
+                source: witness.source,
+                destination: witness.destination,
+                transport: witness.carried.transport(),
+            },
+        );
+        let (egress, ingress) = match &evaluation.reason {
+            Reason::Itself { pod } => return (format!("from {pod} to itself, always allowed"), Vec::new()),
+            Reason::OwnNode { pod } => {
+                return (
+                    format!("between {pod} and its own node, always allowed"),
+                    Vec::new(),
+                );
+            }
+            Reason::Judged { egress, ingress } => (egress.as_ref(), ingress.as_ref()),
+        };
+        let sides = match judged {
+            Judged::Egress => [egress, None],
+            Judged::Ingress => [None, ingress],
+            Judged::Both => [egress, ingress],
+        };
+        let sides: Vec<_> = sides.into_iter().flatten().collect();
+        let mut policies = Vec::new();
+        for side in &sides {
+            match &side.outcome {
+                Outcome::NotIsolated => {}
+                Outcome::Allowed { policy, .. } => policies.push(policy.clone()),
+                Outcome::Denied { isolating } => {
+                    policies.extend(isolating.iter().map(|trace| trace.policy.clone()))
+                }
+            }
+        }
+        let words: Vec<String> = sides.iter().map(ToString::to_string).collect();
+        (words.join("\n"), policies)
+    }
+
+    /// Makes one of differences that have all but the pod in common.
+    fn merge(&mut self) {
+        let mut merged: Vec<Finding> = Vec::new();
+        let mut places: BTreeMap<_, usize> = BTreeMap::new();
+        for finding in std::mem::take(&mut self.findings) {
+            if let Finding::Difference(difference) = &finding {
+                let key = (
+                    difference.judged,
+                    difference.kernel,
+                    difference.carried.clone(),
+                    difference.others.addresses.clone(),
+                    difference.witness.source.is_ipv4(),
+                    difference.steps.last().cloned(),
+                    difference.policies.clone(),
+                );
+                if let Some(Finding::Difference(same)) =
+                    places.get(&key).and_then(|place| merged.get_mut(*place))
+                {
+                    same.pods.extend_from_slice(&difference.pods);
+                    continue;
+                }
+                places.insert(key, merged.len());
+            }
+            merged.push(finding);
+        }
+        for finding in &mut merged {
+            if let Finding::Difference(difference) = finding {
+                difference.pods.sort_unstable();
+                difference.pods.dedup();
+            }
+        }
+        self.findings = merged;
+    }
+}
+
+/// A packet as the walk takes it.
+pub(super) fn packet(witness: &Witness) -> Packet {
+    Packet {
+        ends: Ends {
+            source: number(witness.source),
+            destination: number(witness.destination),
+        },
+        carried: witness.carried,
+    }
+}
+
+/// The frames of a family.
+pub(super) fn frame(family: Family) -> Frame {
+    match family {
+        Family::V4 => Frame::V4,
+        Family::V6 => Frame::V6,
+    }
+}
+
+/// What a pod never sends, being no router.
+pub(super) fn of_routers(family: Family) -> Transports {
+    match family {
+        Family::V4 => Transports::none(),
+        Family::V6 => Transports::of_routers(),
+    }
+}
+
+/// The addresses with which a way may be closed whatever policies say.
+fn tolerance(outside: &Outside, direction: Direction, seat: &Seat, family: Family) -> Spans<u128> {
+    let (first, end) = match family {
+        Family::V4 => LINK_LOCAL_V4,
+        Family::V6 => LINK_LOCAL_V6,
+    };
+    let link_local = Spans::one(first, end);
+    match (outside.standing, direction) {
+        (Standing::Named, _) => Spans::one(0, last(family)),
+        (Standing::Shared, _) => link_local,
+        (Standing::Used, Direction::Ingress) if seat.bridge.is_some() => link_local,
+        (Standing::Used, _) => Spans::default(),
+    }
+}
+
+/// What the kernel should do, for each address at the other end.
+fn bounds(
+    says: &Pieces<Transports>,
+    ground: &Pieces<Ground>,
+    family: Family,
+    tolerance: &Spans<u128>,
+) -> Pieces<Bounds> {
+    let discovery = match family {
+        Family::V4 => Transports::none(),
+        Family::V6 => Transports::discovery(),
+    };
+    let routers = of_routers(family);
+    let is_tolerated = Pieces::within(tolerance, true, false);
+    let ground = ground.zip(&is_tolerated, |ground, tolerated| match (ground, tolerated) {
+        (Ground::Open, true) => Ground::Closed,
+        (ground, _) => *ground,
+    });
+    says.zip(&ground, |says, ground| match ground {
+        Ground::Open => Bounds {
+            must: says.union(&discovery).difference(&routers),
+            may: says.union(&discovery),
+        },
+        Ground::Closed => Bounds {
+            must: Transports::none(),
+            may: says.union(&discovery),
+        },
+        Ground::Apart => Bounds {
+            must: Transports::none(),
+            may: Transports::all(),
+        },
+    })
+}
+
+/// What of the packets at one address is not as it should be.
+fn differences(bounds: &Bounds, accept: &Transports, unknown: &Transports) -> Vec<(Kernel, Transports)> {
+    if bounds.may == Transports::all() && bounds.must.is_empty() {
+        return Vec::new();
+    }
+    let parts = [
+        (Kernel::Allows, accept.difference(&bounds.may)),
+        (Kernel::Denies, bounds.must.difference(accept).difference(unknown)),
+        (Kernel::Unknown, unknown.clone()),
+    ];
+    parts
+        .into_iter()
+        .filter(|(_, carried)| !carried.is_empty())
+        .collect()
+}
+
+/// Of a packet that carries something.
+pub(super) fn example(carried: &Transports) -> Carried {
+    carried.example().unwrap_or(Carried {
+        protocol: 6,
+        detail: 80,
+    })
+}

@@ -1,0 +1,269 @@
+//! What the conditions of a rule hold of, as a function of the address that is left open.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::kernel::ruleset::{
+    Body, Cast, Condition, Element, Field, Frame, Kind, Lookup, NotUnderstood, Outcome, Part, Set, SetRef,
+    Table, Verdict,
+};
+use crate::kernel::spans::{Pieces, Spans, overlaid};
+use crate::kernel::transport::{ICMP, ICMP_V6, Transports, WITH_PORTS};
+
+use super::Axis;
+
+/// Packets as the rules of a table see them.
+pub(super) struct Seen<'s> {
+    pub(super) table: &'s Table,
+    pub(super) frame: Frame,
+    pub(super) cast: Cast,
+    pub(super) input: Option<&'s str>,
+    pub(super) output: Option<&'s str>,
+    /// The end whose address is left open.
+    pub(super) axis: Axis,
+    /// The address of the other end.
+    pub(super) opposite: u128,
+}
+
+/// What all conditions of a rule hold of.
+pub(super) struct Matched {
+    /// Of these, surely.
+    pub(super) certain: Pieces<Transports>,
+    /// Of these, perhaps: a rule asks for the port of a protocol that has none, and sees some other bytes.
+    pub(super) doubtful: Pieces<Transports>,
+}
+
+impl Seen<'_> {
+    /// What the conditions of a rule hold of.
+    pub(super) fn conditions(&self, body: &Body) -> Result<Matched, NotUnderstood> {
+        let mut certain = Pieces::constant(Transports::all());
+        let mut possible = certain.clone();
+        for condition in &body.conditions {
+            let lookup = match condition {
+                Condition::OfNewConnections(true) => continue,
+                Condition::OfNewConnections(false) => {
+                    let nothing = || Pieces::constant(Transports::none());
+                    return Ok(Matched {
+                        certain: nothing(),
+                        doubtful: nothing(),
+                    });
+                }
+                Condition::Lookup(lookup) => lookup,
+            };
+            let holds = self.lookup(lookup)?;
+            certain = certain.zip(&holds, Transports::intersection);
+            let doubt = doubt(&lookup.key);
+            possible = possible.zip(&holds, |all, holds| all.intersection(&holds.union(&doubt)));
+        }
+        let doubtful = possible.zip(&certain, Transports::difference);
+        Ok(Matched { certain, doubtful })
+    }
+
+    /// Each verdict that a rule can come to, and on what.
+    pub(super) fn verdicts(
+        &self,
+        outcome: &Outcome,
+    ) -> Result<Vec<(Verdict, Pieces<Transports>)>, NotUnderstood> {
+        let (key, map) = match outcome {
+            Outcome::Always(verdict) => {
+                return Ok(vec![(verdict.clone(), Pieces::constant(Transports::all()))]);
+            }
+            Outcome::Mapped { key, map } => (key, self.set(map, key)?),
+        };
+        if !doubt(key).is_empty() {
+            return Err(NotUnderstood("a map of ports of any protocol".to_owned()));
+        }
+        let mut by_verdict: BTreeMap<&Verdict, Vec<_>> = BTreeMap::new();
+        if let Some(domain) = self.domain(key) {
+            for element in &map.elements {
+                let verdict = element.verdict.as_ref();
+                let verdict =
+                    verdict.ok_or_else(|| NotUnderstood("a set where a map is asked for".to_owned()))?;
+                if let Some((first, last, carried)) = self.element(key, element)? {
+                    let carried = carried.intersection(&domain).0;
+                    by_verdict
+                        .entry(verdict)
+                        .or_default()
+                        .push((first, last, carried));
+                }
+            }
+        }
+        let pieces = |(verdict, held): (&Verdict, _)| {
+            (
+                verdict.clone(),
+                overlaid(held).map(|held| Transports(held.clone())),
+            )
+        };
+        Ok(by_verdict.into_iter().map(pieces).collect())
+    }
+
+    fn lookup(&self, lookup: &Lookup) -> Result<Pieces<Transports>, NotUnderstood> {
+        let key = &lookup.key;
+        let set = self.set(&lookup.set, key)?;
+        let Some(domain) = self.domain(key) else {
+            return Ok(Pieces::constant(Transports::none()));
+        };
+        let mut held: Vec<(u128, u128, Spans<u32>)> = Vec::new();
+        for element in &set.elements {
+            if let Some((first, last, carried)) = self.element(key, element)? {
+                held.push((first, last, carried.0));
+            }
+        }
+        let held = overlaid(held);
+        Ok(held.map(|held| {
+            let held = Transports(held.clone());
+            if lookup.negated {
+                domain.difference(&held)
+            } else {
+                domain.intersection(&held)
+            }
+        }))
+    }
+
+    fn set<'t>(&'t self, set: &'t SetRef, key: &[Field]) -> Result<&'t Arc<Set>, NotUnderstood> {
+        let set = match set {
+            SetRef::Here(set) => set,
+            SetRef::Named(name) => match self.table.sets.get(name) {
+                Some(Ok(set)) => set,
+                Some(Err(why)) => return Err(why.clone()),
+                None => return Err(NotUnderstood(format!("set {name} is not listed"))),
+            },
+        };
+        let kinds: Vec<Kind> = key.iter().map(|field| field.kind()).collect();
+        if set.key == kinds {
+            Ok(set)
+        } else {
+            Err(NotUnderstood(format!("{kinds:?} in a set of {:?}", set.key)))
+        }
+    }
+
+    /// What has all of some fields; `None` where no packet that is seen here has.
+    fn domain(&self, key: &[Field]) -> Option<Transports> {
+        let mut domain = Transports::all();
+        for field in key {
+            let of_ip = self.frame != Frame::Arp;
+            let own = match field {
+                Field::Input => self.input.map(|_| Transports::all()),
+                Field::Output => self.output.map(|_| Transports::all()),
+                Field::Source(frame) | Field::Destination(frame) => {
+                    (*frame == self.frame).then(Transports::all)
+                }
+                Field::Frame | Field::Cast => Some(Transports::all()),
+                Field::Protocol => of_ip.then(Transports::all),
+                Field::DestinationPort(Some(protocol)) => {
+                    of_ip.then(|| Transports::protocols(*protocol, *protocol))
+                }
+                Field::DestinationPort(None) if key.contains(&Field::Protocol) => of_ip.then(Transports::all),
+                Field::DestinationPort(None) => of_ip.then(Transports::with_ports),
+                Field::IcmpType(protocol) => {
+                    let frame = if *protocol == ICMP_V6 {
+                        Frame::V6
+                    } else {
+                        Frame::V4
+                    };
+                    (frame == self.frame).then(|| Transports::protocols(*protocol, *protocol))
+                }
+            };
+            domain = domain.intersection(&own?);
+        }
+        Some(domain)
+    }
+
+    /// The addresses and what they carry that an element holds; `None` where it holds nothing that is seen here.
+    fn element(
+        &self,
+        key: &[Field],
+        element: &Element,
+    ) -> Result<Option<(u128, u128, Transports)>, NotUnderstood> {
+        let (mut first, mut last) = (0, u128::MAX);
+        let (mut protocols, mut ports, mut types) = ((0, u128::from(u8::MAX)), None, None);
+        for (field, part) in key.iter().zip(&element.parts) {
+            let holds = match (*field, part) {
+                (Field::Input, part) => self.input.is_some_and(|name| part.names(name)),
+                (Field::Output, part) => self.output.is_some_and(|name| part.names(name)),
+                (_, Part::Interface(_) | Part::Interfaces(_)) => false,
+                (field @ (Field::Source(_) | Field::Destination(_)), Part::Numbers(from, to)) => {
+                    let axis = if matches!(field, Field::Source(_)) {
+                        Axis::Source
+                    } else {
+                        Axis::Destination
+                    };
+                    if axis == self.axis {
+                        (first, last) = (first.max(*from), last.min(*to));
+                        first <= last
+                    } else {
+                        (*from..=*to).contains(&self.opposite)
+                    }
+                }
+                (Field::Frame, Part::Numbers(from, to)) => (*from..=*to).contains(&self.frame.number()),
+                (Field::Cast, Part::Numbers(from, to)) => (*from..=*to).contains(&self.cast.number()),
+                (Field::Protocol, Part::Numbers(from, to)) => {
+                    protocols = (*from, *to);
+                    true
+                }
+                (Field::DestinationPort(named), Part::Numbers(from, to)) => {
+                    ports = Some((named, *from, *to));
+                    true
+                }
+                (Field::IcmpType(protocol), Part::Numbers(from, to)) => {
+                    types = Some((protocol, *from, *to));
+                    true
+                }
+            };
+            if !holds {
+                return Ok(None);
+            }
+        }
+        let mut carried = Transports::protocols(narrow(protocols.0)?, narrow(protocols.1)?);
+        if let Some((named, from, to)) = ports {
+            let asked = key.contains(&Field::Protocol);
+            carried = carried.intersection(&with_ports(named, asked, protocols, (from, to))?);
+        }
+        if let Some((protocol, from, to)) = types {
+            carried = carried.intersection(&Transports::icmp_types(protocol, narrow(from)?, narrow(to)?));
+        }
+        Ok(Some((first, last, carried)))
+    }
+}
+
+/// Some ports of the protocols of an element.
+fn with_ports(
+    named: Option<u8>,
+    asked: bool,
+    protocols: (u128, u128),
+    (from, to): (u128, u128),
+) -> Result<Transports, NotUnderstood> {
+    let ports = (narrow::<u16>(from)?, narrow::<u16>(to)?);
+    let of = |protocol: u8| Transports::details(protocol, ports.0, ports.1);
+    if let Some(protocol) = named {
+        return Ok(of(protocol));
+    }
+    if ports == (0, u16::MAX) && asked {
+        return Ok(Transports::all());
+    }
+    let (first, last): (u8, u8) = (narrow(protocols.0)?, narrow(protocols.1)?);
+    let has_ports = |protocol: u8| WITH_PORTS.contains(&protocol);
+    if asked && !(first..=last).all(has_ports) {
+        return Err(NotUnderstood(format!("ports of the protocols {first} to {last}")));
+    }
+    let own = WITH_PORTS
+        .into_iter()
+        .filter(|protocol| (first..=last).contains(protocol));
+    Ok(own.fold(Transports::none(), |all, protocol| all.union(&of(protocol))))
+}
+
+/// What a rule that asks for the port of any protocol cannot be known of: protocols without ports, of whose header it sees
+/// whatever stands in that place.
+fn doubt(key: &[Field]) -> Transports {
+    if key.contains(&Field::DestinationPort(None)) && !key.contains(&Field::Protocol) {
+        let icmp = [ICMP, ICMP_V6].map(|protocol| Transports::protocols(protocol, protocol));
+        let without = Transports::all().difference(&Transports::with_ports());
+        icmp.iter().fold(without, |all, one| all.union(one))
+    } else {
+        Transports::none()
+    }
+}
+
+fn narrow<N: TryFrom<u128>>(number: u128) -> Result<N, NotUnderstood> {
+    N::try_from(number).map_err(|_| NotUnderstood(format!("the number {number}")))
+}

@@ -77,7 +77,7 @@ fn regrouped(joint: &Joint<'_>, dual: bool, changes: &[reach::Change]) -> Vec<Ch
             }
         }
     }
-    let changed = grouped.into_iter().map(|((effect, ports, family), mut from)| {
+    let regrouped = grouped.into_iter().map(|((effect, ports, family), mut from)| {
         from.sort_unstable();
         Changed {
             effect,
@@ -86,5 +86,5 @@ fn regrouped(joint: &Joint<'_>, dual: bool, changes: &[reach::Change]) -> Vec<Ch
             from: from.into(),
         }
     });
-    changed.collect()
+    regrouped.collect()
 }

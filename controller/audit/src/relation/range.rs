@@ -256,6 +256,7 @@ fn normal(mut spans: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
 
 #[cfg(test)]
 mod tests {
+    use palisade_policy::model::IpBlock;
     use palisade_policy::testing::{config, strategies};
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -316,8 +317,8 @@ mod tests {
         #[test]
         fn what_is_written_is_the_set(blocks in vec(strategies::ip_block(), 1..5)) {
             for family in Family::ALL {
-                let cidrs: Vec<IpNet> = blocks.iter().map(|block| block.cidr()).collect();
-                let excepts: Vec<IpNet> = blocks.iter().flat_map(|block| block.except()).copied().collect();
+                let cidrs: Vec<IpNet> = blocks.iter().map(IpBlock::cidr).collect();
+                let excepts: Vec<IpNet> = blocks.iter().flat_map(IpBlock::except).copied().collect();
                 let (all, out) = (Addresses::of(family, &cidrs), Addresses::of(family, &excepts));
                 let left = Addresses { family, spans: gaps(family, &out.spans) };
                 let set = all.intersection(&left);

@@ -57,7 +57,7 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
         .map(|isolation| speech.isolation(isolation, LIMITS));
     folded(to, "Isolation", &isolation.collect::<Vec<_>>())?;
     folded(to, "Edited", &speech.edits())?;
-    folded(to, "New pods", &speech.new())?;
+    folded(to, "New pods", &speech.newcomers())?;
     folded(to, "Pods that are gone", &speech.gone())
 }
 

@@ -174,7 +174,7 @@ impl<'a> Speech<'a> {
     }
 
     /// Pods that only the state after has, and whether they are isolated.
-    fn new(&self) -> Vec<String> {
+    fn newcomers(&self) -> Vec<String> {
         let new = self.diff.new.iter().map(|(key, directions)| {
             let isolated: Vec<String> = directions.iter().map(ToString::to_string).collect();
             if isolated.is_empty() {

@@ -50,7 +50,10 @@ pub(super) fn write(diff: &Diff<'_>, style: Style, to: &mut dyn Write) -> io::Re
             .map(|isolation| speech.isolation(isolation, LIMITS)),
     )?;
     section(to, "edited", speech.edits().into_iter())?;
-    for (title, pods) in [("new pods", speech.new()), ("pods that are gone", speech.gone())] {
+    for (title, pods) in [
+        ("new pods", speech.newcomers()),
+        ("pods that are gone", speech.gone()),
+    ] {
         if !pods.is_empty() {
             writeln!(to, "\n{title}\n  {}", bounded(pods.into_iter(), PODS))?;
         }

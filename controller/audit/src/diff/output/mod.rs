@@ -158,13 +158,10 @@ impl<'a> Speech<'a> {
     /// Edits, a sentence each; of policies, whether that has any effect.
     fn edits(&self) -> Vec<String> {
         let edits = &self.diff.edits;
-        let policies = edits
-            .policies
-            .iter()
-            .map(|(policy, (edit, effective))| {
-                let effect = if *effective { "" } else { ": no change in meaning" };
-                format!("NetworkPolicy {policy} {edit}{effect}")
-            });
+        let policies = edits.policies.iter().map(|(policy, (edit, effective))| {
+            let effect = if *effective { "" } else { ": no change in meaning" };
+            format!("NetworkPolicy {policy} {edit}{effect}")
+        });
         let namespaces = edits
             .namespaces
             .iter()
@@ -261,7 +258,11 @@ impl fmt::Display for Connections {
             (0, 0) => f.write_str("none"),
             (pods, 0) => write!(f, "{pods} pair{} of pods", plural(pods)),
             (0, _) => f.write_str("with addresses outside"),
-            (pods, _) => write!(f, "{pods} pair{} of pods, and with addresses outside", plural(pods)),
+            (pods, _) => write!(
+                f,
+                "{pods} pair{} of pods, and with addresses outside",
+                plural(pods)
+            ),
         }
     }
 }

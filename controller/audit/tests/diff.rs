@@ -1,5 +1,9 @@
 //! The difference of two states is what the oracle says of every pod, address and port in both.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail like tests"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -64,11 +64,7 @@ fn folded(to: &mut dyn Write, title: &str, lines: &[String]) -> io::Result<()> {
     if lines.is_empty() {
         return Ok(());
     }
-    writeln!(
-        to,
-        "\n<details><summary>{title} ({})</summary>\n",
-        lines.len()
-    )?;
+    writeln!(to, "\n<details><summary>{title} ({})</summary>\n", lines.len())?;
     for line in lines.iter().take(LINES) {
         writeln!(to, "- {}", escaped(line))?;
     }
@@ -89,7 +85,8 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars().take(CELL) {
         match letter {
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '!' | '@' => {
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '!'
+            | '@' => {
                 escaped.push('\\');
                 escaped.push(letter);
             }

@@ -89,13 +89,17 @@ impl<'a> Speech<'a> {
             .iter()
             .filter_map(|grant| match grant {
                 Grant::Open => None,
-                Grant::Rule(policy, rule) => Some(format!("{policy} {direction}[{rule}]{}", self.edit(policy))),
+                Grant::Rule(policy, rule) => {
+                    Some(format!("{policy} {direction}[{rule}]{}", self.edit(policy)))
+                }
             })
             .collect();
         let rules = rules.join(" and ");
         let open = side.grants.contains(&Grant::Open);
         match (effect, open) {
-            (Effect::Allowed, true) => format!("{direction}: not isolated any more; was isolated by {isolating}"),
+            (Effect::Allowed, true) => {
+                format!("{direction}: not isolated any more; was isolated by {isolating}")
+            }
             (Effect::Allowed, false) => {
                 format!("{direction}: allowed by {rules}; no rule did of what isolates: {isolating}")
             }
@@ -103,7 +107,9 @@ impl<'a> Speech<'a> {
                 format!("{direction}: isolated by {isolating}, and no rule allows it; was not isolated")
             }
             (Effect::Denied, false) => {
-                format!("{direction}: no rule allows it of what isolates: {isolating}; was allowed by {rules}")
+                format!(
+                    "{direction}: no rule allows it of what isolates: {isolating}; was allowed by {rules}"
+                )
             }
         }
     }
@@ -136,13 +142,10 @@ impl<'a> Speech<'a> {
     /// Edits, a sentence each; of policies, whether that has any effect.
     fn edits(&self) -> Vec<String> {
         let edits = &self.diff.edits;
-        let policies = edits
-            .policies
-            .iter()
-            .map(|(policy, (edit, effective))| {
-                let effect = if *effective { "" } else { ": no change in meaning" };
-                format!("NetworkPolicy {policy} {edit}{effect}")
-            });
+        let policies = edits.policies.iter().map(|(policy, (edit, effective))| {
+            let effect = if *effective { "" } else { ": no change in meaning" };
+            format!("NetworkPolicy {policy} {edit}{effect}")
+        });
         let namespaces = edits
             .namespaces
             .iter()
@@ -241,7 +244,11 @@ impl fmt::Display for Connections {
             (0, 0) => f.write_str("none"),
             (pods, 0) => write!(f, "{pods} pair{} of pods", plural(pods)),
             (0, outside) => write!(f, "{outside} pair{} with addresses outside", plural(outside)),
-            (pods, outside) => write!(f, "{pods} pair{} of pods and {outside} with addresses outside", plural(pods)),
+            (pods, outside) => write!(
+                f,
+                "{pods} pair{} of pods and {outside} with addresses outside",
+                plural(pods)
+            ),
         }
     }
 }

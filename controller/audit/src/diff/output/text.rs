@@ -62,7 +62,5 @@ fn section(to: &mut dyn Write, title: &str, lines: impl Iterator<Item = String>)
     if lines.peek().is_some() {
         writeln!(to, "\n{title}")?;
     }
-    lines
-        .into_iter()
-        .try_for_each(|line| writeln!(to, "  {line}"))
+    lines.into_iter().try_for_each(|line| writeln!(to, "  {line}"))
 }

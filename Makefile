@@ -29,7 +29,7 @@ BUILDAH := buildah --root $(CURDIR)/$(IMAGES)/storage --runroot $(CURDIR)/$(IMAG
 KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
-.PHONY: help build check test demo fuzz images manifests check-manifests docs deps \
+.PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
   kubernetes cluster cluster-down conformance e2e bench-latency bench-audit clean
 
 help: ## list the targets
@@ -99,6 +99,16 @@ deps: ## install the Debian packages that tests and demo need, if they are missi
 	  echo "installing Debian packages:" $$missing; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+check-report: ## try the HTML report in a real browser (installs Chromium; needs Node)
+	@$(MAKE) --no-print-directory deps PACKAGES="chromium:chromium nodejs:node"
+	@$(CARGO) build --locked --quiet --package palisade-controller --bin palisade
+	@target/debug/palisade policy-audit report -f config/samples/shop --title "the sample shop" --time 2026-11-25T16:00:00Z -o target/report.html
+	@target/debug/palisade policy-audit report -f tests/browser/hostile.yaml -o target/report-hostile.html
+	@node tests/browser/check-report.mjs target/report.html target/report-hostile.html
+
+report-pictures: check-report ## take the pictures of the report in docs/ anew
+	@node tests/browser/pictures.mjs target/report.html docs
 
 kubernetes: ## build what clusters are made of (target/kubernetes); 10 minutes on a new machine
 	@$(MAKE) --no-print-directory deps PACKAGES="$(CLUSTER_PACKAGES)"

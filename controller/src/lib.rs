@@ -22,4 +22,5 @@ mod metrics;
 mod publish;
 mod report;
 pub mod run;
+mod tables;
 mod watch;

@@ -54,8 +54,10 @@ pub struct Service {
     pub key: ServiceKey,
     /// How it is reached.
     pub kind: ServiceKind,
-    /// Its cluster addresses; empty for one without (headless, `ExternalName`).
+    /// Its cluster addresses; empty for one without (headless, `ExternalName`), or where none is known yet.
     pub addresses: Vec<IpAddr>,
+    /// Whether it says that it has no address of its own: its name leads to the addresses of its pods.
+    pub headless: bool,
     /// The pods that it selects, in its own namespace; `None`: its endpoints are somebody else's matter.
     pub selector: Option<Selector>,
     /// Its ports.

@@ -24,3 +24,4 @@ pub mod question;
 pub mod relation;
 pub mod report;
 pub mod style;
+pub mod words;

@@ -3,7 +3,7 @@
 //! [`ClusterState`] is input and nothing else: it remembers the newest form of each object and who owns an address.
 //! The oracle reads it as it stands; the compiler keeps indexes of its own beside it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::model::{Namespace, NamespaceName, Node, NodeName, Pod, PodUid, Policy, PolicyKey};
@@ -36,18 +36,56 @@ pub struct ClusterState {
     namespaces: BTreeMap<NamespaceName, Namespace>,
     policies: BTreeMap<PolicyKey, Policy>,
     nodes: BTreeMap<NodeName, Node>,
-    /// The workloads that report each address, in the order in which they were created: the last one owns it.
-    claims: HashMap<IpAddr, BTreeSet<(i64, PodUid)>>,
+    /// The workloads that report each address, in the order in which they were created: the last one owns it. Nearly always
+    /// it is one.
+    claims: HashMap<IpAddr, Vec<(i64, PodUid)>>,
 }
 
 impl ClusterState {
     /// A state with the outcome of `events`.
     pub fn from_events(events: impl IntoIterator<Item = Event>) -> Self {
         let mut state = Self::default();
+        let mut applied = Applied::default();
         for event in events {
-            state.apply(event);
+            match event {
+                Event::PodApplied(pod) => applied.pods.push((pod.uid.clone(), pod)),
+                Event::NamespaceApplied(namespace) => {
+                    applied.namespaces.push((namespace.name.clone(), namespace));
+                }
+                Event::PolicyApplied(policy) => applied.policies.push((policy.key.clone(), policy)),
+                Event::NodeApplied(node) => applied.nodes.push((node.name.clone(), node)),
+                Event::PodDeleted(_)
+                | Event::NamespaceDeleted(_)
+                | Event::PolicyDeleted(_)
+                | Event::NodeDeleted(_) => {
+                    state.take_in(std::mem::take(&mut applied));
+                    state.apply(event);
+                }
+            }
         }
+        state.take_in(applied);
         state
+    }
+
+    /// Takes in many objects, the last of those with the same identity. A map that is built at once takes a fraction of the
+    /// time of one that grows.
+    fn take_in(&mut self, applied: Applied) {
+        if self.pods.is_empty() {
+            self.pods = applied.pods.into_iter().collect();
+            self.claims.reserve(self.pods.len());
+            for pod in self.pods.values() {
+                claim(pod, &mut self.claims);
+            }
+        } else {
+            applied
+                .pods
+                .into_iter()
+                .for_each(|(_, pod)| self.apply(Event::PodApplied(pod)));
+        }
+        self.namespaces
+            .append(&mut applied.namespaces.into_iter().collect());
+        self.policies.append(&mut applied.policies.into_iter().collect());
+        self.nodes.append(&mut applied.nodes.into_iter().collect());
     }
 
     /// Takes in one event.
@@ -55,12 +93,7 @@ impl ClusterState {
         match event {
             Event::PodApplied(pod) => {
                 self.remove_pod(&pod.uid.clone());
-                for address in addresses(&pod) {
-                    self.claims
-                        .entry(address)
-                        .or_default()
-                        .insert((pod.created, pod.uid.clone()));
-                }
+                claim(&pod, &mut self.claims);
                 self.pods.insert(pod.uid.clone(), pod);
             }
             Event::PodDeleted(uid) => self.remove_pod(&uid),
@@ -91,7 +124,7 @@ impl ClusterState {
             let Some(claims) = self.claims.get_mut(&address) else {
                 continue;
             };
-            claims.remove(&(pod.created, uid.clone()));
+            claims.retain(|(_, claimant)| claimant != uid);
             if claims.is_empty() {
                 self.claims.remove(&address);
             }
@@ -132,6 +165,28 @@ impl ClusterState {
             .into_iter()
             .flatten()
             .map(|(_, uid)| uid)
+    }
+}
+
+/// Objects that are to be taken in, by their identity.
+#[derive(Default)]
+struct Applied {
+    pods: Vec<(PodUid, Pod)>,
+    namespaces: Vec<(NamespaceName, Namespace)>,
+    policies: Vec<(PolicyKey, Policy)>,
+    nodes: Vec<(NodeName, Node)>,
+}
+
+/// Puts a pod to those that report its addresses. It is not there yet.
+fn claim(pod: &Pod, claims: &mut HashMap<IpAddr, Vec<(i64, PodUid)>>) {
+    for address in addresses(pod) {
+        let claims = claims.entry(address).or_default();
+        let claimant = (pod.created, pod.uid.clone());
+        // A pod that reports an address twice claims it once.
+        if let Err(position) = claims.binary_search(&claimant) {
+            claims.reserve_exact(1);
+            claims.insert(position, claimant);
+        }
     }
 }
 

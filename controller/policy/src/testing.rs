@@ -3,5 +3,6 @@
 pub mod builders;
 mod config;
 pub mod strategies;
+pub mod workloads;
 
 pub use config::config;

@@ -46,6 +46,7 @@ pub fn service(object: &api::Service) -> Decoded<Service> {
                 cluster_addresses(spec, &mut defects)
             }
         },
+        headless: is_headless(spec),
         // An ExternalName has no endpoints, whatever it selects.
         selector: selector.filter(|_| kind != ServiceKind::ExternalName).map(all_of),
         ports,
@@ -74,6 +75,11 @@ fn all_of(labels: &BTreeMap<String, String>) -> Selector {
     labels
         .map(|(key, value)| Requirement::equals(key.as_str(), value.as_str()))
         .collect()
+}
+
+fn is_headless(spec: &api::ServiceSpec) -> bool {
+    let stated = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip);
+    stated.into_iter().any(|text| text == "None")
 }
 
 /// `clusterIPs`, or `clusterIP` where it stands alone; `None` there is how a headless Service says that it has no address.

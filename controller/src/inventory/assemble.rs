@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use kube::Resource;
 use palisade_audit::inventory::{Inventory, Service, Workload, WorkloadKey, WorkloadKind};
-use palisade_policy::cluster::Event;
-use palisade_policy::model::{Direction, NamespaceName, Pod, PodKey, PodUid, Policy};
+use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::model::{Direction, NamespaceName, Pod, PodKey, PodUid, PolicyKey};
 
 use super::Published;
 use crate::decode::{Endpoints, Template};
@@ -31,15 +31,18 @@ pub(super) fn add(
         match object {
             Object::Namespace(namespace) => {
                 inventory.undescribed.remove(&namespace.name);
-                inventory.state.apply(Event::NamespaceApplied(namespace));
+                batch.events.push(Event::NamespaceApplied(namespace));
             }
-            Object::Node(node) => inventory.state.apply(Event::NodeApplied(node)),
+            Object::Node(node) => batch.events.push(Event::NodeApplied(node)),
             Object::Pod { pod, owner } => batch.pods.push((pod, owner)),
             Object::Policy {
                 policy,
                 untyped,
                 idle,
-            } => add_policy(policy, untyped, &idle, inventory),
+            } => {
+                describe(&policy.key, untyped, &idle, inventory);
+                batch.events.push(Event::PolicyApplied(policy));
+            }
             Object::Service(service) => batch.services.push(service),
             Object::Endpoints(endpoints) => batch.endpoints.push(endpoints),
             Object::Template(template) => batch.templates.push(*template),
@@ -52,15 +55,25 @@ pub(super) fn add(
     replace(&mut published.policies, batch.published.policies);
     replace(&mut published.groups, batch.published.groups);
     let owners = Owners::of(&batch.templates);
-    add_pods(batch.pods, &owners, inventory);
-    add_templates(batch.templates, inventory);
+    add_pods(batch.pods, &owners, inventory, &mut batch.events);
+    add_templates(batch.templates, inventory, &mut batch.events);
     add_services(batch.services, batch.endpoints, inventory);
+    if inventory.state == ClusterState::default() {
+        inventory.state = ClusterState::from_events(batch.events);
+    } else {
+        batch
+            .events
+            .into_iter()
+            .for_each(|event| inventory.state.apply(event));
+    }
     describe_namespaces(inventory);
 }
 
 /// Objects that are put to an inventory after all are known.
 #[derive(Default)]
 struct Batch {
+    /// What happens to the state, in order.
+    events: Vec<Event>,
     pods: Vec<(Pod, Option<WorkloadKey>)>,
     templates: Vec<Template>,
     services: Vec<Service>,
@@ -68,21 +81,20 @@ struct Batch {
     published: Published,
 }
 
-fn add_policy(policy: Policy, untyped: bool, idle: &[Direction], inventory: &mut Inventory) {
+/// Notes what the document of a policy says that has no meaning for packets.
+fn describe(policy: &PolicyKey, untyped: bool, idle: &[Direction], inventory: &mut Inventory) {
     if untyped {
-        inventory.untyped.insert(policy.key.clone());
-    } else {
-        inventory.untyped.remove(&policy.key);
+        inventory.untyped.insert(policy.clone());
+    } else if !inventory.untyped.is_empty() {
+        inventory.untyped.remove(policy);
     }
     for direction in [Direction::Ingress, Direction::Egress] {
-        let section = (policy.key.clone(), direction);
         if idle.contains(&direction) {
-            inventory.idle_sections.insert(section);
-        } else {
-            inventory.idle_sections.remove(&section);
+            inventory.idle_sections.insert((policy.clone(), direction));
+        } else if !inventory.idle_sections.is_empty() {
+            inventory.idle_sections.remove(&(policy.clone(), direction));
         }
     }
-    inventory.state.apply(Event::PolicyApplied(policy));
 }
 
 /// Puts published objects to the others; those of the same name go.
@@ -106,38 +118,46 @@ impl Owners {
     /// The workload that people know a pod by: of a `ReplicaSet` its Deployment, of a Job its `CronJob`. Where the object in
     /// between is not there, the way in which these are called tells it.
     fn outermost(&self, owner: WorkloadKey, pod: &Pod) -> WorkloadKey {
-        let called = |kind, name: &str| WorkloadKey {
-            kind,
-            namespace: owner.namespace.clone(),
-            name: Arc::from(name),
-        };
-        match (self.0.get(&owner), owner.kind) {
-            (Some(Some(outer)), _) => outer.clone(),
-            (Some(None), _) => owner,
-            (None, WorkloadKind::ReplicaSet) => {
+        match self.0.get(&owner) {
+            Some(Some(outer)) => return outer.clone(),
+            Some(None) => return owner,
+            None => {}
+        }
+        let (kind, name) = match owner.kind {
+            WorkloadKind::ReplicaSet => {
                 let hash = pod.labels.get(POD_TEMPLATE_HASH).filter(|hash| !hash.is_empty());
                 let name = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
-                name.map_or_else(|| owner.clone(), |name| called(WorkloadKind::Deployment, name))
+                (WorkloadKind::Deployment, name)
             }
-            (None, WorkloadKind::Job) => {
+            WorkloadKind::Job => {
                 let due = |digits: &str| {
                     digits.len() >= MINUTE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
                 };
                 let name = owner.name.rsplit_once('-').filter(|(_, digits)| due(digits));
-                name.map_or_else(|| owner.clone(), |(name, _)| called(WorkloadKind::CronJob, name))
+                (WorkloadKind::CronJob, name.map(|(name, _)| name))
             }
-            (
-                None,
-                WorkloadKind::Deployment
-                | WorkloadKind::StatefulSet
-                | WorkloadKind::DaemonSet
-                | WorkloadKind::CronJob,
-            ) => owner,
+            kind @ (WorkloadKind::Deployment
+            | WorkloadKind::StatefulSet
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::CronJob) => (kind, None),
+        };
+        match name.filter(|name| !name.is_empty()) {
+            Some(name) => WorkloadKey {
+                kind,
+                namespace: owner.namespace.clone(),
+                name: Arc::from(name),
+            },
+            None => owner,
         }
     }
 }
 
-fn add_pods(pods: Vec<(Pod, Option<WorkloadKey>)>, owners: &Owners, inventory: &mut Inventory) {
+fn add_pods(
+    pods: Vec<(Pod, Option<WorkloadKey>)>,
+    owners: &Owners,
+    inventory: &mut Inventory,
+    events: &mut Vec<Event>,
+) {
     let known: BTreeMap<PodKey, Vec<PodUid>> = if pods.is_empty() {
         BTreeMap::new()
     } else {
@@ -153,29 +173,34 @@ fn add_pods(pods: Vec<(Pod, Option<WorkloadKey>)>, owners: &Owners, inventory: &
                 known
             })
     };
+    let mut owned = Vec::new();
     for (pod, owner) in pods {
         for uid in known.get(&pod.key).into_iter().flatten() {
-            remove_pod(uid, inventory);
+            remove_pod(uid, inventory, events);
         }
         if let Some(owner) = owner {
-            let key = owners.outermost(owner, &pod);
-            let workload = inventory
-                .workloads
-                .entry(key.clone())
-                .or_insert_with(|| Workload {
-                    key,
-                    replicas: None,
-                    pods: BTreeSet::new(),
-                    representative: false,
-                });
-            let stand_in =
-                std::mem::take(&mut workload.representative).then(|| std::mem::take(&mut workload.pods));
-            workload.pods.insert(pod.uid.clone());
-            for uid in stand_in.into_iter().flatten() {
-                remove_pod(&uid, inventory);
-            }
+            owned.push((owners.outermost(owner, &pod), pod.uid.clone()));
         }
-        inventory.state.apply(Event::PodApplied(pod));
+        events.push(Event::PodApplied(pod));
+    }
+    owned.sort_unstable();
+    for pods in owned.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some((key, _)) = pods.first() else { continue };
+        let workload = inventory
+            .workloads
+            .entry(key.clone())
+            .or_insert_with(|| Workload {
+                key: key.clone(),
+                replicas: None,
+                pods: BTreeSet::new(),
+                representative: false,
+            });
+        let stand_in =
+            std::mem::take(&mut workload.representative).then(|| std::mem::take(&mut workload.pods));
+        workload.pods.extend(pods.iter().map(|(_, uid)| uid.clone()));
+        for uid in stand_in.into_iter().flatten() {
+            remove_pod(&uid, inventory, events);
+        }
     }
     for workload in inventory.workloads.values_mut() {
         // Nothing says how many there should be; that they are all there is the best guess.
@@ -196,15 +221,15 @@ fn representatives(inventory: &Inventory) -> BTreeSet<PodUid> {
         .collect()
 }
 
-fn remove_pod(uid: &PodUid, inventory: &mut Inventory) {
-    inventory.state.apply(Event::PodDeleted(uid.clone()));
+fn remove_pod(uid: &PodUid, inventory: &mut Inventory, events: &mut Vec<Event>) {
+    events.push(Event::PodDeleted(uid.clone()));
     inventory.placeholders.remove(uid);
     for workload in inventory.workloads.values_mut() {
         workload.pods.remove(uid);
     }
 }
 
-fn add_templates(templates: Vec<Template>, inventory: &mut Inventory) {
+fn add_templates(templates: Vec<Template>, inventory: &mut Inventory, events: &mut Vec<Event>) {
     let own: BTreeSet<WorkloadKey> = templates
         .iter()
         .filter(|template| template.owner.is_none())
@@ -215,7 +240,7 @@ fn add_templates(templates: Vec<Template>, inventory: &mut Inventory) {
     let mut inherited: BTreeMap<WorkloadKey, Template> = BTreeMap::new();
     for template in templates {
         match &template.owner {
-            None => add_template(template.key.clone(), template, inventory),
+            None => add_template(template.key.clone(), template, inventory, events),
             Some(owner) if own.contains(owner) => {}
             Some(owner) => {
                 let rank = |template: &Template| (template.replicas, std::cmp::Reverse(template.key.clone()));
@@ -229,12 +254,12 @@ fn add_templates(templates: Vec<Template>, inventory: &mut Inventory) {
         }
     }
     for (owner, template) in inherited {
-        add_template(owner, template, inventory);
+        add_template(owner, template, inventory, events);
     }
 }
 
 /// A workload that is described. If none of its pods is there, one made from its template stands for all.
-fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory) {
+fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory, events: &mut Vec<Event>) {
     let Template {
         replicas, mut pod, ..
     } = template;
@@ -255,7 +280,7 @@ fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory)
         return;
     }
     for uid in &pods {
-        remove_pod(uid, inventory);
+        remove_pod(uid, inventory, events);
     }
     pod.key = PodKey::new(key.namespace.clone(), Arc::clone(&key.name));
     let workload = Workload {
@@ -264,7 +289,7 @@ fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory)
         pods: BTreeSet::from([pod.uid.clone()]),
         representative: true,
     };
-    inventory.state.apply(Event::PodApplied(pod));
+    events.push(Event::PodApplied(pod));
     inventory.workloads.insert(key, workload);
 }
 
@@ -289,15 +314,13 @@ fn add_services(services: Vec<Service>, slices: Vec<Endpoints>, inventory: &mut 
 
 /// Makes the namespaces that something is in but that no document describes.
 fn describe_namespaces(inventory: &mut Inventory) {
-    let pods = inventory.state.pods().values().map(|pod| &pod.key.namespace);
-    let policies = inventory.state.policies().keys().map(|key| &key.namespace);
-    let used: BTreeSet<&NamespaceName> = pods.chain(policies).collect();
-    let known = inventory.state.namespaces();
-    let missing: Vec<NamespaceName> = used
-        .into_iter()
-        .filter(|name| !known.contains_key(*name))
-        .cloned()
-        .collect();
+    let state = &inventory.state;
+    let pods = state.pods().values().map(|pod| &pod.key.namespace);
+    let policies = state.policies().keys().map(|key| &key.namespace);
+    let missing = pods
+        .chain(policies)
+        .filter(|name| !state.namespaces().contains_key(*name));
+    let missing: BTreeSet<NamespaceName> = missing.cloned().collect();
     for name in missing {
         inventory
             .state

@@ -27,7 +27,7 @@ const PAGE: u32 = 500;
 const AT_ONCE: usize = 4;
 
 /// How long a page may take. The client tries again within this time where the server is only busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -152,6 +152,44 @@ pub(super) fn read(
     reading: Reading,
     streams: &mut Streams<'_>,
 ) -> Result<Cluster, ClusterError> {
+    connected(surroundings, async |cluster| {
+        let Connected {
+            client,
+            server,
+            namespace,
+        } = cluster;
+        let lister = Lister {
+            client,
+            server,
+            reading,
+            objects: Cell::new(0),
+        };
+        let objects = lister.all(streams).await?;
+        Ok(Cluster { objects, namespace })
+    })?
+}
+
+/// Asks a cluster for something that is no list.
+pub(crate) fn in_cluster<T>(
+    surroundings: &Surroundings,
+    ask: impl AsyncFnOnce(Client) -> T,
+) -> Result<T, ClusterError> {
+    connected(surroundings, async |cluster| ask(cluster.client).await)
+}
+
+/// A cluster that can be asked.
+struct Connected {
+    client: Client,
+    server: Arc<str>,
+    /// The context's namespace.
+    namespace: String,
+}
+
+/// Runs something that asks a cluster to its end.
+fn connected<T>(
+    surroundings: &Surroundings,
+    ask: impl AsyncFnOnce(Connected) -> T,
+) -> Result<T, ClusterError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -166,14 +204,12 @@ pub(super) fn read(
             server: Arc::clone(&server),
             source: Box::new(source),
         })?;
-        let lister = Lister {
+        let cluster = Connected {
             client,
             server,
-            reading,
-            objects: Cell::new(0),
+            namespace,
         };
-        let objects = lister.all(streams).await?;
-        Ok(Cluster { objects, namespace })
+        Ok(ask(cluster).await)
     })
 }
 

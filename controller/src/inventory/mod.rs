@@ -16,6 +16,7 @@ mod snapshot;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -32,6 +33,7 @@ use crate::manifest::{
 use placeholders::Assigned;
 
 pub use live::ClusterError;
+pub(crate) use live::in_cluster;
 pub use origins::Origins;
 pub use snapshot::snapshot;
 
@@ -39,6 +41,7 @@ pub use snapshot::snapshot;
 const HEADING: &str = "Where the objects are";
 
 /// Which objects are asked about.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Clone, Debug, Default, Args)]
 pub struct Sources {
     /// A file, a directory (all .yaml, .yml and .json files in it and below it), or `-` for the standard input; without any,
@@ -62,6 +65,7 @@ pub struct Sources {
 
 /// Which cluster is asked, and what stands for what is not known of its objects: the part of [`Sources`] that is the same
 /// for all files.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Clone, Debug, Default, Args)]
 pub struct Surroundings {
     /// The kubeconfig file; by default that of $KUBECONFIG, ~/.kube/config, or the service account of the pod that this runs in
@@ -94,7 +98,7 @@ pub struct Loaded {
     pub namespace: NamespaceName,
     pod_networks: Vec<IpNet>,
     /// The documents as a snapshot has them, if they were asked for: kind and title, and the document.
-    documents: Vec<(manifest::Kind, String, String)>,
+    documents: Vec<(manifest::Kind, Arc<str>, String)>,
 }
 
 /// What Palisade has published, as it is.
@@ -227,7 +231,8 @@ impl Loaded {
         self.origins.add(&found, texts);
         for found in &mut found {
             if let Some(document) = found.slim.take() {
-                self.documents.push((found.kind, found.title.clone(), document));
+                self.documents
+                    .push((found.kind, Arc::clone(&found.title), document));
             }
         }
         let objects = found.into_iter().filter_map(|found| found.object);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use palisade_audit::inventory::{ObjectRef, Place, Places, WorkloadKind};
 
@@ -18,10 +18,16 @@ const BLOCK: usize = 1 << 16;
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
     texts: Vec<Arc<Numbered>>,
-    spots: HashMap<ObjectRef, Spot>,
-    /// The lines of documents that were asked for, by text and document.
-    known: Arc<Mutex<HashMap<(usize, usize), Option<Arc<Lines>>>>>,
+    /// As they were found: of several for one object the last counts.
+    spots: Vec<(ObjectRef, Spot)>,
+    /// Which of them is an object's. Made when something is looked for, which many questions never do.
+    index: OnceLock<HashMap<ObjectRef, usize>>,
+    /// The lines of documents that were asked for.
+    known: Arc<Mutex<KnownLines>>,
 }
+
+/// By text and document; `None` where it could not be read again.
+type KnownLines = HashMap<(usize, usize), Option<Arc<Lines>>>;
 
 /// A text whose lines can be counted fast.
 #[derive(Debug)]
@@ -44,16 +50,7 @@ struct Spot {
 
 impl Origins {
     /// Notes where objects of some texts are. An object that was there before is replaced.
-    pub(super) fn add(&mut self, found: &[Found], texts: Vec<Text>) {
-        if texts.is_empty() {
-            for reference in found
-                .iter()
-                .filter_map(|found| found.object.as_ref()?.reference())
-            {
-                self.spots.remove(&reference);
-            }
-            return;
-        }
+    pub(super) fn add(&mut self, found: &[Box<Found>], texts: Vec<Text>) {
         let first = self.texts.len();
         self.texts
             .extend(texts.into_iter().map(|text| Arc::new(Numbered::new(text))));
@@ -61,36 +58,43 @@ impl Origins {
             .zip(self.texts.iter().skip(first))
             .map(|(index, text)| (Arc::clone(&text.text.file), index))
             .collect();
+        self.index = OnceLock::new();
         for found in found {
             let (Some(object), Some(&text)) = (&found.object, by_file.get(&found.origin.file)) else {
                 continue;
             };
-            let spot = Spot {
+            let spot = |within| Spot {
                 text,
                 origin: found.origin.clone(),
                 span: found.span.clone(),
-                within: "",
+                within,
             };
             if let Object::Template(template) = object {
-                let within = match template.key.kind {
-                    WorkloadKind::CronJob => "spec.jobTemplate.spec.template",
-                    WorkloadKind::Deployment
-                    | WorkloadKind::StatefulSet
-                    | WorkloadKind::DaemonSet
-                    | WorkloadKind::ReplicaSet
-                    | WorkloadKind::Job => "spec.template",
-                };
-                // A pod of that name that has a document of its own is there.
                 let pod = ObjectRef::Pod(template.pod.key.clone());
-                self.spots.entry(pod).or_insert_with(|| Spot {
-                    within,
-                    ..spot.clone()
-                });
+                self.spots.push((pod, spot(path_of_template(template.key.kind))));
             }
             if let Some(reference) = object.reference() {
-                self.spots.insert(reference, spot);
+                self.spots.push((reference, spot("")));
             }
         }
+    }
+
+    fn spot(&self, object: &ObjectRef) -> Option<&Spot> {
+        let index = self.index.get_or_init(|| {
+            let mut index: HashMap<ObjectRef, usize> = HashMap::with_capacity(self.spots.len());
+            for (position, (reference, spot)) in self.spots.iter().enumerate() {
+                let known = index
+                    .get(reference)
+                    .and_then(|position| self.spots.get(*position));
+                // A pod that has a document of its own is there, whatever template is called like it.
+                let own = known.is_some_and(|(_, known)| known.within.is_empty());
+                if !own || spot.within.is_empty() {
+                    index.insert(reference.clone(), position);
+                }
+            }
+            index
+        });
+        self.spots.get(*index.get(object)?).map(|(_, spot)| spot)
     }
 
     fn line(&self, spot: &Spot, field: Option<&str>) -> Option<u64> {
@@ -123,7 +127,7 @@ impl Origins {
             .get(&key)
             .cloned();
         let lines = known.unwrap_or_else(|| {
-            let lines = text.from_line(first).and_then(Lines::of).map(Arc::new);
+            let lines = text.since(first).and_then(Lines::of).map(Arc::new);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(key, lines.clone());
             lines
@@ -138,11 +142,23 @@ impl Origins {
 
 impl Places for Origins {
     fn place(&self, object: &ObjectRef, field: Option<&str>) -> Option<Place> {
-        let spot = self.spots.get(object)?;
+        let spot = self.spot(object)?;
         Some(Place {
             file: spot.origin.file.to_string(),
             line: self.line(spot, field),
         })
+    }
+}
+
+/// Where the pods' template is in a workload.
+fn path_of_template(kind: WorkloadKind) -> &'static str {
+    match kind {
+        WorkloadKind::CronJob => "spec.jobTemplate.spec.template",
+        WorkloadKind::Deployment
+        | WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::Job => "spec.template",
     }
 }
 
@@ -165,7 +181,7 @@ impl Numbered {
     }
 
     /// The text from the beginning of a line on.
-    fn from_line(&self, line: u64) -> Option<&[u8]> {
+    fn since(&self, line: u64) -> Option<&[u8]> {
         let wanted = line.checked_sub(1)?;
         let block = self
             .before
@@ -183,5 +199,5 @@ impl Numbered {
 }
 
 fn count(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }

@@ -1,5 +1,7 @@
 //! The state of a cluster as one document.
 
+use std::sync::Arc;
+
 use crate::manifest::Kind;
 
 use super::Loaded;
@@ -20,7 +22,7 @@ pub fn snapshot(loaded: &Loaded) -> String {
 }
 
 /// The documents that are in a snapshot: kind, title and text.
-pub(super) fn items(loaded: &Loaded) -> impl Iterator<Item = &(Kind, String, String)> {
+pub(super) fn items(loaded: &Loaded) -> impl Iterator<Item = &(Kind, Arc<str>, String)> {
     loaded
         .documents
         .iter()

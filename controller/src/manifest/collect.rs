@@ -19,7 +19,8 @@ const WORTH_A_THREAD: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     /// In the order of the documents. Each has an object.
-    pub(crate) found: Vec<Found>,
+    #[expect(clippy::vec_box, reason = "they are large, and go from hand to hand")]
+    pub(crate) found: Vec<Box<Found>>,
     /// How many objects of each other kind were skipped.
     pub(crate) skipped: BTreeMap<String, usize>,
     /// What was left out.
@@ -108,7 +109,7 @@ impl Page {
 
     /// The objects of pages. What cannot be understood is left out, with a warning.
     pub(crate) fn collect(pages: Vec<Self>) -> Collected {
-        let outcomes = pages.into_iter().flat_map(|page| page.outcomes);
+        let outcomes = pages.into_iter().flat_map(|page| page.outcomes).collect();
         collect(outcomes, Strictness::Lenient, &mut Vec::new())
     }
 }
@@ -125,17 +126,13 @@ struct ListMeta {
     next: Option<String>,
 }
 
-fn collect(
-    outcomes: impl IntoIterator<Item = Outcome>,
-    strictness: Strictness,
-    problems: &mut Vec<Problem>,
-) -> Collected {
+fn collect(outcomes: Vec<Outcome>, strictness: Strictness, problems: &mut Vec<Problem>) -> Collected {
     let mut collector = Collector {
         strictness,
         problems,
         collected: Collected::default(),
-        seen: HashMap::new(),
-        uids: HashMap::new(),
+        seen: HashMap::with_capacity(outcomes.len()),
+        uids: HashMap::with_capacity(outcomes.len()),
     };
     for outcome in outcomes {
         collector.add(outcome);
@@ -148,8 +145,8 @@ struct Collector<'a> {
     problems: &'a mut Vec<Problem>,
     collected: Collected,
     /// Where each object was first seen, by its title.
-    seen: HashMap<String, Origin>,
-    uids: HashMap<PodUid, String>,
+    seen: HashMap<Arc<str>, Origin>,
+    uids: HashMap<PodUid, Arc<str>>,
 }
 
 impl Collector<'_> {
@@ -160,17 +157,17 @@ impl Collector<'_> {
                 return;
             }
             Outcome::Refused(problem) => return self.refuse(problem),
-            Outcome::Found(found) => *found,
+            Outcome::Found(found) => found,
         };
         if let Some(first) = self.seen.get(&found.title) {
             let message = format!("is there twice, first in {first}");
             return self.refuse(found.problem(None, message));
         }
-        self.seen.insert(found.title.clone(), found.origin.clone());
+        self.seen.insert(Arc::clone(&found.title), found.origin.clone());
         let defects = std::mem::take(&mut found.defects);
         let usable = self.tell(&found, defects);
         if let Some(Object::Pod { pod, .. }) = found.object.as_ref().filter(|_| usable) {
-            let other = self.uids.insert(pod.uid.clone(), found.title.clone());
+            let other = self.uids.insert(pod.uid.clone(), Arc::clone(&found.title));
             if let Some(other) = other {
                 let message = format!("{:?} is the UID of {other} too", pod.uid.as_str());
                 return self.refuse(found.problem(Some("metadata.uid"), message));
@@ -204,6 +201,62 @@ impl Collector<'_> {
             self.collected.warnings.push(problem);
         } else {
             self.problems.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::Interest;
+    use super::*;
+
+    const READING: Reading = Reading {
+        interest: Interest::Everything,
+        slim: false,
+    };
+
+    fn page(text: &str) -> Option<Page> {
+        READING.page(text.to_owned(), &Arc::from("https://server"))
+    }
+
+    #[test]
+    fn the_items_of_a_page_take_their_kind_from_it() {
+        let first = page(
+            r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": "more", "resourceVersion": "7"},
+                "items": [{"metadata": {"name": "a", "namespace": "shop"}}]}"#,
+        )
+        .unwrap();
+        assert_eq!(first.next.as_deref(), Some("more"));
+        let last =
+            page(r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": ""}, "items": null}"#)
+                .unwrap();
+        assert_eq!((last.len(), &last.next), (0, &None));
+        let collected = Page::collect(vec![first, last]);
+        let titles: Vec<&str> = collected.found.iter().map(|found| &*found.title).collect();
+        assert_eq!(titles, ["Pod shop/a"]);
+    }
+
+    #[test]
+    fn an_odd_object_of_a_cluster_is_left_out_and_told() {
+        let page = page(
+            r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [
+                {"metadata": {"name": "a"}, "spec": {"hostNetwork": 7}}, {"metadata": {"name": "b"}}]}"#,
+        );
+        let collected = Page::collect(vec![page.unwrap()]);
+        assert_eq!(collected.found.len(), 1);
+        let told: Vec<String> = collected.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("https://server: Pod default/a: spec.hostNetwork: "),
+            "{}",
+            told[0]
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_is_no_page() {
+        for text in ["", "<html>", "[]", "{\"kind\": 7}"] {
+            assert!(page(text).is_none(), "{text}");
         }
     }
 }

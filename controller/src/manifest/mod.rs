@@ -105,7 +105,11 @@ pub fn read(
     let mut problems = Vec::new();
     let texts = texts(sources, stdin, &mut problems);
     let collected = reading.read(sources, &texts, strictness, problems)?;
-    let mut events: Vec<Event> = collected.found.into_iter().filter_map(event).collect();
+    let mut events: Vec<Event> = collected
+        .found
+        .into_iter()
+        .filter_map(|found| event(*found))
+        .collect();
     let described: BTreeSet<&NamespaceName> = events.iter().filter_map(described_namespace).collect();
     let used: BTreeSet<&NamespaceName> = events.iter().filter_map(used_namespace).collect();
     let missing: Vec<NamespaceName> = used.difference(&described).map(|name| (*name).clone()).collect();

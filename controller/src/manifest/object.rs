@@ -1,6 +1,7 @@
 //! From one document to one object.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -54,7 +55,7 @@ pub(crate) struct Found {
     pub(crate) span: Option<Range<usize>>,
     pub(crate) kind: Kind,
     /// `NetworkPolicy shop/web`.
-    pub(crate) title: String,
+    pub(crate) title: Arc<str>,
     /// The object; `None` where it cannot be read.
     pub(crate) object: Option<Object>,
     /// What could not be understood of it.
@@ -128,7 +129,7 @@ impl Reading {
             origin: document.origin.clone(),
             span: document.span.clone(),
             kind,
-            title,
+            title: title.into(),
             object: Some(object),
             defects,
             slim: None,
@@ -200,7 +201,7 @@ impl Reading {
             origin,
             span,
             kind,
-            title,
+            title: title.into(),
             object,
             defects,
             slim: self.slim.then(|| slim::slimmed(kind, value)),
@@ -360,7 +361,7 @@ impl Found {
         let field = field.map(str::to_owned);
         Problem {
             origin: self.origin.clone(),
-            object: Some(self.title.clone()),
+            object: Some(self.title.to_string()),
             field,
             message,
         }

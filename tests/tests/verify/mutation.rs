@@ -251,10 +251,13 @@ fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> 
             }
         }
         Mutation::DeleteElement | Mutation::WidenElement | Mutation::OtherPort => {
-            let set = pick(
-                table.sets.values_mut().filter(|set| !set.elements.is_empty()),
-                first,
-            )?;
+            let fits = |set: &&mut Set| match mutation {
+                Mutation::OtherPort => set.key.last() == Some(&KeyType::Port) && !set.interval,
+                Mutation::WidenElement => set.interval,
+                _ => true,
+            };
+            let filled = table.sets.values_mut().filter(|set| !set.elements.is_empty());
+            let set = pick(filled.filter(fits), first)?;
             let element = set.elements.iter().nth(second.index(set.elements.len()))?.clone();
             let key = set.key.clone();
             let parts = element.parts(&key).unwrap();

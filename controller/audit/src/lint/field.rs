@@ -9,13 +9,13 @@ use palisade_policy::model::{Direction, Policy};
 /// An entry that cannot be understood is missing from the rules, so the entries after it have moved up. Its defect tells
 /// where it stood.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Of each list (`spec.ingress[0].from`), the entries that are missing.
     missing: BTreeMap<String, BTreeSet<usize>>,
 }
 
 impl Fields {
-    pub(super) fn of(policy: &Policy) -> Self {
+    pub(crate) fn of(policy: &Policy) -> Self {
         let mut missing: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
         for (list, index) in policy.defects.iter().filter_map(|defect| entry(&defect.field)) {
             missing.entry(list).or_default().insert(index);
@@ -24,12 +24,12 @@ impl Fields {
     }
 
     /// `spec.ingress[0]`
-    pub(super) fn rule(direction: Direction, rule: usize) -> String {
+    pub(crate) fn rule(direction: Direction, rule: usize) -> String {
         format!("spec.{direction}[{rule}]")
     }
 
     /// `spec.ingress[0].from[1]`, `spec.egress[0].to[1]`
-    pub(super) fn peer(&self, direction: Direction, rule: usize, peer: usize) -> String {
+    pub(crate) fn peer(&self, direction: Direction, rule: usize, peer: usize) -> String {
         let list = match direction {
             Direction::Ingress => "from",
             Direction::Egress => "to",
@@ -38,7 +38,7 @@ impl Fields {
     }
 
     /// `spec.ingress[0].ports[1]`
-    pub(super) fn port(&self, direction: Direction, rule: usize, port: usize) -> String {
+    pub(crate) fn port(&self, direction: Direction, rule: usize, port: usize) -> String {
         self.entry(&format!("{}.ports", Self::rule(direction, rule)), port)
     }
 

@@ -15,7 +15,7 @@ const SLIP: usize = 3;
 const NAMED: usize = 3;
 
 /// The word that is most like the wanted one, if any is at all.
-pub(super) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let alike = known
         .into_iter()
         .filter(|word| *word != wanted)

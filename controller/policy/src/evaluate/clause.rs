@@ -94,29 +94,41 @@ pub enum PortMiss {
     Undecodable,
 }
 
-/// Why none of a rule's peers matches the other side of the packet; `None` if one does.
+/// Which of a rule's peers is the first that matches the other side of the packet, `None` where it names none; or why none
+/// of them does.
 pub(super) fn peers(
     state: &ClusterState,
     policy: &Policy,
     peers: &Peers,
     direction: Direction,
     packet: &Packet,
-) -> Option<Vec<PeerMiss>> {
-    let Peers::AnyOf(peers) = peers else { return None };
+) -> Result<Option<usize>, Vec<PeerMiss>> {
+    let Peers::AnyOf(peers) = peers else {
+        return Ok(None);
+    };
     let address = match direction {
         Direction::Ingress => packet.source,
         Direction::Egress => packet.destination,
     };
     if peers.is_empty() {
-        return Some(vec![PeerMiss::Undecodable]);
+        return Err(vec![PeerMiss::Undecodable]);
     }
-    peers
-        .iter()
-        .map(|peer| match peer {
-            Peer::Pods(pods) => pod_peer(state, policy, pods, address),
-            Peer::Block(block) => ip_block(block, address),
-        })
-        .collect()
+    first(peers.iter().map(|peer| match peer {
+        Peer::Pods(pods) => pod_peer(state, policy, pods, address),
+        Peer::Block(block) => ip_block(block, address),
+    }))
+}
+
+/// The place of the first that misses nothing, or else what each missed.
+fn first<Miss>(misses: impl Iterator<Item = Option<Miss>>) -> Result<Option<usize>, Vec<Miss>> {
+    let mut missed = Vec::new();
+    for (place, miss) in misses.enumerate() {
+        match miss {
+            Some(miss) => missed.push(miss),
+            None => return Ok(Some(place)),
+        }
+    }
+    Err(missed)
 }
 
 /// Within one peer, the namespace and the pod must both match.
@@ -176,51 +188,64 @@ fn ip_block(block: &IpBlock, address: IpAddr) -> Option<PeerMiss> {
     })
 }
 
-/// Why none of a rule's ports matches the packet; `None` if one does.
-pub(super) fn ports(state: &ClusterState, ports: &Ports, packet: &Packet) -> Option<Vec<PortMiss>> {
-    let Ports::AnyOf(ports) = ports else { return None };
+/// Which of a rule's ports is the first that matches the packet, `None` where it names none; or why none of them does.
+pub(super) fn ports(
+    state: &ClusterState,
+    ports: &Ports,
+    packet: &Packet,
+) -> Result<Option<usize>, Vec<PortMiss>> {
+    let Ports::AnyOf(ports) = ports else {
+        return Ok(None);
+    };
     let (protocol, number) = match packet.transport {
         Transport::Port(protocol, number) => (protocol, number),
-        Transport::Other(number) => return Some(vec![PortMiss::NoPorts(number)]),
+        Transport::Other(number) => return Err(vec![PortMiss::NoPorts(number)]),
     };
     if ports.is_empty() {
-        return Some(vec![PortMiss::Undecodable]);
+        return Err(vec![PortMiss::Undecodable]);
     }
-    ports
-        .iter()
-        .map(|wanted| {
-            if wanted.protocol != protocol {
-                return Some(PortMiss::OtherProtocol {
-                    wanted: wanted.clone(),
-                    found: protocol,
-                });
-            }
-            match &wanted.port {
-                PortMatch::Any => None,
-                PortMatch::Range(range) if range.contains(number) => None,
-                PortMatch::Range(_) => Some(PortMiss::OtherPort {
-                    wanted: wanted.clone(),
-                    found: number,
-                }),
-                PortMatch::Named(name) => match state.owner(packet.destination) {
-                    None => Some(PortMiss::NoDestinationPod(wanted.clone())),
-                    Some(pod) => {
-                        let same = pod
-                            .ports
-                            .iter()
-                            .filter(|port| port.name == *name && port.protocol == protocol);
-                        let declared: BTreeSet<u16> = same.map(|port| port.number).collect();
-                        let pod = pod.key.clone();
-                        (!declared.contains(&number)).then(|| PortMiss::OtherNumber {
-                            wanted: wanted.clone(),
-                            pod,
-                            declared,
-                        })
-                    }
-                },
-            }
-        })
-        .collect()
+    first(
+        ports
+            .iter()
+            .map(|wanted| port(state, wanted, (protocol, number), packet)),
+    )
+}
+
+fn port(
+    state: &ClusterState,
+    wanted: &PolicyPort,
+    (protocol, number): (Protocol, u16),
+    packet: &Packet,
+) -> Option<PortMiss> {
+    if wanted.protocol != protocol {
+        return Some(PortMiss::OtherProtocol {
+            wanted: wanted.clone(),
+            found: protocol,
+        });
+    }
+    match &wanted.port {
+        PortMatch::Any => None,
+        PortMatch::Range(range) if range.contains(number) => None,
+        PortMatch::Range(_) => Some(PortMiss::OtherPort {
+            wanted: wanted.clone(),
+            found: number,
+        }),
+        PortMatch::Named(name) => {
+            let Some(pod) = state.owner(packet.destination) else {
+                return Some(PortMiss::NoDestinationPod(wanted.clone()));
+            };
+            let same = pod
+                .ports
+                .iter()
+                .filter(|port| port.name == *name && port.protocol == protocol);
+            let declared: BTreeSet<u16> = same.map(|port| port.number).collect();
+            (!declared.contains(&number)).then(|| PortMiss::OtherNumber {
+                wanted: wanted.clone(),
+                pod: pod.key.clone(),
+                declared,
+            })
+        }
+    }
 }
 
 fn found(labels: &Labels, requirement: &Requirement) -> Option<String> {
@@ -229,7 +254,7 @@ fn found(labels: &Labels, requirement: &Requirement) -> Option<String> {
 
 impl PeerMiss {
     /// How far the peer was from matching, 0 being nearest: for choosing what to tell first.
-    pub(super) fn distance(&self) -> u8 {
+    pub fn distance(&self) -> u8 {
         match self {
             Self::PodLabel { .. } | Self::Excepted { .. } => 0,
             Self::NamespaceLabel { .. } | Self::OtherNamespace { .. } => 1,
@@ -241,7 +266,7 @@ impl PeerMiss {
 
 impl PortMiss {
     /// How far the port was from matching, 0 being nearest.
-    pub(super) fn distance(&self) -> u8 {
+    pub fn distance(&self) -> u8 {
         match self {
             Self::OtherPort { .. } | Self::OtherNumber { .. } => 0,
             Self::OtherProtocol { .. } | Self::NoPorts(_) => 1,

@@ -19,8 +19,9 @@ impl Judgement {
 }
 
 impl RuleTrace {
-    /// First by how many clauses missed, then by how far the nearest peer and port were.
-    fn distance(&self) -> (usize, u8) {
+    /// How far the rule was from allowing the packet: first how many of its clauses missed, then how far the nearest peer and
+    /// port were.
+    pub fn distance(&self) -> (usize, u8) {
         let peer = self.peers.iter().flatten().map(super::PeerMiss::distance).min();
         let port = self.ports.iter().flatten().map(super::PortMiss::distance).min();
         (
@@ -61,7 +62,7 @@ impl fmt::Display for Judgement {
         };
         match outcome {
             Outcome::NotIsolated => write!(f, "{side} {pod}: not isolated for {direction}, all is allowed"),
-            Outcome::Allowed { policy, rule } => {
+            Outcome::Allowed { policy, rule, .. } => {
                 write!(f, "{side} {pod}: {direction} rule {rule} of {policy} allows it")
             }
             Outcome::Denied { isolating } => {

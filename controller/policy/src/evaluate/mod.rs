@@ -68,6 +68,12 @@ pub enum Outcome {
         policy: PolicyKey,
         /// Its rule, counted from 0.
         rule: usize,
+        /// Which of the rule's peers matched first, counted from 0; `None`: it names none, and allows everybody.
+        peer: Option<usize>,
+        /// Which of the rule's ports matched first, counted from 0; `None`: it names none, and allows all.
+        port: Option<usize>,
+        /// Every policy that isolates the pod.
+        isolating: Vec<PolicyKey>,
     },
     /// Policies isolate the pod and no rule of theirs allows the packet.
     Denied {
@@ -168,12 +174,18 @@ fn ask(state: &ClusterState, isolating: &[&Policy], direction: Direction, packet
         for (index, rule) in policy.rules(direction).into_iter().flatten().enumerate() {
             let peers = clause::peers(state, policy, &rule.peers, direction, packet);
             let ports = clause::ports(state, &rule.ports, packet);
-            if peers.is_none() && ports.is_none() {
-                return Outcome::Allowed {
-                    policy: policy.key.clone(),
-                    rule: index,
-                };
-            }
+            let (peers, ports) = match (peers, ports) {
+                (Ok(peer), Ok(port)) => {
+                    return Outcome::Allowed {
+                        policy: policy.key.clone(),
+                        rule: index,
+                        peer,
+                        port,
+                        isolating: isolating.iter().map(|policy| policy.key.clone()).collect(),
+                    };
+                }
+                (peers, ports) => (peers.err(), ports.err()),
+            };
             missed.push(RuleTrace {
                 rule: index,
                 peers,

@@ -5,7 +5,7 @@
 //! pod tells nobody apart.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::family::ByFamily;
@@ -16,7 +16,7 @@ use super::profile::{Entries, Name, Numbers, Profile, Rulebook};
 use super::terms::{Scope, Terms};
 use super::{Class, Member, Outside, Reach, Resident, Traits};
 use crate::cluster::ClusterState;
-use crate::model::{Direction, Labels, NamespaceName, Policy};
+use crate::model::{Direction, Labels, NamespaceName, PodKey, PodUid, Policy};
 
 /// What makes a class. Pods that are equal in all of it are not told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
             class.kinds.insert(body.kind);
         }
     }
-    classes.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
+    classes.sort_by_cached_key(Draft::order);
 
     let mut reach = Reach::default();
     for class in classes {
@@ -107,7 +107,7 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
         });
     }
     reach.ground = ground;
-    reach.strangers = super::witness::strangers(&reach, state);
+    reach.strangers = super::witness::strangers(&reach.outside, &[(&reach, state)]);
     reach
 }
 
@@ -144,11 +144,11 @@ struct Draft<'a> {
     kinds: BTreeSet<usize>,
 }
 
-impl Draft<'_> {
-    fn order(&self) -> impl Ord {
-        let first = self.bodies.first();
-        let place = first.map(|body| (&body.pod.key, &body.pod.uid));
-        (self.key.namespace, place, first.map(|body| (body.v4, body.v6)))
+impl<'a> Draft<'a> {
+    /// By the first member.
+    fn order(&self) -> Option<(&'a PodKey, &'a PodUid, Option<Ipv4Addr>, Option<Ipv6Addr>)> {
+        let first = self.bodies.first()?;
+        Some((&first.pod.key, &first.pod.uid, first.v4, first.v6))
     }
 
     /// The labels that all of the pods have.

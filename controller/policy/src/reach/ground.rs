@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
+use super::Outside;
 use super::family::{ByFamily, Family, number};
 use super::numbering::Numbering;
 use super::sets::{Set, Sets};
@@ -144,6 +145,35 @@ impl Ground {
     }
 }
 
+/// Both grounds at once: the addresses that lie in one range of one and in one range of the other, with these two.
+pub(super) fn refine(one: &Ground, other: &Ground) -> Vec<(Outside, usize, usize)> {
+    let mut refined: Vec<(Outside, usize, usize)> = Vec::new();
+    for family in Family::ALL {
+        let segments = [one, other]
+            .into_iter()
+            .flat_map(|ground| ground.segments.get(family));
+        let mut starts: Vec<u128> = segments.map(|(start, _)| *start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let ends = starts.iter().skip(1).map(|next| next - 1).chain([family.last()]);
+        let mut ranges = Numbering::default();
+        let offset = refined.len();
+        for (first, last) in starts.iter().zip(ends) {
+            let address = family.address(*first);
+            let (Some(in_one), Some(in_other)) = (one.range(address), other.range(address)) else {
+                continue;
+            };
+            let range = offset + ranges.number((in_one, in_other));
+            let blocks = cover(family, (*first, last));
+            match refined.get_mut(range) {
+                Some((outside, _, _)) => outside.blocks.extend(blocks),
+                None => refined.push((Outside { family, blocks }, in_one, in_other)),
+            }
+        }
+    }
+    refined
+}
+
 /// The addresses of a block that are in none of its excepts.
 fn spans(block: &IpBlock) -> Vec<Span> {
     let ends = |net: &IpNet| (number(net.network()), number(net.broadcast()));
@@ -164,7 +194,7 @@ fn spans(block: &IpBlock) -> Vec<Span> {
 }
 
 /// The fewest blocks that are exactly a span.
-pub(super) fn cover(family: Family, (first, last): Span) -> Vec<IpNet> {
+fn cover(family: Family, (first, last): Span) -> Vec<IpNet> {
     match (family.address(first), family.address(last)) {
         (IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect(),
         (IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect(),

@@ -14,6 +14,7 @@
 //! are always allowed; [`Reach::verdict`] knows them.
 
 mod build;
+mod difference;
 mod family;
 mod flows;
 mod ground;
@@ -38,6 +39,7 @@ use family::ByFamily;
 use ground::Ground;
 use profile::{Numbers, Other, Profile};
 
+pub use difference::{Change, Difference, Families, JointClass, Twin, Unpaired};
 pub use family::Family;
 pub use ports::PortSet;
 
@@ -175,11 +177,16 @@ impl Reach {
 
     /// What both sides allow. Where a rule asks for a port by name, the destination's own numbers count on either side.
     fn between(&self, from: (&Traits, Other<'_>), to: (&Traits, Other<'_>)) -> PortSet {
-        let side = |profile: &Option<Arc<Profile>>, other| match profile {
-            Some(profile) => profile.towards(other, &to.0.numbers, &self.ground),
-            None => PortSet::all(),
-        };
-        side(&from.0.egress, to.1).intersection(&side(&to.0.ingress, from.1))
+        let numbers = &to.0.numbers;
+        let egress = from.0.egress.as_ref();
+        let egress = egress.map(|profile| profile.towards(to.1, numbers, &self.ground));
+        let ingress = to.0.ingress.as_ref();
+        let ingress = ingress.map(|profile| profile.towards(from.1, numbers, &self.ground));
+        match (egress, ingress) {
+            (Some(egress), Some(ingress)) => egress.intersection(&ingress),
+            (Some(side), None) | (None, Some(side)) => side.into_owned(),
+            (None, None) => PortSet::all(),
+        }
     }
 
     fn traits(&self, end: End) -> Option<&Traits> {
@@ -190,7 +197,7 @@ impl Reach {
     }
 
     /// All ends, in order.
-    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> {
+    fn ends(&self) -> impl Iterator<Item = (End, &Traits)> + Clone {
         let pods = (0..self.classes.len()).map(End::Pods);
         let outside = (0..self.outside.len()).map(End::Outside);
         pods.chain(outside).zip(&self.traits)

@@ -25,11 +25,6 @@ impl<T: Eq + Hash> Numbering<T> {
         self.0.get(value).copied()
     }
 
-    /// How many numbers there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The values in the order of their numbers.
     pub(super) fn into_values(self) -> Vec<T> {
         let mut values: Vec<(usize, T)> = self

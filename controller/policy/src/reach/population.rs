@@ -61,7 +61,7 @@ impl<'a> Population<'a> {
     }
 
     /// For each kind the number of the set of terms that select it, and these sets.
-    pub(super) fn selected(&self, terms: &Terms<'_>, state: &ClusterState) -> (Vec<usize>, Vec<Vec<usize>>) {
+    pub(super) fn selected(&self, terms: &Terms<'a>, state: &ClusterState) -> (Vec<usize>, Vec<Vec<usize>>) {
         let mut by_namespace: HashMap<&NamespaceName, Looking<'_>> = HashMap::new();
         let mut sets = Numbering::default();
         let of_kinds = self.kinds.iter().map(|kind| {

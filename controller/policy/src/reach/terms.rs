@@ -48,11 +48,7 @@ impl<'a> Terms<'a> {
     }
 
     /// The terms that look in a namespace. `known` is `None` for one whose labels are not known: it satisfies no requirement.
-    pub(super) fn looking_in<'b>(
-        &'b self,
-        name: &'b NamespaceName,
-        known: Option<&Namespace>,
-    ) -> Looking<'b> {
+    pub(super) fn looking_in(&self, name: &'a NamespaceName, known: Option<&Namespace>) -> Looking<'_> {
         let none = Labels::default();
         let labels = known.map_or(&none, |namespace| &namespace.labels);
         let matching = self

@@ -21,24 +21,24 @@ const DOCUMENTATION: [IpAddr; 4] = [
 /// The protocol number of ICMP for IPv6.
 const ICMP_V6: u8 = 58;
 
-/// Of each range outside an address that is neither a pod's nor a node's, where it has one.
-pub(super) fn strangers(reach: &Reach, state: &ClusterState) -> Vec<Option<IpAddr>> {
-    let nodes: HashSet<IpAddr> = state
-        .nodes()
-        .values()
-        .flat_map(|node| &node.addresses)
-        .copied()
-        .collect();
-    let is_free = |address: &IpAddr| !reach.residents.contains_key(address) && !nodes.contains(address);
-    let stranger = |(range, outside): (usize, &Outside)| {
-        let known = DOCUMENTATION
-            .into_iter()
-            .filter(|address| reach.ground.range(*address) == Some(range));
+/// Of each range outside an address that is neither a pod's nor a node's in any of some states, where it has one.
+pub(super) fn strangers(outside: &[Outside], known: &[(&Reach, &ClusterState)]) -> Vec<Option<IpAddr>> {
+    let nodes = known.iter().flat_map(|(_, state)| state.nodes().values());
+    let nodes: HashSet<IpAddr> = nodes.flat_map(|node| &node.addresses).copied().collect();
+    let is_pods = |address: &IpAddr| {
         known
+            .iter()
+            .any(|(reach, _)| reach.residents.contains_key(address))
+    };
+    let is_free = |address: &IpAddr| !is_pods(address) && !nodes.contains(address);
+    let stranger = |outside: &Outside| {
+        let lies_in = |address: &IpAddr| outside.blocks.iter().any(|block| block.contains(address));
+        let documented = DOCUMENTATION.into_iter().filter(lies_in);
+        documented
             .chain(outside.blocks.iter().flat_map(addresses))
             .find(is_free)
     };
-    reach.outside.iter().enumerate().map(stranger).collect()
+    outside.iter().map(stranger).collect()
 }
 
 /// The addresses of a block, the one that names it last.
@@ -57,14 +57,18 @@ pub(super) fn witness(reach: &Reach, from: End, to: End, family: Family, ports: 
         }
         (from, to) => (someone(reach, from, family)?, someone(reach, to, family)?),
     };
-    let transport = match (ports.example()?, family) {
-        (Transport::Other(_), Family::V6) => Transport::Other(ICMP_V6),
-        (transport, _) => transport,
-    };
     Some(Packet {
         source,
         destination,
-        transport,
+        transport: example(ports, family)?,
+    })
+}
+
+/// A transport of a set as it is in a family.
+pub(super) fn example(ports: &PortSet, family: Family) -> Option<Transport> {
+    Some(match (ports.example()?, family) {
+        (Transport::Other(_), Family::V6) => Transport::Other(ICMP_V6),
+        (transport, _) => transport,
     })
 }
 
@@ -81,13 +85,22 @@ fn someone(reach: &Reach, end: End, family: Family) -> Option<IpAddr> {
 
 /// Two different pods, one of each list.
 fn pair<'a>(from: &'a [Member], to: &'a [Member]) -> Option<(&'a Member, &'a Member)> {
+    different(from, to, |member| &member.uid)
+}
+
+/// One of each list, such that the two differ in something.
+pub(super) fn different<'a, T, K: PartialEq>(
+    from: &'a [T],
+    to: &'a [T],
+    key: impl Fn(&T) -> &K,
+) -> Option<(&'a T, &'a T)> {
     let first = from.first()?;
-    if let Some(other) = to.iter().find(|member| member.uid != first.uid) {
+    if let Some(other) = to.iter().find(|other| key(other) != key(first)) {
         return Some((first, other));
     }
-    // All of `to` is the one pod that `from` begins with.
+    // All of `to` is what `from` begins with.
     let to = to.first()?;
-    let other = from.iter().find(|member| member.uid != first.uid)?;
+    let other = from.iter().find(|other| key(other) != key(to))?;
     Some((other, to))
 }
 

@@ -2,19 +2,105 @@
 
 use std::io;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use palisade_audit::relation::output;
+use palisade_audit::relation::{Filter, Relation, Selection, Summary};
 
-use crate::cli::{Exit, Streams};
-use crate::inventory::Sources;
+use crate::cli::{Exit, Streams, failed};
+use crate::inventory::{self, Loaded, Sources};
 
 /// Say who reaches whom on which ports
+///
+/// Pods that no policy tells apart are one class, with a name such as shop/deployment/web, shop/app=web or shop/* (all pods of
+/// the namespace); addresses outside are ranges. The answer is exact: for each pair and port it is what policies mean. A line
+/// is for both families wherever they agree.
+///
+/// Two things are always allowed and in no line: connections between a pod and its own node, and from a pod to itself.
+///
+/// An END is any, NAMESPACE, NAMESPACE/POD, [NAMESPACE/]KIND/NAME (deployment/web, service/web), [NAMESPACE/]LABEL=VALUE,
+/// an address or a CIDR.
 #[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
 pub(super) struct Options {
     #[command(flatten)]
     sources: Sources,
+    /// Only connections from here
+    #[arg(long, value_name = "END")]
+    from: Option<String>,
+    /// Only connections to here
+    #[arg(long, value_name = "END")]
+    to: Option<String>,
+    /// In which form
+    #[arg(short, long, value_name = "FORM", default_value = "table")]
+    output: Form,
+}
+
+/// The forms of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people; long lists are cut short
+    Table,
+    /// The same with everything, and the policies that isolate
+    Wide,
+    /// For programs
+    Json,
+    /// A line for each pair
+    Csv,
+    /// For Graphviz
+    Dot,
+    /// A flowchart for Markdown
+    Mermaid,
+    /// A page with a filter
+    Html,
+}
+
+impl From<Form> for output::Form {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Table => Self::Table,
+            Form::Wide => Self::Wide,
+            Form::Json => Self::Json,
+            Form::Csv => Self::Csv,
+            Form::Dot => Self::Dot,
+            Form::Mermaid => Self::Mermaid,
+            Form::Html => Self::Html,
+        }
+    }
 }
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    writeln!(streams.errors, "error: {:?} is not there yet", options.sources)?;
-    Ok(Exit::Failure)
+    let loaded = match inventory::load(&options.sources, streams) {
+        Ok(loaded) => loaded,
+        Err(error) => return error.tell(streams),
+    };
+    let Loaded {
+        inventory, namespace, ..
+    } = &loaded;
+    let filter = |text: &Option<String>| {
+        let filter = text.as_ref().map(|text| Filter::parse(text, namespace));
+        filter.transpose()
+    };
+    let (from, to) = match (filter(&options.from), filter(&options.to)) {
+        (Ok(from), Ok(to)) => (from, to),
+        (Err(invalid), _) | (_, Err(invalid)) => return failed(&invalid, streams),
+    };
+    let relation = Relation::of(inventory);
+    for (text, filter) in [(&options.from, &from), (&options.to, &to)] {
+        if let (Some(text), Some(filter)) = (text, filter)
+            && filter.ends(&relation).is_empty()
+        {
+            writeln!(streams.errors, "error: nobody is meant by {text}")?;
+            return Ok(Exit::Failure);
+        }
+    }
+    let selection = Selection::of(&relation, from.as_ref(), to.as_ref());
+    output::write(
+        &relation,
+        &selection,
+        options.output.into(),
+        streams.style,
+        streams.output,
+    )?;
+    writeln!(streams.errors, "{}", Summary::of(&relation))?;
+    Ok(Exit::Success)
 }

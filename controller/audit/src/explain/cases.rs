@@ -1,0 +1,253 @@
+//! The cases of an answer: who gets the same, and a packet that stands for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use palisade_policy::cluster::ClusterState;
+use palisade_policy::evaluate::{self, Evaluation, Reason};
+use palisade_policy::model::{Packet, PodKey, PolicyKey, Transport};
+use palisade_policy::reach::{End, PortSet, Reach};
+
+use super::account::account;
+use super::parties::{Group, Groups, Kind, Sorter};
+use super::scene::scene;
+use super::{Case, Party, Why, Witness};
+use crate::inventory::Inventory;
+use crate::question::Resolved;
+
+/// What pairs of ends have in common that are one case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Answer {
+    outcome: Outcome,
+    ground: Ground,
+}
+
+/// What becomes of the ports that are asked about. In order of how cases are told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Denied,
+    /// The ports that are asked about, and those that are allowed.
+    Partly(PortSet, PortSet),
+    Allowed,
+}
+
+/// What decides.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ground {
+    /// No policy: a pod itself, or its own node.
+    Always,
+    /// The policies that isolate the source and the destination.
+    Policies(BTreeSet<PolicyKey>, BTreeSet<PolicyKey>),
+}
+
+/// All cases, what is denied first.
+pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
+    let whole = &inventory.state;
+    let scene = scene(whole, question);
+    let reach = Reach::of(&scene);
+    let destinations = question.ways.iter().flat_map(|way| way.addresses.keys());
+    let addresses = question.sources.addresses.iter().chain(destinations).copied();
+    let sorter = Sorter::new(whole, &reach, addresses);
+    let sources = sorter.sources(&question.sources);
+    let mut found: Vec<(Outcome, Case)> = Vec::new();
+    for way in &question.ways {
+        let destinations = sorter.destinations(way);
+        let mut of_way: Vec<(Answer, Case)> = Vec::new();
+        for (answer, from, to) in products(&reach, &sources, &destinations) {
+            let Some(case) = case(&scene, way.by.as_ref(), &from, &to, &answer) else {
+                continue;
+            };
+            merge(&mut of_way, answer, case);
+        }
+        found.extend(of_way.into_iter().map(|(answer, case)| (answer.outcome, case)));
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.into_iter().map(|(_, case)| case).collect()
+}
+
+/// Kinds with what is of them.
+type Some<'g> = Vec<(&'g Kind, &'g Group)>;
+
+/// The pairs of each answer, as products of some sources and some destinations: of all of them the same is true.
+fn products<'g>(
+    reach: &Reach,
+    sources: &'g Groups,
+    destinations: &'g Groups,
+) -> Vec<(Answer, Some<'g>, Some<'g>)> {
+    let mut by_destination: BTreeMap<(Answer, usize), Vec<usize>> = BTreeMap::new();
+    for (number, to) in destinations.iter().enumerate() {
+        for (other, from) in sources.iter().enumerate() {
+            if from.0.family == to.0.family {
+                let answer = answer(reach, from, to);
+                by_destination.entry((answer, number)).or_default().push(other);
+            }
+        }
+    }
+    // Destinations with the same sources belong together. Families stay apart, as no pair is across.
+    let mut by_sources: BTreeMap<(Answer, Vec<usize>), Vec<usize>> = BTreeMap::new();
+    for ((answer, to), from) in by_destination {
+        by_sources.entry((answer, from)).or_default().push(to);
+    }
+    let sources: Some<'_> = sources.iter().collect();
+    let destinations: Some<'_> = destinations.iter().collect();
+    let pick = |all: &Some<'g>, numbers: Vec<usize>| -> Some<'g> {
+        let numbers = numbers.into_iter();
+        numbers.filter_map(|number| all.get(number).copied()).collect()
+    };
+    let products = by_sources.into_iter().map(|((answer, from), to)| {
+        let (from, to) = (pick(&sources, from), pick(&destinations, to));
+        (answer, from, to)
+    });
+    products.collect()
+}
+
+fn answer(reach: &Reach, (from, sources): (&Kind, &Group), (to, destinations): (&Kind, &Group)) -> Answer {
+    let is_pods = |kind: &Kind| matches!(kind.end, End::Pods(_));
+    let own_node = from.node.is_some() && from.node == to.node && is_pods(from) != is_pods(to);
+    let pods = &sources.party.pods;
+    let itself = pods.len() == 1 && *pods == destinations.party.pods;
+    if own_node || itself {
+        return Answer {
+            outcome: Outcome::Allowed,
+            ground: Ground::Always,
+        };
+    }
+    let allowed = reach.ports(from.end, to.end, from.family).intersection(&to.asked);
+    let outcome = if allowed == to.asked {
+        Outcome::Allowed
+    } else if allowed.is_empty() {
+        Outcome::Denied
+    } else {
+        Outcome::Partly(to.asked.clone(), allowed)
+    };
+    let class = |end| match end {
+        End::Pods(class) => reach.classes().get(class),
+        End::Outside(_) => None,
+    };
+    let egress = class(from.end).map(|class| class.egress.clone());
+    let ingress = class(to.end).map(|class| class.ingress.clone());
+    Answer {
+        outcome,
+        ground: Ground::Policies(egress.unwrap_or_default(), ingress.unwrap_or_default()),
+    }
+}
+
+fn case(
+    scene: &ClusterState,
+    by: Option<&String>,
+    from: &Some<'_>,
+    to: &Some<'_>,
+    answer: &Answer,
+) -> Option<Case> {
+    let party = |groups: &Some<'_>| {
+        let mut party = Party::default();
+        for (_, group) in groups {
+            party.extend(&group.party);
+        }
+        party
+    };
+    let asked_by = |asked: PortSet, (kind, _): &(&Kind, &Group)| asked.union(&kind.asked);
+    let asked = to.iter().fold(PortSet::none(), asked_by);
+    let allowed = match &answer.outcome {
+        Outcome::Denied => PortSet::none(),
+        Outcome::Partly(_, allowed) => allowed.clone(),
+        Outcome::Allowed => asked.clone(),
+    };
+    let pair = pair(from, to)?;
+    let asked_here = &pair.2.asked;
+    let parts = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
+    let witnesses = parts.iter().filter_map(PortSet::example).map(|transport| {
+        let packet = Packet {
+            source: pair.0,
+            destination: pair.1,
+            transport: of_family(transport, pair.0),
+        };
+        witness(scene, &packet)
+    });
+    Some(Case {
+        by: by.cloned(),
+        families: from.iter().map(|(kind, _)| kind.family).collect(),
+        from: party(from),
+        to: party(to),
+        asked,
+        allowed,
+        witnesses: witnesses.collect(),
+    })
+}
+
+/// Two addresses that stand for a case: of two pods, where there are two. With what is asked about at the second.
+fn pair<'g>(from: &Some<'g>, to: &Some<'g>) -> Option<(IpAddr, IpAddr, &'g Kind)> {
+    let samples = |groups: &Some<'g>| {
+        let all = groups.iter().flat_map(|(kind, group)| {
+            group
+                .samples
+                .iter()
+                .map(move |(address, pod)| (*kind, *address, pod))
+        });
+        all.collect::<Vec<_>>()
+    };
+    let destinations = samples(to);
+    let pairs = || {
+        let sources = samples(from).into_iter();
+        sources.flat_map(|(_, source, pod)| {
+            let others = destinations.iter().map(move |(kind, destination, other)| {
+                (source, *destination, *kind, is_one(pod.as_ref(), other.as_ref()))
+            });
+            others.collect::<Vec<_>>()
+        })
+    };
+    let two = pairs().find(|(.., one)| !one);
+    let (source, destination, kind, _) = two.or_else(|| pairs().next())?;
+    Some((source, destination, kind))
+}
+
+fn is_one(pod: Option<&PodKey>, other: Option<&PodKey>) -> bool {
+    pod.is_some() && pod == other
+}
+
+/// ICMP is another protocol in IPv6.
+fn of_family(transport: Transport, address: IpAddr) -> Transport {
+    match transport {
+        Transport::Port(protocol, port) => Transport::Port(protocol, port),
+        Transport::Other(_) => Transport::Other(if address.is_ipv4() { 1 } else { 58 }),
+    }
+}
+
+fn witness(scene: &ClusterState, packet: &Packet) -> Witness {
+    let Evaluation {
+        packet,
+        verdict,
+        reason,
+    } = evaluate::evaluate(scene, packet);
+    let why = match reason {
+        Reason::OwnNode { pod } => Why::OwnNode(pod),
+        Reason::Itself { pod } => Why::Itself(pod),
+        Reason::Judged {
+            egress: None,
+            ingress: None,
+        } => Why::NoPod,
+        Reason::Judged { egress, ingress } => {
+            let sides = egress.iter().chain(&ingress);
+            Why::Judged(sides.map(|side| account(scene, &packet, side)).collect())
+        }
+    };
+    Witness { packet, verdict, why }
+}
+
+/// Puts a case to those of the same answer. One of another family with the same pods is the same case.
+fn merge(cases: &mut Vec<(Answer, Case)>, answer: Answer, case: Case) {
+    let same = cases.iter_mut().find(|(other, of)| {
+        *other == answer
+            && of.families.is_disjoint(&case.families)
+            && of.from.pods == case.from.pods
+            && of.to.pods == case.to.pods
+    });
+    match same {
+        Some((_, of)) => {
+            of.families.extend(case.families);
+            of.from.extend(&case.from);
+            of.to.extend(&case.to);
+        }
+        None => cases.push((answer, case)),
+    }
+}

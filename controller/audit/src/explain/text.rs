@@ -1,0 +1,238 @@
+//! For people: the verdict first, then for each case and each end what its policies say.
+
+use std::fmt::{self, Write};
+
+use palisade_policy::model::{PolicyKey, Verdict};
+use palisade_policy::reach::Family;
+
+use super::{
+    Account, Answer, Case, Clause, Finding, Overall, RuleMatch, RuleMiss, Unclear, Why, Witness, words,
+};
+use crate::inventory::{ObjectRef, Places};
+use crate::style::Style;
+
+/// Policies that are named of those that isolate a pod.
+const POLICIES: usize = 5;
+
+/// The answer as text. Policies and fields are followed by where they are written, if that is known.
+pub fn text(answer: &Answer, places: &dyn Places, style: Style) -> String {
+    let mut page = Page {
+        text: String::new(),
+        places,
+        style,
+    };
+    page.answer(answer);
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    places: &'a dyn Places,
+    style: Style,
+}
+
+impl Page<'_> {
+    fn line(&mut self, indent: usize, line: impl fmt::Display) {
+        // Text can always be written to.
+        let _ = writeln!(self.text, "{:indent$}{line}", "");
+    }
+
+    fn verdict(&self, verdict: Overall) -> String {
+        let style = self.style;
+        match verdict {
+            Overall::Allowed => style.green(verdict).to_string(),
+            Overall::Partly => style.yellow(verdict).to_string(),
+            Overall::Denied => style.red(verdict).to_string(),
+        }
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        let Answer {
+            from,
+            to,
+            port,
+            verdict,
+            cases,
+            remarks,
+        } = answer;
+        let port = if port.is_empty() { "every port" } else { port };
+        let title = format!("{from} → {to}, {port}");
+        let verdict = self.verdict(*verdict);
+        self.line(0, format_args!("{verdict}: {}", self.style.bold(title)));
+        for case in cases {
+            self.case(case);
+        }
+        self.line(0, "");
+        for remark in remarks {
+            let note = self.style.dim(format!("note: {remark}")).to_string();
+            self.line(0, note);
+        }
+    }
+
+    fn case(&mut self, case: &Case) {
+        self.line(0, "");
+        let families: Vec<&str> = case
+            .families
+            .iter()
+            .map(|family| match family {
+                Family::V4 => "IPv4",
+                Family::V6 => "IPv6",
+            })
+            .collect();
+        let ports = match case.verdict() {
+            Overall::Partly => format!("{} of {}", case.allowed, case.asked),
+            Overall::Allowed | Overall::Denied if case.asked.is_all() => "all ports".to_owned(),
+            Overall::Allowed | Overall::Denied => case.asked.to_string(),
+        };
+        let by = case
+            .by
+            .as_ref()
+            .map(|by| format!(" by {by},"))
+            .unwrap_or_default();
+        let verdict = self.verdict(case.verdict());
+        let families = families.join(" and ");
+        self.line(
+            2,
+            format_args!("{verdict}: {} →{by} {}, {ports} ({families})", case.from, case.to),
+        );
+        for witness in &case.witnesses {
+            self.witness(witness);
+        }
+    }
+
+    fn witness(&mut self, witness: &Witness) {
+        let verdict = match witness.verdict {
+            Verdict::Allow => self.verdict(Overall::Allowed),
+            Verdict::Deny => self.verdict(Overall::Denied),
+        };
+        self.line(4, format_args!("{}: {verdict}", witness.packet));
+        match &witness.why {
+            Why::OwnNode(pod) => self.line(
+                6,
+                format_args!("{pod} and its own node: always allowed, whatever policies say"),
+            ),
+            Why::Itself(pod) => self.line(
+                6,
+                format_args!("{pod} to itself: always allowed, whatever policies say"),
+            ),
+            Why::NoPod => self.line(6, "neither end is a pod that policies apply to"),
+            Why::Judged(accounts) => {
+                for account in accounts {
+                    self.account(account);
+                }
+            }
+        }
+    }
+
+    fn account(&mut self, account: &Account) {
+        let Account {
+            pod,
+            direction,
+            isolating,
+            finding,
+        } = account;
+        let title = self.style.bold(format!("{direction} of {pod}")).to_string();
+        let isolating = isolating.iter().map(|policy| self.placed(policy, None));
+        let isolating = words::some(isolating, POLICIES, "policies").join(", ");
+        match finding {
+            Finding::NotIsolated => {
+                let verdict = self.style.green("allowed").to_string();
+                self.line(6, format_args!("{title}: {verdict}, no policy isolates it"));
+            }
+            Finding::Allowed(RuleMatch {
+                policy,
+                field,
+                peer,
+                port,
+            }) => {
+                let verdict = self.style.green("allowed").to_string();
+                self.line(6, format_args!("{title}: {verdict}, isolated by {isolating}"));
+                let rule = self.rule(policy, field);
+                self.line(8, format_args!("{rule} allows it"));
+                self.clause(field, peer);
+                self.clause(field, port);
+            }
+            Finding::Denied {
+                nearest,
+                others,
+                unclear,
+                remedies,
+            } => {
+                let verdict = self.style.red("denied").to_string();
+                self.line(6, format_args!("{title}: {verdict}, isolated by {isolating}"));
+                if nearest.is_empty() {
+                    self.line(8, "no rule of these allows anything");
+                }
+                for miss in nearest {
+                    self.miss(miss);
+                }
+                if *others > 0 {
+                    self.line(8, format_args!("{others} more rules are further off"));
+                }
+                for Unclear { policy, defect } in unclear {
+                    let place = self.place(policy, Some(&defect.field));
+                    self.line(
+                        8,
+                        format_args!("{policy}{place} is not understood, so it allows nothing: {defect}"),
+                    );
+                }
+                for remedy in remedies {
+                    let word = self.style.cyan("would pass").to_string();
+                    self.line(8, format_args!("{word}: {remedy}"));
+                }
+            }
+        }
+    }
+
+    fn miss(&mut self, miss: &RuleMiss) {
+        let RuleMiss {
+            policy,
+            field,
+            peers,
+            more_peers,
+            ports,
+            more_ports,
+        } = miss;
+        let rule = self.rule(policy, field);
+        let but = match (peers, ports) {
+            (Some(_), None) => "has the port, not the peer",
+            (None, Some(_)) => "has the peer, not the port",
+            (Some(_), Some(_)) | (None, None) => "has neither peer nor port",
+        };
+        self.line(8, format_args!("{rule} {but}"));
+        for (clauses, more) in [(peers, more_peers), (ports, more_ports)] {
+            for clause in clauses.iter().flatten() {
+                self.clause(field, clause);
+            }
+            if *more > 0 {
+                self.line(10, format_args!("and {more} more"));
+            }
+        }
+    }
+
+    /// `from[1]: pods with app=web in namespace shop`
+    fn clause(&mut self, rule: &str, clause: &Clause) {
+        let short = clause.field.strip_prefix(rule).unwrap_or(&clause.field);
+        let short = short.trim_start_matches('.');
+        self.line(10, format_args!("{short}: {}", clause.words));
+    }
+
+    /// `shop/web spec.ingress[0] (web.yaml:12)`
+    fn rule(&self, policy: &PolicyKey, field: &str) -> String {
+        format!("{policy} {field}{}", self.place(policy, Some(field)))
+    }
+
+    fn placed(&self, policy: &PolicyKey, field: Option<&str>) -> String {
+        format!("{policy}{}", self.place(policy, field))
+    }
+
+    /// ` (web.yaml:12)`, or nothing.
+    fn place(&self, policy: &PolicyKey, field: Option<&str>) -> String {
+        let object = ObjectRef::Policy(policy.clone());
+        let place = self.places.place(&object, field);
+        place.map_or_else(String::new, |place| match place.line {
+            Some(line) => format!(" ({}:{line})", place.file),
+            None => format!(" ({})", place.file),
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! From texts to questions.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::port;
+use super::{End, InvalidQuestion, Kind, Port};
+use crate::inventory::WorkloadKind;
+use crate::lint::hint::nearest;
+
+/// The words for each kind, those of `kubectl`: the one that we write first.
+const KINDS: [(Kind, &[&str]); 10] = [
+    (Kind::Pod, &["pod", "po", "pods"]),
+    (
+        Kind::Workload(WorkloadKind::Deployment),
+        &["deployment", "deploy", "deployments"],
+    ),
+    (
+        Kind::Workload(WorkloadKind::StatefulSet),
+        &["statefulset", "sts", "statefulsets"],
+    ),
+    (
+        Kind::Workload(WorkloadKind::DaemonSet),
+        &["daemonset", "ds", "daemonsets"],
+    ),
+    (
+        Kind::Workload(WorkloadKind::ReplicaSet),
+        &["replicaset", "rs", "replicasets"],
+    ),
+    (Kind::Workload(WorkloadKind::Job), &["job", "jobs"]),
+    (
+        Kind::Workload(WorkloadKind::CronJob),
+        &["cronjob", "cj", "cronjobs"],
+    ),
+    (Kind::Service, &["service", "svc", "services"]),
+    (Kind::Namespace, &["namespace", "ns", "namespaces"]),
+    (Kind::Node, &["node", "no", "nodes"]),
+];
+
+impl Kind {
+    /// The kind that a word stands for, in capitals or not.
+    pub fn parse(word: &str) -> Option<Self> {
+        let word = word.to_ascii_lowercase();
+        KINDS
+            .iter()
+            .find_map(|(kind, words)| words.contains(&word.as_str()).then_some(*kind))
+    }
+
+    /// The word for it in a question.
+    pub fn word(self) -> &'static str {
+        KINDS
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .and_then(|(_, words)| words.first())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Whether objects of the kind are in a namespace.
+    pub fn is_namespaced(self) -> bool {
+        match self {
+            Self::Pod | Self::Workload(_) | Self::Service => true,
+            Self::Namespace | Self::Node => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// As the API writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod => f.write_str("Pod"),
+            Self::Workload(kind) => kind.fmt(f),
+            Self::Service => f.write_str("Service"),
+            Self::Namespace => f.write_str("Namespace"),
+            Self::Node => f.write_str("Node"),
+        }
+    }
+}
+
+/// Reads an end without a port.
+pub(super) fn source(text: &str) -> Result<End, InvalidQuestion> {
+    let text = text.trim();
+    match plain(text) {
+        Some(end) => Ok(end),
+        None if has_port(text) => Err(InvalidQuestion::SourcePort(text.to_owned())),
+        None => end(text),
+    }
+}
+
+fn has_port(text: &str) -> bool {
+    text.split_once(':').is_some_and(|(_, rest)| !rest.contains(':')) || text.contains("]:")
+}
+
+/// Reads an end with a port, or without.
+pub(super) fn destination(text: &str) -> Result<(End, Port), InvalidQuestion> {
+    let text = text.trim();
+    if let Some(end) = plain(text) {
+        return Ok((end, Port::Every));
+    }
+    if let Some((inside, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let end = address(inside).ok_or_else(|| InvalidQuestion::NoAddress(inside.to_owned()))?;
+        let port = match rest.strip_prefix(':') {
+            Some(port) => port::parse(text, port)?,
+            None => return Err(InvalidQuestion::NoEnd(text.to_owned())),
+        };
+        return Ok((end, port));
+    }
+    match text.rsplit_once(':') {
+        None => Ok((end(text)?, Port::Every)),
+        Some((before, _)) if before.contains(':') => Err(if address(before).is_some() {
+            InvalidQuestion::Brackets(text.to_owned())
+        } else {
+            InvalidQuestion::NoAddress(text.to_owned())
+        }),
+        Some((before, port)) => {
+            let end = plain(before).map_or_else(|| end(before), Ok)?;
+            Ok((end, port::parse(text, port)?))
+        }
+    }
+}
+
+/// What is an end as it stands: `any`, an address or a block, in brackets or not.
+fn plain(text: &str) -> Option<End> {
+    if text.eq_ignore_ascii_case("any") {
+        return Some(End::Anybody);
+    }
+    let inside = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+        .unwrap_or(text);
+    address(inside)
+}
+
+fn address(text: &str) -> Option<End> {
+    let address = text.parse::<IpAddr>().ok().map(End::Address);
+    address.or_else(|| text.parse::<IpNet>().ok().map(|block| End::Block(block.trunc())))
+}
+
+/// A name in one, two or three parts.
+fn end(text: &str) -> Result<End, InvalidQuestion> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let kind_of = |word: &str| {
+        Kind::parse(word).ok_or_else(|| {
+            let known = KINDS.iter().flat_map(|(_, words)| words.iter().copied());
+            InvalidQuestion::UnknownKind {
+                text: text.to_owned(),
+                kind: word.to_owned(),
+                hint: nearest(&word.to_lowercase(), known).map(str::to_owned),
+            }
+        })
+    };
+    let (namespace, kind, name) = match parts.as_slice() {
+        [""] => return Err(InvalidQuestion::Empty),
+        [name] => (None, None, *name),
+        [first, name] => match Kind::parse(first) {
+            Some(kind) => (None, Some(kind), *name),
+            None => (Some(*first), None, *name),
+        },
+        [namespace, kind, name] => (Some(*namespace), Some(kind_of(kind)?), *name),
+        _ => return Err(InvalidQuestion::NoEnd(text.to_owned())),
+    };
+    if let Some(kind) = kind.filter(|kind| namespace.is_some() && !kind.is_namespaced()) {
+        return Err(InvalidQuestion::Namespaced(text.to_owned(), kind));
+    }
+    for part in namespace.into_iter().chain([name]) {
+        if part.is_empty() {
+            return Err(InvalidQuestion::NoEnd(text.to_owned()));
+        }
+        let numeric = |letter: char| letter.is_ascii_digit() || letter == '.';
+        if part.contains('.') && part.chars().all(numeric) {
+            return Err(InvalidQuestion::NoAddress(text.to_owned()));
+        }
+        let known = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
+        if !part.chars().all(known) {
+            return Err(InvalidQuestion::NoName(part.to_owned()));
+        }
+    }
+    Ok(End::Named {
+        namespace: namespace.map(Into::into),
+        kind,
+        name: name.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::question::Question;
+
+    /// How a question was understood, or why not.
+    fn read(from: &str, to: &str) -> String {
+        match Question::parse(from, to) {
+            Ok(question) => format!("{} → {} on {}", question.from, question.to, question.port),
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    fn destinations(texts: &[&str]) -> String {
+        let lines = texts
+            .iter()
+            .map(|text| format!("{text:28} {}", read("a", text).replace("a → ", "")));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn ends_are_read_as_people_name_them() {
+        insta::assert_snapshot!(destinations(&[
+            "web",
+            "shop/web",
+            "deploy/web",
+            "Deployment/web",
+            "shop/svc/web",
+            "job/pod/web",
+            "ns/shop",
+            "no/a",
+            "10.0.0.1",
+            "10.0.0.9/8",
+            "fd00::1",
+            "fd00::1/64",
+            "any",
+            "pod/any",
+        ]), @"");
+    }
+
+    #[test]
+    fn ports_are_read_with_their_protocol() {
+        insta::assert_snapshot!(destinations(&[
+            "shop/web:80",
+            "shop/web:80/UDP",
+            "shop/web:53/udp",
+            "shop/web:http",
+            "shop/web:http/tcp",
+            "shop/web:8000-8999",
+            "svc/web:https",
+            "[fd00::1]:443",
+            "[fd00::/8]:443/sctp",
+            "10.0.0.0/8:80",
+            "10.0.0.1:icmp",
+            "any:53/UDP",
+            "any:ICMP",
+        ]), @"");
+    }
+
+    #[test]
+    fn what_is_no_end_is_told_with_what_it_should_be() {
+        insta::assert_snapshot!(destinations(&[
+            "",
+            "a/b/c/d",
+            "shop/",
+            "/web",
+            "shop/deployemnt/web",
+            "shop/ns/web",
+            "10.0.0.300",
+            "10.0.0.0/33",
+            "shop/we b",
+            "fd00::1:443/TCP",
+            "fd00::zz",
+            "shop/web:",
+            "shop/web:0",
+            "shop/web:65536",
+            "shop/web:9-1",
+            "shop/web:80/ICMP",
+            "shop/web:a_b",
+            "[shop/web]:80",
+            "[fd00::1]443",
+        ]), @"");
+        assert_eq!(
+            read("shop/web:80", "any"),
+            "error: \"shop/web:80\": a source has no port; only the destination has"
+        );
+    }
+}

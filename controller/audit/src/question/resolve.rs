@@ -1,0 +1,388 @@
+//! From names to addresses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use palisade_policy::model::{NamespaceName, Pod, PodKey};
+
+use super::object::{Object, Wanted};
+use super::{Crowd, End, Note, PodNote, Port, Question, Resolved, Unresolved, Way};
+use crate::inventory::{Inventory, Service, ServiceKind};
+
+/// Finds out which addresses a question is about. Names without a namespace are looked up in `home`.
+pub fn resolve(
+    inventory: &Inventory,
+    home: &NamespaceName,
+    question: &Question,
+) -> Result<Resolved, Unresolved> {
+    let mut finder = Finder {
+        inventory,
+        home,
+        pods: BTreeMap::new(),
+        notes: BTreeSet::new(),
+    };
+    let (from, sources) = finder.source(&question.from)?;
+    let (to, ways) = finder.destination(&question.to, &question.port)?;
+    if !ways.iter().any(|way| meet(&sources, way)) {
+        return Err(Unresolved::NoCommonFamily { from, to });
+    }
+    if let End::Named { .. } | End::Address(_) = question.to
+        && let Some(service) = finder.service_of(&question.to)
+    {
+        finder.note_lost_source(service, &sources);
+    }
+    Ok(Resolved {
+        from,
+        to,
+        port: match question.port {
+            Port::Every => String::new(),
+            Port::Numbers(..) | Port::Named(..) | Port::Icmp => question.port.to_string(),
+        },
+        sources,
+        ways,
+        notes: finder.into_notes(),
+    })
+}
+
+/// Whether there is a packet from one to the other, which needs one address family.
+fn meet(sources: &Crowd, way: &Way) -> bool {
+    let families = |addresses: &mut dyn Iterator<Item = IpAddr>| -> BTreeSet<bool> {
+        addresses.map(|address| address.is_ipv4()).collect()
+    };
+    let blocks = sources.blocks.iter().map(IpNet::addr);
+    let from = families(&mut sources.addresses.iter().copied().chain(blocks));
+    let blocks = way.blocks.iter().map(IpNet::addr);
+    let to = families(&mut way.addresses.keys().copied().chain(blocks));
+    from.intersection(&to).next().is_some()
+}
+
+/// Looks up ends and notes what is worth knowing about them.
+pub(super) struct Finder<'a> {
+    pub(super) inventory: &'a Inventory,
+    home: &'a NamespaceName,
+    /// Pods of which something is to be known.
+    pods: BTreeMap<PodNote, BTreeSet<&'a PodKey>>,
+    notes: BTreeSet<Note>,
+}
+
+/// An address that is asked about, and the pod that it is for.
+pub(super) type Place<'a> = (IpAddr, Option<&'a Pod>);
+
+impl<'a> Finder<'a> {
+    pub(super) fn note(&mut self, note: Note) {
+        self.notes.insert(note);
+    }
+
+    pub(super) fn note_pod(&mut self, what: PodNote, pod: &'a Pod) {
+        self.pods.entry(what).or_default().insert(&pod.key);
+    }
+
+    fn into_notes(self) -> BTreeSet<Note> {
+        let of_pods = self.pods.into_iter().filter_map(|(what, pods)| {
+            let count = pods.len();
+            let pod = pods.first().map(|pod| (*pod).clone())?;
+            Some(Note::Pods { what, pod, count })
+        });
+        self.notes.into_iter().chain(of_pods).collect()
+    }
+
+    fn source(&mut self, end: &End) -> Result<(String, Crowd), Unresolved> {
+        let crowd = |places: Vec<Place<'_>>, blocks: Vec<IpNet>| Crowd {
+            addresses: places.into_iter().map(|(address, _)| address).collect(),
+            blocks: blocks.into_iter().collect(),
+        };
+        match end {
+            End::Anybody => Ok((end_title(end), crowd(self.owned(|_| true), everywhere()))),
+            End::Block(block) => {
+                let places = self.owned(|address| block.contains(&address));
+                Ok((end_title(end), crowd(places, vec![*block])))
+            }
+            End::Address(address) => {
+                if let Some(service) = self.at_cluster_address(*address) {
+                    self.note(Note::ServiceAsSource(*address, service.key.clone()));
+                }
+                Ok((end_title(end), crowd(vec![self.place(*address)], Vec::new())))
+            }
+            End::Named { .. } => {
+                let (title, places) = match self.find(end)? {
+                    Object::Service(service) => {
+                        let title = format!("the pods of Service {}", service.key);
+                        let places = self.backends(service, &title)?;
+                        (title, places)
+                    }
+                    object => self.places(object)?,
+                };
+                Ok((title, crowd(places, Vec::new())))
+            }
+        }
+    }
+
+    fn destination(&mut self, end: &End, port: &Port) -> Result<(String, Vec<Way>), Unresolved> {
+        let title = end_title(end);
+        match end {
+            End::Anybody => {
+                let places = self.owned(|_| true);
+                Ok((title.clone(), vec![self.way(&title, places, everywhere(), port)?]))
+            }
+            End::Block(block) => {
+                let places = self.owned(|address| block.contains(&address));
+                Ok((title.clone(), vec![self.way(&title, places, vec![*block], port)?]))
+            }
+            End::Address(address) => {
+                if let Some(service) = self.at_cluster_address(*address) {
+                    self.note(Note::ClusterAddress(*address, service.key.clone()));
+                    return self.through(service, port);
+                }
+                let place = self.place(*address);
+                Ok((
+                    title.clone(),
+                    vec![self.way(&title, vec![place], Vec::new(), port)?],
+                ))
+            }
+            End::Named { .. } => match self.find(end)? {
+                Object::Service(service) => self.through(service, port),
+                object => {
+                    let (title, places) = self.places(object)?;
+                    let way = self.way(&title, places, Vec::new(), port)?;
+                    Ok((title, vec![way]))
+                }
+            },
+        }
+    }
+
+    /// The direct way to some places: each with what the port stands for there.
+    pub(super) fn way(
+        &mut self,
+        title: &str,
+        places: Vec<Place<'a>>,
+        blocks: Vec<IpNet>,
+        port: &Port,
+    ) -> Result<Way, Unresolved> {
+        let mut way = Way {
+            by: None,
+            addresses: BTreeMap::new(),
+            blocks: BTreeSet::new(),
+            block_ports: port.at(None),
+        };
+        if !way.block_ports.is_empty() {
+            way.blocks.extend(blocks);
+        }
+        let named: BTreeSet<String> = places
+            .iter()
+            .filter_map(|(_, pod)| *pod)
+            .flat_map(|pod| &pod.ports)
+            .map(|port| port.name.to_string())
+            .collect();
+        for (address, pod) in places {
+            let ports = port.at(pod);
+            match (port, pod) {
+                (Port::Named(name, _), Some(pod)) if ports.is_empty() => {
+                    self.note_pod(PodNote::Undeclared(name.clone()), pod);
+                }
+                _ if ports.is_empty() => {}
+                _ => {
+                    way.addresses.insert(address, ports);
+                }
+            }
+        }
+        match port {
+            Port::Named(name, _) if way.addresses.is_empty() => Err(Unresolved::NoNamedPort {
+                title: title.to_owned(),
+                port: name.clone(),
+                known: named.into_iter().collect(),
+            }),
+            Port::Named(..) | Port::Numbers(..) | Port::Every | Port::Icmp => Ok(way),
+        }
+    }
+
+    fn find(&self, end: &End) -> Result<Object<'a>, Unresolved> {
+        let End::Named {
+            namespace,
+            kind,
+            name,
+        } = end
+        else {
+            let (kind, namespace, name, hint) = (None, None, end.to_string(), None);
+            return Err(Unresolved::NotFound {
+                kind,
+                namespace,
+                name,
+                hint,
+            });
+        };
+        let wanted = Wanted {
+            namespace: namespace.as_ref().unwrap_or(self.home),
+            kind: *kind,
+            name,
+        };
+        wanted.find(self.inventory)
+    }
+
+    /// The Service that a destination is, by its name or by its address.
+    fn service_of(&self, end: &End) -> Option<&'a Service> {
+        match end {
+            End::Address(address) => self.at_cluster_address(*address),
+            End::Named { .. } => match self.find(end) {
+                Ok(Object::Service(service)) => Some(service),
+                Ok(Object::Pod(_) | Object::Workload(_) | Object::Namespace(_) | Object::Node(_))
+                | Err(_) => None,
+            },
+            End::Anybody | End::Block(_) => None,
+        }
+    }
+
+    fn at_cluster_address(&self, address: IpAddr) -> Option<&'a Service> {
+        let mut services = self.inventory.services.values();
+        services.find(|service| service.addresses.contains(&address))
+    }
+
+    /// A Service by ports of nodes hides where connections come from, unless it says otherwise.
+    fn note_lost_source(&mut self, service: &Service, sources: &Crowd) {
+        let from_outside = |service: &Service| match service.kind {
+            ServiceKind::NodePort | ServiceKind::LoadBalancer => !service.keeps_source,
+            ServiceKind::ClusterIp | ServiceKind::ExternalName => false,
+        };
+        let is_outside = |address: &IpAddr| self.inventory.state.owner(*address).is_none();
+        let outside = !sources.blocks.is_empty() || sources.addresses.iter().any(is_outside);
+        if outside && from_outside(service) {
+            self.note(Note::SourceLost(service.key.clone()));
+        }
+    }
+
+    /// The addresses of an object, with its title.
+    fn places(&mut self, object: Object<'a>) -> Result<(String, Vec<Place<'a>>), Unresolved> {
+        let state = &self.inventory.state;
+        let (title, pods): (String, Vec<&Pod>) = match object {
+            Object::Pod(pod) => (format!("Pod {}", pod.key), vec![pod]),
+            Object::Workload(workload) => {
+                if workload.representative {
+                    self.note(Note::Representative {
+                        workload: workload.key.clone(),
+                        replicas: workload.replicas,
+                    });
+                }
+                let pods = workload.pods.iter().filter_map(|uid| state.pods().get(uid));
+                (workload.key.to_string(), pods.collect())
+            }
+            Object::Namespace(name) => {
+                let pods = state.pods().values().filter(|pod| pod.key.namespace == *name);
+                (format!("Namespace {name}"), pods.collect())
+            }
+            Object::Node(node) => {
+                let title = format!("Node {}", node.name);
+                if node.addresses.is_empty() {
+                    let reasons = vec!["no address of it is known".to_owned()];
+                    return Err(Unresolved::NobodyThere { title, reasons });
+                }
+                let places = node.addresses.iter().map(|address| self.place(*address));
+                return Ok((title, places.collect::<Vec<_>>()));
+            }
+            Object::Service(service) => {
+                let title = format!("Service {}", service.key);
+                let places = self.backends(service, &title)?;
+                return Ok((title, places));
+            }
+        };
+        let places = self.of_pods(&title, pods)?;
+        Ok((title, places))
+    }
+
+    /// The addresses of pods, as far as these can be asked about.
+    pub(super) fn of_pods(
+        &mut self,
+        title: &str,
+        pods: impl IntoIterator<Item = &'a Pod>,
+    ) -> Result<Vec<Place<'a>>, Unresolved> {
+        let state = &self.inventory.state;
+        let mut places = Vec::new();
+        let mut left_out = Vec::new();
+        for pod in pods {
+            let node = pod.node.as_ref().and_then(|node| state.nodes().get(node));
+            let addresses: Vec<IpAddr> = match (pod.finished, pod.host_network) {
+                (true, _) => Vec::new(),
+                (false, true) if pod.addresses.is_empty() => {
+                    node.map(|node| node.addresses.clone()).unwrap_or_default()
+                }
+                (false, true) => pod.addresses.clone(),
+                // An address that a newer pod has as well is that one's.
+                (false, false) => {
+                    let own =
+                        |address: &&IpAddr| state.owner(**address).is_some_and(|owner| owner.uid == pod.uid);
+                    pod.addresses.iter().filter(own).copied().collect()
+                }
+            };
+            let what = match (pod.finished, addresses.is_empty()) {
+                (true, _) => Some(PodNote::Finished),
+                (false, true) => Some(PodNote::NoAddress),
+                (false, false) if pod.host_network => Some(PodNote::HostNetwork),
+                (false, false) => self
+                    .inventory
+                    .placeholders
+                    .contains(&pod.uid)
+                    .then_some(PodNote::Placeholder),
+            };
+            if addresses.is_empty() {
+                left_out.extend(what.as_ref().map(|what| format!("Pod {} {what}", pod.key)));
+            }
+            if let Some(what) = what {
+                self.note_pod(what, pod);
+            }
+            places.extend(addresses.into_iter().map(|address| (address, Some(pod))));
+        }
+        if places.is_empty() {
+            return Err(Unresolved::NobodyThere {
+                title: title.to_owned(),
+                reasons: left_out,
+            });
+        }
+        Ok(places)
+    }
+
+    /// An address, with whose it is.
+    pub(super) fn place(&mut self, address: IpAddr) -> Place<'a> {
+        let state = &self.inventory.state;
+        let owner = state.owner(address);
+        if let Some(pod) = owner {
+            self.note(Note::AddressOf(address, pod.key.clone()));
+            if self.inventory.placeholders.contains(&pod.uid) {
+                self.note_pod(PodNote::Placeholder, pod);
+            }
+        }
+        let mut nodes = state.nodes().values();
+        if let Some(node) = nodes.find(|node| node.addresses.contains(&address)) {
+            self.note(Note::NodeAddress(address, node.name.clone()));
+        }
+        (address, owner)
+    }
+
+    /// The addresses of pods that a condition holds for.
+    fn owned(&mut self, wanted: impl Fn(IpAddr) -> bool) -> Vec<Place<'a>> {
+        let state = &self.inventory.state;
+        let mut places = Vec::new();
+        for pod in state.pods().values().filter(|pod| pod.is_workload()) {
+            let before = places.len();
+            let own = pod.addresses.iter().copied().filter(|address| wanted(*address));
+            let own = own.filter(|address| state.owner(*address).is_some_and(|owner| owner.uid == pod.uid));
+            places.extend(own.map(|address| (address, Some(pod))));
+            if places.len() > before && self.inventory.placeholders.contains(&pod.uid) {
+                self.note_pod(PodNote::Placeholder, pod);
+            }
+        }
+        places
+    }
+}
+
+/// All addresses of both families.
+fn everywhere() -> Vec<IpNet> {
+    let v4 = IpNet::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let v6 = IpNet::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    [v4, v6].into_iter().filter_map(Result::ok).collect()
+}
+
+fn end_title(end: &End) -> String {
+    match end {
+        End::Anybody => "everybody".to_owned(),
+        End::Address(_) | End::Block(_) | End::Named { .. } => end.to_string(),
+    }
+}

@@ -1,0 +1,170 @@
+//! How long it takes to work out who reaches whom, everybody to everybody.
+//!
+//! `cargo bench -p palisade-policy --bench reach [NAME…]`. Every answer is held to the oracle in the same run: packets between
+//! random addresses, and one of every so many connections that were listed.
+#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a bench that is written wrong should stop at once"
+)]
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::evaluate::evaluate;
+use palisade_policy::model::{Packet, Protocol, Transport, Verdict};
+use palisade_policy::reach::{Difference, Family, Flow, PortSet, Reach};
+use palisade_policy::testing::workloads;
+
+/// How often each workload is worked out.
+const REPEATS: usize = 5;
+
+/// How many packets of each kind the oracle is asked about.
+const CHECKS: usize = 300;
+
+fn main() {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo");
+    let model = cpu
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .unwrap_or_default();
+    println!(
+        "{model}, kernel {}, load {}",
+        read("/proc/sys/kernel/osrelease").trim(),
+        read("/proc/loadavg").trim()
+    );
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    for workload in workloads::ALL {
+        if wanted.is_empty() || wanted.iter().any(|name| name == workload.name) {
+            println!("\n{}: {}", workload.name, workload.about);
+            measure(&(workload.state)());
+        }
+    }
+}
+
+fn measure(state: &ClusterState) {
+    let (mut building, mut listing) = (Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        let reach = Reach::of(state);
+        building.push(start.elapsed());
+        let start = Instant::now();
+        let (mut flows, mut pairs) = (0_usize, 0_usize);
+        for flow in Family::ALL.into_iter().flat_map(|family| reach.flows(family)) {
+            flows += 1;
+            pairs += flow.from.len();
+        }
+        listing.push(start.elapsed());
+        if building.len() == REPEATS {
+            let (classes, ranges) = (reach.classes().len(), reach.outside().len());
+            println!("  {classes} classes, {ranges} ranges outside, {flows} flows of {pairs} pairs");
+            check(state, &reach, flows);
+        }
+    }
+    show("classes and what tells them apart", &mut building);
+    show("all flows of both families", &mut listing);
+    differ(state);
+}
+
+/// Closes the pods of the last policy for everybody and tells what that changes.
+fn differ(state: &ClusterState) {
+    let mut after = state.clone();
+    let Some(mut policy) = state.policies().values().next_back().cloned() else {
+        return;
+    };
+    policy.ingress = policy.ingress.map(|_| Vec::new());
+    after.apply(Event::PolicyApplied(policy));
+    let mut times = Vec::new();
+    for _ in 0..REPEATS {
+        let start = Instant::now();
+        let changes = Difference::of(state, &after).changes.len();
+        times.push(start.elapsed());
+        if times.len() == REPEATS {
+            println!("  {changes} changes where one policy allows nothing more");
+        }
+    }
+    show("the difference that one policy makes", &mut times);
+}
+
+fn show(what: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |share: usize| {
+        times
+            .get((times.len() - 1) * share / 100)
+            .copied()
+            .unwrap_or_default()
+    };
+    println!(
+        "  {what}: min {:.1?}, p50 {:.1?}, max {:.1?}",
+        at(0),
+        at(50),
+        at(100)
+    );
+}
+
+/// Holds random packets and listed connections to the oracle.
+fn check(state: &ClusterState, reach: &Reach, flows: usize) {
+    let addresses: Vec<IpAddr> = state
+        .pods()
+        .values()
+        .flat_map(|pod| pod.addresses.clone())
+        .collect();
+    let mut seed = 1_usize;
+    let mut roll = |limit: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % limit
+    };
+    let mut disagreements = 0;
+    let mut hold = |packet: Packet, answer: Verdict| {
+        let expected = evaluate(state, &packet);
+        if expected.verdict != answer || reach.verdict(&packet) != answer {
+            disagreements += 1;
+            println!("  WRONG, not {answer}: {expected}");
+        }
+    };
+    for _ in 0..CHECKS {
+        let source = addresses[roll(addresses.len())];
+        // Near each other, so that not all is denied.
+        let offset = roll(40);
+        let position = addresses
+            .iter()
+            .position(|address| *address == source)
+            .unwrap_or_default();
+        let destination = addresses[(position + offset) % addresses.len()];
+        if source.is_ipv4() == destination.is_ipv4() {
+            let number = [53, 80, 443, 5432, 8080, 9090][roll(6)];
+            let packet = Packet {
+                source,
+                destination,
+                transport: Transport::Port(Protocol::Tcp, number),
+            };
+            hold(packet, reach.verdict(&packet));
+        }
+    }
+    let mut listed = 0;
+    for family in Family::ALL {
+        let mut sample = |flow: Flow| {
+            let from = flow.from[roll(flow.from.len())];
+            let denied = PortSet::all().difference(&flow.ports);
+            for (ports, answer) in [(&flow.ports, Verdict::Allow), (&denied, Verdict::Deny)] {
+                if let Some(packet) = reach.witness(from, flow.to, family, ports) {
+                    listed += 1;
+                    hold(packet, answer);
+                }
+            }
+        };
+        reach
+            .flows(family)
+            .step_by((flows / CHECKS).max(1))
+            .for_each(&mut sample);
+    }
+    println!("  held to the oracle: {CHECKS} random packets, {listed} of listed connections");
+    assert_eq!(disagreements, 0, "a fast wrong answer is void");
+}

@@ -168,7 +168,10 @@ impl<'a> Causes<'a> {
                 Direction::Ingress => to,
             };
             let keys = self.class(end, state).map(|class| isolating(class, direction));
-            let all = self.inventories.get(state).map(|inventory| inventory.state.policies());
+            let all = self
+                .inventories
+                .get(state)
+                .map(|inventory| inventory.state.policies());
             keys.into_iter()
                 .flatten()
                 .filter_map(|key| all?.get(key))
@@ -181,7 +184,9 @@ impl<'a> Causes<'a> {
         };
         let relevant: Vec<&Policy> = [0, 1]
             .into_iter()
-            .flat_map(|state| [Direction::Egress, Direction::Ingress].map(|direction| policies(state, direction)))
+            .flat_map(|state| {
+                [Direction::Egress, Direction::Ingress].map(|direction| policies(state, direction))
+            })
             .flatten()
             .collect();
         let points = points(&change.ports, family, &relevant, destination.pod);
@@ -217,14 +222,17 @@ impl<'a> Causes<'a> {
                 }
                 for policy in policies(allowed, direction) {
                     let scene = self.scene(allowed, source, destination, &[policy]);
-                    let rules = judgements(&scene, &granted).into_iter().filter_map(|other| {
-                        match other.outcome {
-                            Outcome::Allowed { policy, rule, .. } if other.direction == direction => {
-                                Some(Grant::Rule(policy, rule))
-                            }
-                            Outcome::Allowed { .. } | Outcome::Denied { .. } | Outcome::NotIsolated => None,
-                        }
-                    });
+                    let rules =
+                        judgements(&scene, &granted)
+                            .into_iter()
+                            .filter_map(|other| match other.outcome {
+                                Outcome::Allowed { policy, rule, .. } if other.direction == direction => {
+                                    Some(Grant::Rule(policy, rule))
+                                }
+                                Outcome::Allowed { .. } | Outcome::Denied { .. } | Outcome::NotIsolated => {
+                                    None
+                                }
+                            });
                     side.grants.extend(rules);
                 }
             }
@@ -351,13 +359,18 @@ fn points(
         .iter()
         .flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
     for rule in rules {
-        let Ports::AnyOf(entries) = &rule.ports else { continue };
+        let Ports::AnyOf(entries) = &rule.ports else {
+            continue;
+        };
         for entry in entries {
             if let PortMatch::Range(range) = &entry.port {
                 add(entry.protocol, Some(range.first()));
                 add(entry.protocol, Some(range.last()));
                 add(entry.protocol, range.last().checked_add(1));
-                add(entry.protocol, range.first().checked_sub(1).filter(|port| *port > 0));
+                add(
+                    entry.protocol,
+                    range.first().checked_sub(1).filter(|port| *port > 0),
+                );
             }
         }
     }

@@ -65,14 +65,18 @@ pub(super) fn grouped(
         for change in changed.iter() {
             let mut by_cause: BTreeMap<Cause, (Vec<End>, Packet)> = BTreeMap::new();
             for (from, cause, witness) in causes.each(change, *to) {
-                let (ends, _) = by_cause
-                    .entry(cause)
-                    .or_insert_with(|| (Vec::new(), witness));
+                let (ends, _) = by_cause.entry(cause).or_insert_with(|| (Vec::new(), witness));
                 ends.extend(from);
             }
             for (cause, (mut from, witness)) in by_cause {
                 from.sort_unstable();
-                let kind = (change.effect, change.ports.clone(), change.family, cause, from.into());
+                let kind = (
+                    change.effect,
+                    change.ports.clone(),
+                    change.family,
+                    cause,
+                    from.into(),
+                );
                 found
                     .entry(kind)
                     .or_insert_with(|| (Vec::new(), witness))

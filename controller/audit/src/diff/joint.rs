@@ -199,13 +199,11 @@ impl Joint {
 fn placed<'a>(inventory: &'a Inventory, reach: &'a Reach) -> Placed<'a> {
     let mut placed = Placed::new();
     for (index, class) in reach.classes().iter().enumerate() {
-        let by_uid: HashMap<_, &Member> = class
-            .members
-            .iter()
-            .map(|member| (&member.uid, member))
-            .collect();
+        let by_uid: HashMap<_, &Member> = class.members.iter().map(|member| (&member.uid, member)).collect();
         for pod in members(inventory, class) {
-            let Some(member) = by_uid.get(&pod.uid) else { continue };
+            let Some(member) = by_uid.get(&pod.uid) else {
+                continue;
+            };
             let here = (index, *member, pod);
             // Two pods have one name while one of them goes: the newer is meant.
             let known = placed.entry(&pod.key).or_insert(here);

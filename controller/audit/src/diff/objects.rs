@@ -41,11 +41,7 @@ pub struct Edits {
 impl Edits {
     /// What differs between two states. The policies that changes are for the sake of are `effective`.
     pub(super) fn of(before: &ClusterState, after: &ClusterState, effective: &BTreeSet<PolicyKey>) -> Self {
-        let keys: BTreeSet<&PolicyKey> = before
-            .policies()
-            .keys()
-            .chain(after.policies().keys())
-            .collect();
+        let keys: BTreeSet<&PolicyKey> = before.policies().keys().chain(after.policies().keys()).collect();
         let policies = keys.into_iter().filter_map(|key| {
             let edit = match (before.policies().get(key), after.policies().get(key)) {
                 (None, Some(_)) => Edit::Added,

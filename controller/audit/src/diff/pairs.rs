@@ -35,18 +35,27 @@ type Key = (Vec<Family>, Vec<Identity>);
 
 /// For each destination what changes, if anything does.
 pub(super) fn changed(joint: &Joint, reaches: &[Reach; 2]) -> Vec<(End, Arc<[Changed]>)> {
-    let flows = reaches.each_ref().map(|reach| Family::ALL.map(|family| by_destination(reach, family)));
+    let flows = reaches
+        .each_ref()
+        .map(|reach| Family::ALL.map(|family| by_destination(reach, family)));
     let mut known: HashMap<Key, Arc<[Changed]>> = HashMap::new();
     let mut all = Vec::new();
     for to in joint.ends() {
-        let families: Vec<Family> = Family::ALL.into_iter().filter(|family| joint.has(to, *family)).collect();
+        let families: Vec<Family> = Family::ALL
+            .into_iter()
+            .filter(|family| joint.has(to, *family))
+            .collect();
         let own: Vec<(Family, [&[Flow]; 2])> = families
             .iter()
             .filter_map(|family| Some((*family, [0, 1].map(|state| of(&flows, joint, to, state, *family)))))
             .collect();
-        let identities = own.iter().flat_map(|(_, flows)| flows.iter().map(|flows| identity(flows)));
+        let identities = own
+            .iter()
+            .flat_map(|(_, flows)| flows.iter().map(|flows| identity(flows)));
         let key = (families, identities.collect());
-        let changed = known.entry(key).or_insert_with(|| compare(joint, to, &own).into());
+        let changed = known
+            .entry(key)
+            .or_insert_with(|| compare(joint, to, &own).into());
         if !changed.is_empty() {
             all.push((to, changed.clone()));
         }

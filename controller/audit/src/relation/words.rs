@@ -84,7 +84,11 @@ impl FromIterator<Family> for Families {
 impl<'a> Words<'a> {
     /// Words for some ends.
     pub fn of(all: Ends<'a>) -> Self {
-        let own: Vec<Families> = all.classes.iter().map(|class| families(class).collect()).collect();
+        let own: Vec<Families> = all
+            .classes
+            .iter()
+            .map(|class| families(class).collect())
+            .collect();
         let mut classes: [BTreeMap<&NamespaceName, usize>; 4] = Default::default();
         for (class, own) in all.classes.iter().zip(&own) {
             for (set, counts) in (0..).zip(&mut classes) {

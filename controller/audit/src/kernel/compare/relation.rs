@@ -278,19 +278,19 @@ impl Comparison<'_, '_> {
     /// The rules that a packet meets on its way, up to the one that ends it.
     pub(super) fn steps(&self, stops: &[Stop], witness: &Witness) -> Vec<Step> {
         let packet = packet(witness);
-        let mut steps = Vec::new();
+        let mut met = Vec::new();
         for stop in stops {
             let trace = self.walker.trace(stop, packet);
             if trace.fate == Fate::Passes {
                 // That a packet is its sender's own, and that its port is known, tells nothing.
                 if stop.family == crate::kernel::ruleset::Family::Inet {
-                    steps.extend(trace.steps);
+                    met.extend(trace.steps);
                 }
             } else {
                 return trace.steps;
             }
         }
-        steps
+        met
     }
 
     /// What the API says of a packet, on the sides that are judged here.
@@ -328,7 +328,7 @@ impl Comparison<'_, '_> {
                 Outcome::NotIsolated => {}
                 Outcome::Allowed { policy, .. } => policies.push(policy.clone()),
                 Outcome::Denied { isolating } => {
-                    policies.extend(isolating.iter().map(|trace| trace.policy.clone()))
+                    policies.extend(isolating.iter().map(|trace| trace.policy.clone()));
                 }
             }
         }
@@ -425,7 +425,7 @@ fn bounds(
         Family::V6 => Transports::discovery(),
     };
     let routers = of_routers(family);
-    let is_tolerated = Pieces::within(tolerance, true, false);
+    let is_tolerated = Pieces::within(tolerance, &true, false);
     let ground = ground.zip(&is_tolerated, |ground, tolerated| match (ground, tolerated) {
         (Ground::Open, true) => Ground::Closed,
         (ground, _) => *ground,

@@ -205,11 +205,15 @@ impl Asked {
         for body in chain.rules.iter().filter_map(|rule| rule.body.as_ref().ok()) {
             for condition in &body.conditions {
                 if let Condition::Lookup(lookup) = condition {
-                    lookup.key.iter().for_each(|field| self.of_field(*field));
+                    for field in &lookup.key {
+                        self.of_field(*field);
+                    }
                 }
             }
             if let Outcome::Mapped { key, .. } = &body.outcome {
-                key.iter().for_each(|field| self.of_field(*field));
+                for field in key {
+                    self.of_field(*field);
+                }
             }
             for verdict in table.verdicts(body) {
                 let next = match verdict {

@@ -256,8 +256,3 @@ fn peers_of(direction: Direction) -> &'static str {
         Direction::Egress => "to",
     }
 }
-
-/// `spec.ingress[0]`
-fn rule_field(direction: Direction, rule: usize) -> String {
-    format!("spec.{direction}[{rule}]")
-}

@@ -5,8 +5,8 @@ use palisade_policy::evaluate::{Judgement, Outcome, PeerMiss, PolicyTrace, PortM
 use palisade_policy::model::{Defect, Direction, Packet, Peers, PodKey, Policy, PolicyKey, Ports, Rule};
 
 use super::remedy::{Remedy, remedies};
-use super::{rule_field, words};
 use crate::lint::field::Fields;
+use crate::words;
 
 /// Rules that are told of those that came nearest.
 const NEAREST: usize = 3;
@@ -145,11 +145,9 @@ fn allowed(
 ) -> RuleMatch {
     let rule = rule_of(policy, direction, number);
     let fields = Fields::of(policy);
-    let list = |name: &str| format!("{}.{name}", rule_field(direction, number));
+    let list = |name: &str| format!("{}.{name}", Fields::rule(direction, number));
     let whom = |peer: usize| match rule.map(|rule| &rule.peers) {
-        Some(Peers::AnyOf(peers)) => peers
-            .get(peer)
-            .map(|peer| words::whom(peer, &policy.key.namespace)),
+        Some(Peers::AnyOf(peers)) => peers.get(peer).map(|peer| words::peer(policy, peer)),
         Some(Peers::All) | None => None,
     };
     let which = |port: usize| match rule.map(|rule| &rule.ports) {
@@ -178,7 +176,7 @@ fn allowed(
     };
     RuleMatch {
         policy: policy.key.clone(),
-        field: rule_field(direction, number),
+        field: Fields::rule(direction, number),
         peer,
         port,
     }
@@ -225,7 +223,7 @@ fn concerns(defect: &Defect, direction: Direction) -> bool {
 
 fn missed(policy: &Policy, direction: Direction, trace: &RuleTrace) -> RuleMiss {
     let fields = Fields::of(policy);
-    let list = |name: &str| format!("{}.{name}", rule_field(direction, trace.rule));
+    let list = |name: &str| format!("{}.{name}", Fields::rule(direction, trace.rule));
     let peers = trace.peers.as_ref().map(|misses| {
         let field = |peer, miss: &PeerMiss| match miss {
             PeerMiss::Undecodable => list(super::peers_of(direction)),
@@ -252,7 +250,7 @@ fn missed(policy: &Policy, direction: Direction, trace: &RuleTrace) -> RuleMiss 
     let (ports, more_ports) = ports.map_or((None, 0), |(clauses, more)| (Some(clauses), more));
     RuleMiss {
         policy: policy.key.clone(),
-        field: rule_field(direction, trace.rule),
+        field: Fields::rule(direction, trace.rule),
         peers,
         more_peers,
         ports,

@@ -16,7 +16,8 @@ use palisade_policy::model::{
     Transport,
 };
 
-use super::{peers_of, rule_field, words};
+use super::{peers_of, words};
+use crate::lint::field::Fields;
 
 /// Remedies of each kind that are tried.
 const TRIED: usize = 3;
@@ -385,7 +386,7 @@ impl fmt::Display for Remedy {
             } => write!(
                 f,
                 "{policy} with one more entry in {}.{}: {}",
-                rule_field(*direction, *rule),
+                Fields::rule(*direction, *rule),
                 peers_of(*direction),
                 words::written(peer)
             ),
@@ -397,7 +398,7 @@ impl fmt::Display for Remedy {
             } => write!(
                 f,
                 "{policy} with one more entry in {}.ports: {port}",
-                rule_field(*direction, *rule)
+                Fields::rule(*direction, *rule)
             ),
             Self::AddRule {
                 policy,

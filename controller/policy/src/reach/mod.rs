@@ -134,7 +134,7 @@ struct Traits {
 struct Resident {
     class: usize,
     pod: PodUid,
-    /// Its node, where that is known.
+    /// Its node, where it has one.
     node: Option<usize>,
 }
 

@@ -160,7 +160,7 @@ impl ClusterState {
 
     /// Whether an address belongs to a pod.
     pub(crate) fn owns(&self, pod: &Pod, address: IpAddr) -> bool {
-        let newest = self.claims.get(&address).and_then(BTreeSet::last);
+        let newest = self.claims.get(&address).and_then(|claims| claims.last());
         newest.is_some_and(|(_, uid)| *uid == pod.uid)
     }
 

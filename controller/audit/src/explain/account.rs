@@ -3,6 +3,7 @@
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::{Judgement, Outcome, PeerMiss, PolicyTrace, PortMiss, RuleTrace};
 use palisade_policy::model::{Defect, Direction, Packet, Peers, PodKey, Policy, PolicyKey, Ports, Rule};
+use palisade_policy::reach::PortSet;
 
 use super::remedy::{Remedy, remedies};
 use crate::lint::field::Fields;
@@ -95,8 +96,8 @@ pub struct Unclear {
     pub defect: Defect,
 }
 
-/// Puts what the oracle says in the words of the policies.
-pub(super) fn account(scene: &ClusterState, packet: &Packet, side: &Judgement) -> Account {
+/// Puts what the oracle says in the words of the policies. The packet stands for all ports that are `asked` about.
+pub(super) fn account(scene: &ClusterState, packet: &Packet, asked: &PortSet, side: &Judgement) -> Account {
     let Judgement {
         pod,
         direction,
@@ -121,7 +122,7 @@ pub(super) fn account(scene: &ClusterState, packet: &Packet, side: &Judgement) -
         }
         Outcome::Denied { isolating } => {
             let names = isolating.iter().map(|trace| trace.policy.clone());
-            (names.collect(), denied(scene, packet, side, isolating))
+            (names.collect(), denied(scene, packet, asked, side, isolating))
         }
     };
     Account {
@@ -182,7 +183,13 @@ fn allowed(
     }
 }
 
-fn denied(scene: &ClusterState, packet: &Packet, side: &Judgement, isolating: &[PolicyTrace]) -> Finding {
+fn denied(
+    scene: &ClusterState,
+    packet: &Packet,
+    asked: &PortSet,
+    side: &Judgement,
+    isolating: &[PolicyTrace],
+) -> Finding {
     let rules = isolating
         .iter()
         .flat_map(|trace| trace.rules.iter().map(move |rule| (&trace.policy, rule)));
@@ -208,7 +215,7 @@ fn denied(scene: &ClusterState, packet: &Packet, side: &Judgement, isolating: &[
         nearest: nearest.collect(),
         others,
         unclear: unclear.collect(),
-        remedies: remedies(scene, packet, side.direction, isolating, &rules),
+        remedies: remedies(scene, (packet, asked), side.direction, isolating, &rules),
     }
 }
 

@@ -15,6 +15,7 @@ use palisade_policy::model::{
     PodPeer, PodUid, Policy, PolicyKey, PolicyPort, PortMatch, PortRange, Ports, Requirement, Rule, Selector,
     Transport,
 };
+use palisade_policy::reach::PortSet;
 
 use super::{peers_of, words};
 use crate::lint::field::Fields;
@@ -89,7 +90,7 @@ pub enum Change {
 /// What would help, the least first: a label, an entry of a rule that came near, a rule.
 pub(super) fn remedies(
     scene: &ClusterState,
-    packet: &Packet,
+    (packet, asked): (&Packet, &PortSet),
     direction: Direction,
     isolating: &[PolicyTrace],
     nearest: &[(&PolicyKey, &RuleTrace)],
@@ -97,6 +98,7 @@ pub(super) fn remedies(
     let search = Search {
         scene,
         packet,
+        every_port: asked.is_all(),
         direction,
         other: match direction {
             Direction::Ingress => packet.source,
@@ -123,6 +125,8 @@ pub(super) fn remedies(
 struct Search<'a> {
     scene: &'a ClusterState,
     packet: &'a Packet,
+    /// Whether it stands for packets to every port.
+    every_port: bool,
     direction: Direction,
     /// The address of the other end.
     other: IpAddr,
@@ -240,9 +244,10 @@ impl Search<'_> {
         }))
     }
 
-    /// The port that is asked for; `None` where the protocol has none.
+    /// The port that is asked for; `None` where the protocol has none, or all are.
     fn port(&self) -> Option<PolicyPort> {
         match self.packet.transport {
+            Transport::Port(..) if self.every_port => None,
             Transport::Port(protocol, number) => Some(PolicyPort {
                 protocol,
                 port: PortMatch::Range(PortRange::single(number).ok()?),

@@ -120,13 +120,13 @@ fn what_is_written_otherwise_may_mean_the_same() {
         );
     let run = run(&old, &new, &[]);
     assert_eq!(run.exit, Exit::Success, "{}", run.output);
-    insta::assert_snapshot!(run.output, @r##"
+    insta::assert_snapshot!(run.output, @r"
         no change in meaning; 2 policies edited without effect
 
         edited
           NetworkPolicy shop/api changed: no change in meaning
           NetworkPolicy shop/edge changed: no change in meaning
-        "##);
+        ");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn nothing_edited_is_no_change() {
 
 #[test]
 fn a_wider_end_port_allows_more() {
-    insta::assert_snapshot!(edit("endPort: 8010", "endPort: 8020"), @r##"
+    insta::assert_snapshot!(edit("endPort: 8010", "endPort: 8020"), @r"
         allowed: 1 pair of pods; denied: none
 
         becomes allowed
@@ -147,12 +147,12 @@ fn a_wider_end_port_allows_more() {
 
         edited
           NetworkPolicy shop/api changed
-        "##);
+        ");
 }
 
 #[test]
 fn an_except_that_goes_lets_its_addresses_in() {
-    insta::assert_snapshot!(edit("10.0.0.0/8, 198.51.100.0/24", "10.0.0.0/8"), @r##"
+    insta::assert_snapshot!(edit("10.0.0.0/8, 198.51.100.0/24", "10.0.0.0/8"), @r"
         allowed: with addresses outside; denied: none
 
         becomes allowed
@@ -161,12 +161,12 @@ fn an_except_that_goes_lets_its_addresses_in() {
 
         edited
           NetworkPolicy shop/edge changed
-        "##);
+        ");
 }
 
 #[test]
 fn a_namespace_that_loses_its_label_loses_what_it_gave() {
-    insta::assert_snapshot!(edit("watch, team: ops", "watch, team: dev"), @r##"
+    insta::assert_snapshot!(edit("watch, team: ops", "watch, team: dev"), @r"
         allowed: none; denied: 1 pair of pods
 
         becomes denied
@@ -175,12 +175,12 @@ fn a_namespace_that_loses_its_label_loses_what_it_gave() {
 
         edited
           Namespace watch labelled team=dev
-        "##);
+        ");
 }
 
 #[test]
 fn a_pod_with_another_label_leaves_its_policies() {
-    insta::assert_snapshot!(edit("name: db, namespace: shop, labels: {app: db}", "name: db, namespace: shop, labels: {app: api}"), @r##"
+    insta::assert_snapshot!(edit("name: db, namespace: shop, labels: {app: db}", "name: db, namespace: shop, labels: {app: api}"), @r"
         allowed: none; denied: 3 pairs of pods, and with addresses outside; 1 pod becomes isolated
 
         becomes denied
@@ -196,7 +196,7 @@ fn a_pod_with_another_label_leaves_its_policies() {
 
         edited
           Pod shop/db labelled app=api
-        "##);
+        ");
 }
 
 #[test]
@@ -212,12 +212,12 @@ fn a_policy_that_says_what_others_say_has_no_effect() {
         &[],
     );
     assert_eq!(run.exit, Exit::Success);
-    insta::assert_snapshot!(run.output, @r##"
+    insta::assert_snapshot!(run.output, @r"
         no change in meaning; 1 policy edited without effect
 
         edited
           NetworkPolicy shop/api-again added: no change in meaning
-        "##);
+        ");
 }
 
 #[test]
@@ -237,8 +237,8 @@ fn json_has_it_all() {
     );
     let document: serde_json::Value = serde_json::from_str(&run.output).unwrap();
     assert_eq!(document["changed"], true);
-    insta::assert_snapshot!(document["changes"][0], @r##"{"effect":"allowed","egress":null,"family":null,"from":["shop/web"],"ingress":{"grants":[{"policy":"shop/api","rule":0}],"isolating":["shop/api"]},"outsidePairs":0,"podPairs":1,"ports":"8011-8020/TCP","to":["shop/api"],"witness":{"destination":"10.0.0.2","source":"10.0.0.1","transport":"8011/TCP"}}"##);
-    insta::assert_snapshot!(document["policies"], @r##"[{"edit":"changed","effective":true,"name":"shop/api"}]"##);
+    insta::assert_snapshot!(document["changes"][0], @r#"{"effect":"allowed","egress":null,"family":null,"from":["shop/web"],"ingress":{"grants":[{"policy":"shop/api","rule":0}],"isolating":["shop/api"]},"outsidePairs":0,"podPairs":1,"ports":"8011-8020/TCP","to":["shop/api"],"witness":{"destination":"10.0.0.2","source":"10.0.0.1","transport":"8011/TCP"}}"#);
+    insta::assert_snapshot!(document["policies"], @r#"[{"edit":"changed","effective":true,"name":"shop/api"}]"#);
 }
 
 #[test]
@@ -256,7 +256,7 @@ status: {podIPs: [{ip: 10.0.0.9}]}
     let [base, new] = ["base.yaml", "new.yaml"].map(|name| workshop.path(name).to_str().unwrap().to_owned());
     let run = palisade(&["policy-audit", "diff", "-f", &new, "--base", &base]);
     assert_eq!(run.exit, Exit::Negative, "{}", run.errors);
-    insta::assert_snapshot!(run.output, @r##"
+    insta::assert_snapshot!(run.output, @r"
         allowed: none; denied: 1 pair of pods
 
         becomes denied
@@ -268,7 +268,7 @@ status: {podIPs: [{ip: 10.0.0.9}]}
 
         new pods
           shop/cache (isolated for ingress)
-        "##);
+        ");
 }
 
 #[test]

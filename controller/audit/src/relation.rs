@@ -28,8 +28,7 @@ pub use row::{Line, Row};
 pub use summary::Summary;
 pub use words::{Word, Words, ports};
 
-pub(crate) use name::{families, is_plain, members};
-pub(crate) use range::overlay;
+pub(crate) use name::{is_plain, members};
 
 /// The reachability of an inventory, with names for its ends.
 #[derive(Clone, Debug)]

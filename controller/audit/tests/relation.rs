@@ -130,8 +130,10 @@ proptest! {
             if name.contains('+') {
                 continue;
             }
-            let filter = Filter::parse(name, &class.namespace).unwrap();
-            prop_assert_eq!(filter.ends(&relation), BTreeSet::from([end]), "{}", name);
+            let filter = Filter::parse(name).unwrap();
+            let selection = Selection::of(&relation, &class.namespace, None, Some(&filter)).unwrap();
+            let found: Vec<End> = all.iter().filter(|end| selection.has_destination(**end)).copied().collect();
+            prop_assert_eq!(found, [end], "{}", name);
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::kernel::transport::Transports;
 use crate::kernel::walk::{Axis, Ends, Fate, Passed};
 
 use super::Comparison;
-use super::relation::{example, of_routers, packet};
+use super::relation::of_routers;
+use super::witness::{example, packet};
 
 /// `fe80::/10`
 const LINK_LOCAL_V6: (u128, u128) = (0xfe80 << 112, (0xfe80 << 112) | (u128::MAX >> 10));

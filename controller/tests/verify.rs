@@ -1,13 +1,15 @@
 //! `policy-audit verify` on files. The tables are written by hand, in a form that the enforcer would never choose: what they
 //! mean is what counts.
 
+#![expect(clippy::unwrap_used, reason = "what a test made it may rely on")]
+
 mod common;
 
 use common::{Workshop, palisade, palisade_reading};
 use palisade_controller::cli::Exit;
 use serde_json::{Value, json};
 
-const CLUSTER: &str = r#"
+const CLUSTER: &str = r"
 apiVersion: v1
 kind: Node
 metadata: {name: a}
@@ -38,7 +40,7 @@ spec:
   ingress:
   - from: [{podSelector: {matchLabels: {app: front}}}]
     ports: [{port: 80}]
-"#;
+";
 
 fn address(side: &str, address: &str) -> Value {
     let left = json!({ "payload": { "protocol": "ip", "field": side } });

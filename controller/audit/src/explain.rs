@@ -176,6 +176,18 @@ fn remarks(question: &Resolved, cases: &[Case], verdict: Overall) -> Vec<Remark>
     remarks
 }
 
+impl Answer {
+    /// The destination with its port, in words.
+    pub fn target(&self) -> String {
+        let port = if self.port.is_empty() {
+            "every port"
+        } else {
+            &self.port
+        };
+        format!("{}, {port}", self.to)
+    }
+}
+
 impl Case {
     /// What becomes of its connections.
     pub fn verdict(&self) -> Overall {
@@ -190,6 +202,11 @@ impl Case {
 }
 
 impl Party {
+    /// Whether it is one pod, or one address.
+    pub fn is_one(&self) -> bool {
+        self.pods.len() + self.addresses.len() == 1 && self.blocks.is_empty()
+    }
+
     /// Whether nobody is in it.
     pub fn is_empty(&self) -> bool {
         self.pods.is_empty() && self.addresses.is_empty() && self.blocks.is_empty()
@@ -255,9 +272,4 @@ fn peers_of(direction: Direction) -> &'static str {
         Direction::Ingress => "from",
         Direction::Egress => "to",
     }
-}
-
-/// `spec.ingress[0]`
-fn rule_field(direction: Direction, rule: usize) -> String {
-    format!("spec.{direction}[{rule}]")
 }

@@ -39,11 +39,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName, PodKey, PortName, PortRange, Protocol};
-use palisade_policy::reach::PortSet;
+use palisade_policy::reach::{Family, PortSet};
 
 use crate::inventory::{ServiceKey, WorkloadKey, WorkloadKind};
 
 pub use error::{InvalidQuestion, Unresolved};
+pub(crate) use port::protocol;
 pub use resolve::resolve;
 
 /// A connection that is asked about.
@@ -200,6 +201,27 @@ impl Question {
         let from = parse::source(from)?;
         let (to, port) = parse::destination(to)?;
         Ok(Self { from, to, port })
+    }
+}
+
+impl Resolved {
+    /// The same within one address family.
+    pub fn within(mut self, family: Family) -> Result<Self, Unresolved> {
+        let belongs = |address: IpAddr| address.is_ipv4() == (family == Family::V4);
+        self.sources.addresses.retain(|address| belongs(*address));
+        self.sources.blocks.retain(|block| belongs(block.addr()));
+        for way in &mut self.ways {
+            way.addresses.retain(|address, _| belongs(*address));
+            way.blocks.retain(|block| belongs(block.addr()));
+        }
+        if self.ways.iter().any(|way| resolve::meet(&self.sources, way)) {
+            return Ok(self);
+        }
+        Err(Unresolved::NoCommonFamily {
+            from: self.from,
+            to: self.to,
+            family: Some(family),
+        })
     }
 }
 

@@ -3,10 +3,11 @@
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::{Judgement, Outcome, PeerMiss, PolicyTrace, PortMiss, RuleTrace};
 use palisade_policy::model::{Defect, Direction, Packet, Peers, PodKey, Policy, PolicyKey, Ports, Rule};
+use palisade_policy::reach::PortSet;
 
 use super::remedy::{Remedy, remedies};
-use super::{rule_field, words};
 use crate::lint::field::Fields;
+use crate::words;
 
 /// Rules that are told of those that came nearest.
 const NEAREST: usize = 3;
@@ -95,8 +96,8 @@ pub struct Unclear {
     pub defect: Defect,
 }
 
-/// Puts what the oracle says in the words of the policies.
-pub(super) fn account(scene: &ClusterState, packet: &Packet, side: &Judgement) -> Account {
+/// Puts what the oracle says in the words of the policies. The packet stands for all ports that are `asked` about.
+pub(super) fn account(scene: &ClusterState, packet: &Packet, asked: &PortSet, side: &Judgement) -> Account {
     let Judgement {
         pod,
         direction,
@@ -121,7 +122,7 @@ pub(super) fn account(scene: &ClusterState, packet: &Packet, side: &Judgement) -
         }
         Outcome::Denied { isolating } => {
             let names = isolating.iter().map(|trace| trace.policy.clone());
-            (names.collect(), denied(scene, packet, side, isolating))
+            (names.collect(), denied(scene, packet, asked, side, isolating))
         }
     };
     Account {
@@ -145,11 +146,9 @@ fn allowed(
 ) -> RuleMatch {
     let rule = rule_of(policy, direction, number);
     let fields = Fields::of(policy);
-    let list = |name: &str| format!("{}.{name}", rule_field(direction, number));
+    let list = |name: &str| format!("{}.{name}", Fields::rule(direction, number));
     let whom = |peer: usize| match rule.map(|rule| &rule.peers) {
-        Some(Peers::AnyOf(peers)) => peers
-            .get(peer)
-            .map(|peer| words::whom(peer, &policy.key.namespace)),
+        Some(Peers::AnyOf(peers)) => peers.get(peer).map(|peer| words::peer(policy, peer)),
         Some(Peers::All) | None => None,
     };
     let which = |port: usize| match rule.map(|rule| &rule.ports) {
@@ -178,13 +177,19 @@ fn allowed(
     };
     RuleMatch {
         policy: policy.key.clone(),
-        field: rule_field(direction, number),
+        field: Fields::rule(direction, number),
         peer,
         port,
     }
 }
 
-fn denied(scene: &ClusterState, packet: &Packet, side: &Judgement, isolating: &[PolicyTrace]) -> Finding {
+fn denied(
+    scene: &ClusterState,
+    packet: &Packet,
+    asked: &PortSet,
+    side: &Judgement,
+    isolating: &[PolicyTrace],
+) -> Finding {
     let rules = isolating
         .iter()
         .flat_map(|trace| trace.rules.iter().map(move |rule| (&trace.policy, rule)));
@@ -210,7 +215,7 @@ fn denied(scene: &ClusterState, packet: &Packet, side: &Judgement, isolating: &[
         nearest: nearest.collect(),
         others,
         unclear: unclear.collect(),
-        remedies: remedies(scene, packet, side.direction, isolating, &rules),
+        remedies: remedies(scene, (packet, asked), side.direction, isolating, &rules),
     }
 }
 
@@ -225,7 +230,7 @@ fn concerns(defect: &Defect, direction: Direction) -> bool {
 
 fn missed(policy: &Policy, direction: Direction, trace: &RuleTrace) -> RuleMiss {
     let fields = Fields::of(policy);
-    let list = |name: &str| format!("{}.{name}", rule_field(direction, trace.rule));
+    let list = |name: &str| format!("{}.{name}", Fields::rule(direction, trace.rule));
     let peers = trace.peers.as_ref().map(|misses| {
         let field = |peer, miss: &PeerMiss| match miss {
             PeerMiss::Undecodable => list(super::peers_of(direction)),
@@ -252,7 +257,7 @@ fn missed(policy: &Policy, direction: Direction, trace: &RuleTrace) -> RuleMiss 
     let (ports, more_ports) = ports.map_or((None, 0), |(clauses, more)| (Some(clauses), more));
     RuleMiss {
         policy: policy.key.clone(),
-        field: rule_field(direction, trace.rule),
+        field: Fields::rule(direction, trace.rule),
         peers,
         more_peers,
         ports,

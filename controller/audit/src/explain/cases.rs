@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::{self, Evaluation, Reason};
-use palisade_policy::model::{Packet, PodKey, PolicyKey, Transport};
+use palisade_policy::model::{Packet, PodKey, PolicyKey, Protocol, Transport};
 use palisade_policy::reach::{End, PortSet, Reach};
 
 use super::account::account;
@@ -34,10 +34,10 @@ enum Outcome {
 /// What decides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ground {
-    /// No policy: a pod itself, or its own node.
-    Always,
     /// The policies that isolate the source and the destination.
     Policies(BTreeSet<PolicyKey>, BTreeSet<PolicyKey>),
+    /// No policy: a pod itself, or its own node.
+    Always,
 }
 
 /// All cases, what is denied first.
@@ -49,7 +49,7 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
     let addresses = question.sources.addresses.iter().chain(destinations).copied();
     let sorter = Sorter::new(whole, &reach, addresses);
     let sources = sorter.sources(&question.sources);
-    let mut found: Vec<(Outcome, Case)> = Vec::new();
+    let mut found: Vec<(Answer, Case)> = Vec::new();
     for way in &question.ways {
         let destinations = sorter.destinations(way);
         let mut of_way: Vec<(Answer, Case)> = Vec::new();
@@ -59,9 +59,10 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
             };
             merge(&mut of_way, answer, case);
         }
-        found.extend(of_way.into_iter().map(|(answer, case)| (answer.outcome, case)));
+        found.extend(of_way);
     }
-    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let order = |answer: &Answer| (answer.outcome.clone(), answer.ground == Ground::Always);
+    found.sort_by_key(|(answer, _)| order(answer));
     found.into_iter().map(|(_, case)| case).collect()
 }
 
@@ -156,13 +157,13 @@ fn case(
     let pair = pair(from, to)?;
     let asked_here = &pair.2.asked;
     let parts = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
-    let witnesses = parts.iter().filter_map(PortSet::example).map(|transport| {
+    let witnesses = parts.iter().filter_map(example).map(|transport| {
         let packet = Packet {
             source: pair.0,
             destination: pair.1,
             transport: of_family(transport, pair.0),
         };
-        witness(scene, &packet)
+        witness(scene, &packet, asked_here)
     });
     Some(Case {
         by: by.cloned(),
@@ -213,7 +214,14 @@ fn of_family(transport: Transport, address: IpAddr) -> Transport {
     }
 }
 
-fn witness(scene: &ClusterState, packet: &Packet) -> Witness {
+/// A transport of a set: one that everybody knows, if it will do.
+fn example(ports: &PortSet) -> Option<Transport> {
+    let known = Transport::Port(Protocol::Tcp, 80);
+    let known = Some(known).filter(|transport| ports.contains(*transport));
+    known.or_else(|| ports.example())
+}
+
+fn witness(scene: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
     let Evaluation {
         packet,
         verdict,
@@ -228,7 +236,7 @@ fn witness(scene: &ClusterState, packet: &Packet) -> Witness {
         } => Why::NoPod,
         Reason::Judged { egress, ingress } => {
             let sides = egress.iter().chain(&ingress);
-            Why::Judged(sides.map(|side| account(scene, &packet, side)).collect())
+            Why::Judged(sides.map(|side| account(scene, &packet, asked, side)).collect())
         }
     };
     Witness { packet, verdict, why }

@@ -15,8 +15,10 @@ use palisade_policy::model::{
     PodPeer, PodUid, Policy, PolicyKey, PolicyPort, PortMatch, PortRange, Ports, Requirement, Rule, Selector,
     Transport,
 };
+use palisade_policy::reach::PortSet;
 
-use super::{peers_of, rule_field, words};
+use super::{peers_of, words};
+use crate::lint::field::Fields;
 
 /// Remedies of each kind that are tried.
 const TRIED: usize = 3;
@@ -88,7 +90,7 @@ pub enum Change {
 /// What would help, the least first: a label, an entry of a rule that came near, a rule.
 pub(super) fn remedies(
     scene: &ClusterState,
-    packet: &Packet,
+    (packet, asked): (&Packet, &PortSet),
     direction: Direction,
     isolating: &[PolicyTrace],
     nearest: &[(&PolicyKey, &RuleTrace)],
@@ -96,6 +98,7 @@ pub(super) fn remedies(
     let search = Search {
         scene,
         packet,
+        every_port: asked.is_all(),
         direction,
         other: match direction {
             Direction::Ingress => packet.source,
@@ -122,6 +125,8 @@ pub(super) fn remedies(
 struct Search<'a> {
     scene: &'a ClusterState,
     packet: &'a Packet,
+    /// Whether it stands for packets to every port.
+    every_port: bool,
     direction: Direction,
     /// The address of the other end.
     other: IpAddr,
@@ -239,9 +244,10 @@ impl Search<'_> {
         }))
     }
 
-    /// The port that is asked for; `None` where the protocol has none.
+    /// The port that is asked for; `None` where the protocol has none, or all are.
     fn port(&self) -> Option<PolicyPort> {
         match self.packet.transport {
+            Transport::Port(..) if self.every_port => None,
             Transport::Port(protocol, number) => Some(PolicyPort {
                 protocol,
                 port: PortMatch::Range(PortRange::single(number).ok()?),
@@ -385,7 +391,7 @@ impl fmt::Display for Remedy {
             } => write!(
                 f,
                 "{policy} with one more entry in {}.{}: {}",
-                rule_field(*direction, *rule),
+                Fields::rule(*direction, *rule),
                 peers_of(*direction),
                 words::written(peer)
             ),
@@ -397,7 +403,7 @@ impl fmt::Display for Remedy {
             } => write!(
                 f,
                 "{policy} with one more entry in {}.ports: {port}",
-                rule_field(*direction, *rule)
+                Fields::rule(*direction, *rule)
             ),
             Self::AddRule {
                 policy,

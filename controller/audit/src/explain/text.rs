@@ -49,18 +49,26 @@ impl Page<'_> {
     fn answer(&mut self, answer: &Answer) {
         let Answer {
             from,
-            to,
-            port,
             verdict,
             cases,
             remarks,
+            ..
         } = answer;
-        let port = if port.is_empty() { "every port" } else { port };
-        let title = format!("{from} → {to}, {port}");
+        let title = format!("{from} → {}", answer.target());
         let verdict = self.verdict(*verdict);
         self.line(0, format_args!("{verdict}: {}", self.style.bold(title)));
-        for case in cases {
-            self.case(case);
+        match cases.as_slice() {
+            // All that could be said of the only case has been said.
+            [case]
+                if case.by.is_none()
+                    && case.from.is_one()
+                    && case.to.is_one()
+                    && case.verdict() != Overall::Partly =>
+            {
+                self.line(0, "");
+                case.witnesses.iter().for_each(|witness| self.witness(2, witness));
+            }
+            cases => cases.iter().for_each(|case| self.case(case)),
         }
         self.line(0, "");
         for remark in remarks {
@@ -95,36 +103,35 @@ impl Page<'_> {
             2,
             format_args!("{verdict}: {} →{by} {}, {ports} ({families})", case.from, case.to),
         );
-        for witness in &case.witnesses {
-            self.witness(witness);
-        }
+        case.witnesses.iter().for_each(|witness| self.witness(4, witness));
     }
 
-    fn witness(&mut self, witness: &Witness) {
+    fn witness(&mut self, indent: usize, witness: &Witness) {
         let verdict = match witness.verdict {
             Verdict::Allow => self.verdict(Overall::Allowed),
             Verdict::Deny => self.verdict(Overall::Denied),
         };
-        self.line(4, format_args!("{}: {verdict}", witness.packet));
+        self.line(indent, format_args!("{}: {verdict}", witness.packet));
+        let indent = indent + 2;
         match &witness.why {
             Why::OwnNode(pod) => self.line(
-                6,
+                indent,
                 format_args!("{pod} and its own node: always allowed, whatever policies say"),
             ),
             Why::Itself(pod) => self.line(
-                6,
+                indent,
                 format_args!("{pod} to itself: always allowed, whatever policies say"),
             ),
-            Why::NoPod => self.line(6, "neither end is a pod that policies apply to"),
+            Why::NoPod => self.line(indent, "neither end is a pod that policies apply to"),
             Why::Judged(accounts) => {
                 for account in accounts {
-                    self.account(account);
+                    self.account(indent, account);
                 }
             }
         }
     }
 
-    fn account(&mut self, account: &Account) {
+    fn account(&mut self, indent: usize, account: &Account) {
         let Account {
             pod,
             direction,
@@ -137,7 +144,7 @@ impl Page<'_> {
         match finding {
             Finding::NotIsolated => {
                 let verdict = self.style.green("allowed").to_string();
-                self.line(6, format_args!("{title}: {verdict}, no policy isolates it"));
+                self.line(indent, format_args!("{title}: {verdict}, no policy isolates it"));
             }
             Finding::Allowed(RuleMatch {
                 policy,
@@ -146,11 +153,14 @@ impl Page<'_> {
                 port,
             }) => {
                 let verdict = self.style.green("allowed").to_string();
-                self.line(6, format_args!("{title}: {verdict}, isolated by {isolating}"));
+                self.line(
+                    indent,
+                    format_args!("{title}: {verdict}, isolated by {isolating}"),
+                );
                 let rule = self.rule(policy, field);
-                self.line(8, format_args!("{rule} allows it"));
-                self.clause(field, peer);
-                self.clause(field, port);
+                self.line(indent + 2, format_args!("{rule} allows it"));
+                self.clause(indent + 4, field, peer);
+                self.clause(indent + 4, field, port);
             }
             Finding::Denied {
                 nearest,
@@ -159,32 +169,35 @@ impl Page<'_> {
                 remedies,
             } => {
                 let verdict = self.style.red("denied").to_string();
-                self.line(6, format_args!("{title}: {verdict}, isolated by {isolating}"));
+                self.line(
+                    indent,
+                    format_args!("{title}: {verdict}, isolated by {isolating}"),
+                );
                 if nearest.is_empty() {
-                    self.line(8, "no rule of these allows anything");
+                    self.line(indent + 2, "no rule of these allows anything");
                 }
                 for miss in nearest {
-                    self.miss(miss);
+                    self.miss(indent + 2, miss);
                 }
                 if *others > 0 {
-                    self.line(8, format_args!("{others} more rules are further off"));
+                    self.line(indent + 2, format_args!("{others} more rules are further off"));
                 }
                 for Unclear { policy, defect } in unclear {
                     let place = self.place(policy, Some(&defect.field));
                     self.line(
-                        8,
+                        indent + 2,
                         format_args!("{policy}{place} is not understood, so it allows nothing: {defect}"),
                     );
                 }
                 for remedy in remedies {
                     let word = self.style.cyan("would pass").to_string();
-                    self.line(8, format_args!("{word}: {remedy}"));
+                    self.line(indent + 2, format_args!("{word}: {remedy}"));
                 }
             }
         }
     }
 
-    fn miss(&mut self, miss: &RuleMiss) {
+    fn miss(&mut self, indent: usize, miss: &RuleMiss) {
         let RuleMiss {
             policy,
             field,
@@ -199,22 +212,22 @@ impl Page<'_> {
             (None, Some(_)) => "has the peer, not the port",
             (Some(_), Some(_)) | (None, None) => "has neither peer nor port",
         };
-        self.line(8, format_args!("{rule} {but}"));
+        self.line(indent, format_args!("{rule} {but}"));
         for (clauses, more) in [(peers, more_peers), (ports, more_ports)] {
             for clause in clauses.iter().flatten() {
-                self.clause(field, clause);
+                self.clause(indent + 2, field, clause);
             }
             if *more > 0 {
-                self.line(10, format_args!("and {more} more"));
+                self.line(indent + 2, format_args!("and {more} more"));
             }
         }
     }
 
     /// `from[1]: pods with app=web in namespace shop`
-    fn clause(&mut self, rule: &str, clause: &Clause) {
+    fn clause(&mut self, indent: usize, rule: &str, clause: &Clause) {
         let short = clause.field.strip_prefix(rule).unwrap_or(&clause.field);
         let short = short.trim_start_matches('.');
-        self.line(10, format_args!("{short}: {}", clause.words));
+        self.line(indent, format_args!("{short}: {}", clause.words));
     }
 
     /// `shop/web spec.ingress[0] (web.yaml:12)`
@@ -228,11 +241,7 @@ impl Page<'_> {
 
     /// ` (web.yaml:12)`, or nothing.
     fn place(&self, policy: &PolicyKey, field: Option<&str>) -> String {
-        let object = ObjectRef::Policy(policy.clone());
-        let place = self.places.place(&object, field);
-        place.map_or_else(String::new, |place| match place.line {
-            Some(line) => format!(" ({}:{line})", place.file),
-            None => format!(" ({})", place.file),
-        })
+        let place = self.places.place(&ObjectRef::Policy(policy.clone()), field);
+        place.map_or_else(String::new, |place| format!(" ({place})"))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use palisade_policy::model::{NamespaceName, PortName};
+use palisade_policy::reach::Family;
 use thiserror::Error;
 
 use super::{Kind, Port};
@@ -118,13 +119,15 @@ pub enum Unresolved {
         /// The names that are declared there.
         known: Vec<String>,
     },
-    /// The ends have addresses of different families only.
-    #[error("{from} and {to} have no address of the same family")]
+    /// The ends have addresses of different families only, or none of the one that is asked for.
+    #[error("{from} and {to} do not both have an address {}", of_family(*family))]
     NoCommonFamily {
         /// The source, in words.
         from: String,
         /// The destination, in words.
         to: String,
+        /// The family, if one was asked for.
+        family: Option<Family>,
     },
 }
 
@@ -141,6 +144,14 @@ fn title(kind: Option<Kind>, namespace: Option<&NamespaceName>, name: &str) -> S
     match namespace {
         Some(namespace) => format!("{kind} {namespace}/{name}"),
         None => format!("{kind} {name}"),
+    }
+}
+
+fn of_family(family: Option<Family>) -> &'static str {
+    match family {
+        None => "in the same family",
+        Some(Family::V4) => "in IPv4",
+        Some(Family::V6) => "in IPv6",
     }
 }
 

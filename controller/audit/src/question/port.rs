@@ -11,14 +11,14 @@ impl Port {
         parse(text, text)
     }
 
-    /// The same with a protocol where none is said.
+    /// The port of `text` with a protocol, if one is given, where the text says none.
     #[must_use]
-    pub fn or_protocol(self, text: &str, protocol: Protocol) -> Self {
-        let said = text.contains('/');
-        match self {
-            Self::Numbers(_, range) if !said => Self::Numbers(protocol, range),
-            Self::Named(name, None) => Self::Named(name, Some(protocol)),
-            Self::Numbers(..) | Self::Named(..) | Self::Every | Self::Icmp => self,
+    pub fn or_protocol(self, text: &str, protocol: Option<Protocol>) -> Self {
+        let said = text.rsplit_once(':').map_or(text, |(_, port)| port).contains('/');
+        match (self, protocol) {
+            (Self::Numbers(_, range), Some(protocol)) if !said => Self::Numbers(protocol, range),
+            (Self::Named(name, None), Some(protocol)) => Self::Named(name, Some(protocol)),
+            (port, _) => port,
         }
     }
 

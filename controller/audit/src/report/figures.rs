@@ -38,26 +38,35 @@ impl AddAssign for Coverage {
 pub(super) fn coverage(
     inventory: &Inventory,
     reach: &Reach,
-    names: &Names<'_>,
+    names: &Names,
 ) -> BTreeMap<NamespaceName, Coverage> {
     let state = &inventory.state;
     let mut all: BTreeMap<NamespaceName, Coverage> = BTreeMap::new();
     for name in state.namespaces().keys() {
         all.entry(name.clone()).or_default();
     }
-    for class in reach.classes() {
-        let pods = names.pods(class);
+    for (index, class) in reach.classes().iter().enumerate() {
+        let pods = names.pods(index);
         let coverage = all.entry(class.namespace.clone()).or_default();
         coverage.pods += pods;
         coverage.ingress += if class.ingress.is_empty() { 0 } else { pods };
         coverage.egress += if class.egress.is_empty() { 0 } else { pods };
     }
+    let templates = inventory
+        .workloads
+        .values()
+        .filter(|workload| workload.representative);
+    let replicas: BTreeMap<_, u64> = templates
+        .flat_map(|workload| workload.pods.iter().map(|pod| (pod, workload.replicas)))
+        .filter_map(|(pod, replicas)| Some((pod, replicas?.into())))
+        .collect();
     for pod in state
         .pods()
         .values()
         .filter(|pod| pod.host_network && !pod.finished)
     {
-        all.entry(pod.key.namespace.clone()).or_default().exempt += names.replicas(&pod.uid);
+        all.entry(pod.key.namespace.clone()).or_default().exempt +=
+            replicas.get(&pod.uid).copied().unwrap_or(1);
     }
     for key in state.policies().keys() {
         all.entry(key.namespace.clone()).or_default().policies += 1;
@@ -79,8 +88,8 @@ pub(super) struct Connectivity {
 }
 
 impl Connectivity {
-    pub(super) fn of(reach: &Reach, names: &Names<'_>) -> Self {
-        let classes = reach.classes().iter().map(|class| names.pods(class));
+    pub(super) fn of(reach: &Reach, names: &Names) -> Self {
+        let classes = (0..reach.classes().len()).map(|class| names.pods(class));
         let mut count = Count {
             classes: classes.collect(),
             counted: vec![None; reach.classes().len()],

@@ -10,6 +10,10 @@
 //!                                     └─► flows(family)                all pairs that have any, without listing the others
 //! ```
 //!
+//! What tells pods apart is found from the outside in: who is there (`population`), which selectors select them (`terms`),
+//! which blocks their addresses lie in (`ground`), what the policies that isolate them allow together (`profile`). `build`
+//! makes classes of those that are equal in all of it; `flows` lists connections; `difference` compares two states.
+//!
 //! Two connections are no matter of policies and of no pair: between a pod and its own node, and from a pod to itself. Both
 //! are always allowed; [`Reach::verdict`] knows them.
 
@@ -134,7 +138,7 @@ struct Traits {
 struct Resident {
     class: usize,
     pod: PodUid,
-    /// Its node, where that is known.
+    /// Its node, where it has one.
     node: Option<usize>,
 }
 

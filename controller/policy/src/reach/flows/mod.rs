@@ -66,20 +66,17 @@ impl<'a> Listing<'a> {
 
     /// Who reaches a destination on which ports: each source in at most one part, in the order of their first sources.
     pub(super) fn parts(&mut self, to: End) -> Arc<[Part]> {
-        let Some(destination) = Destination::of(&self.survey, to) else {
+        let Some(likeness) = Likeness::of(&self.survey, to) else {
             return Arc::default();
         };
-        if self.repeats.is_empty() {
-            return destination.parts().into();
-        }
-        let likeness = Likeness::of(&self.survey, to);
-        let Some((likeness, repeat)) = likeness.and_then(|likeness| {
-            let repeat = self.repeats.get_mut(&likeness)?;
-            Some((likeness, repeat))
-        }) else {
-            return destination.parts().into();
+        let survey = &self.survey;
+        let ask = || {
+            Destination::of(survey, to).map_or_else(Arc::default, |destination| destination.parts().into())
         };
-        let parts = repeat.parts.get_or_insert_with(|| destination.parts().into());
+        let Some(repeat) = self.repeats.get_mut(&likeness) else {
+            return ask();
+        };
+        let parts = repeat.parts.get_or_insert_with(ask);
         let parts = parts.clone();
         repeat.left -= 1;
         if repeat.left == 0 {

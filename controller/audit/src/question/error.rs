@@ -80,8 +80,8 @@ pub enum Unresolved {
         /// What is nearly called so.
         hint: Option<String>,
     },
-    /// It is there, and has no pod with an address.
-    #[error("{title} has no pod that can be asked about{}", because(reasons))]
+    /// It is there, and has no pod with an address of its own.
+    #[error("{title} cannot be asked about{}", because(reasons))]
     NobodyThere {
         /// Who, in words.
         title: String,

@@ -24,7 +24,8 @@ pub struct Tables {
     /// The state of the kernel's tables that was read.
     generation: u32,
     /// Our tables as `nft -j list table` prints them.
-    tables: Value,
+    #[serde(rename = "tables")]
+    listing: Value,
     /// Where pods are attached.
     places: Vec<PlaceOfPod>,
     /// The bridges that pods are attached to, and the ports of each that lead elsewhere than to a pod.
@@ -79,7 +80,7 @@ impl Tables {
         Ok(Self {
             node: node.to_string(),
             generation: loaded.generation.0,
-            tables: json::render(&loaded.ruleset)?,
+            listing: json::render(&loaded.ruleset)?,
             places: places.collect(),
             uplinks: uplinks.collect(),
             addresses: observed.addresses.clone(),

@@ -26,7 +26,7 @@ const CONTAINER: &str = "enforcer";
 const PROGRAM: &str = "/palisade-enforcer";
 
 /// How long one enforcer may take. Reading back 100,000 elements takes 0.2 seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Enforcers that are asked at the same time.
 const AT_ONCE: usize = 8;

@@ -15,7 +15,8 @@ use crate::tables::Tables;
 
 /// Print the node's tables and where its pods are, as the kernel and the CNI have them
 ///
-/// One JSON document, for `palisade policy-audit verify --tables`. Reads and changes nothing; needs CAP_NET_ADMIN.
+/// One JSON document, for `palisade policy-audit verify --tables`. Reads and changes nothing; needs the right to
+/// administer the network.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Arguments {

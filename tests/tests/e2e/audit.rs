@@ -64,7 +64,7 @@ async fn town(scene: &Scene) -> Result<(String, Vec<PodEnd>)> {
     let pods = [("web", 0, "web"), ("front", 1, "front"), ("other", 0, "other")];
     let pods = scene.pods(&shop, pods).await?;
     scene.policy(&shop, "web", web("front")).await?;
-    Ok((shop, pods))
+    Ok((shop, pods.into()))
 }
 
 /// Only pods of a role reach the web, on one port.

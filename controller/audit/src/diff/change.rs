@@ -56,7 +56,7 @@ pub struct Change {
 type Kind = (Effect, PortSet, Option<Family>, Cause, Arc<[End]>);
 
 pub(super) fn grouped(
-    joint: &Joint,
+    joint: &Joint<'_>,
     pairs: &[(End, Arc<[Changed]>)],
     causes: &mut Causes<'_>,
 ) -> Vec<Change> {
@@ -65,14 +65,18 @@ pub(super) fn grouped(
         for change in changed.iter() {
             let mut by_cause: BTreeMap<Cause, (Vec<End>, Packet)> = BTreeMap::new();
             for (from, cause, witness) in causes.each(change, *to) {
-                let (ends, _) = by_cause
-                    .entry(cause)
-                    .or_insert_with(|| (Vec::new(), witness));
+                let (ends, _) = by_cause.entry(cause).or_insert_with(|| (Vec::new(), witness));
                 ends.extend(from);
             }
             for (cause, (mut from, witness)) in by_cause {
                 from.sort_unstable();
-                let kind = (change.effect, change.ports.clone(), change.family, cause, from.into());
+                let kind = (
+                    change.effect,
+                    change.ports.clone(),
+                    change.family,
+                    cause,
+                    from.into(),
+                );
                 found
                     .entry(kind)
                     .or_insert_with(|| (Vec::new(), witness))
@@ -106,9 +110,9 @@ pub(super) fn grouped(
 }
 
 /// How many pairs of pods, and of pods and ranges, that meet in a family. Of templates each pod counts once.
-fn count(joint: &Joint, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
+fn count(joint: &Joint<'_>, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
     let size = |end: &End| match end {
-        End::Pods(class) => joint.pods.get(*class).map_or(0, Vec::len) as u64,
+        End::Pods(_) => joint.pods(*end).len() as u64,
         End::Outside(_) => 1,
     };
     let (mut pods, mut outside) = (0, 0);

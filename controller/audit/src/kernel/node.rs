@@ -136,8 +136,8 @@ impl<'a> Node<'a> {
             .collect();
         // What is no address of the family is no matter of anybody.
         apart.extend(last(of).checked_add(1).map(|after| (after, u128::MAX)));
-        let closed = Pieces::within(&closed, Ground::Closed, Ground::Open);
-        let apart = Pieces::within(&Spans::of(apart), Ground::Apart, Ground::Open);
+        let closed = Pieces::within(&closed, &Ground::Closed, Ground::Open);
+        let apart = Pieces::within(&Spans::of(apart), &Ground::Apart, Ground::Open);
         closed.zip(
             &apart,
             |closed, apart| if *apart == Ground::Apart { *apart } else { *closed },

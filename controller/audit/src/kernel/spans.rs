@@ -225,7 +225,7 @@ impl<T: Clone + PartialEq> Pieces<T> {
     }
 
     /// One value on a set of addresses, another elsewhere.
-    pub(crate) fn within(spans: &Spans<u128>, inside: T, outside: T) -> Self {
+    pub(crate) fn within(spans: &Spans<u128>, inside: &T, outside: T) -> Self {
         let stretches = spans.stretches().iter();
         Self::on(
             stretches.map(|(first, last)| (*first, *last, inside.clone())),
@@ -331,12 +331,15 @@ impl<T: PartialEq> Builder<T> {
     }
 }
 
+/// What several sets hold at addresses from the first to the last.
+type Parts<N> = (u128, u128, Vec<(N, N)>);
+
 /// What holds at each address where several stretches of addresses hold sets, each on its own.
 pub(crate) fn overlaid<N: Number>(mut sets: Vec<(u128, u128, Spans<N>)>) -> Pieces<Spans<N>> {
     sets.retain(|(first, last, set)| first <= last && !set.is_empty());
     sets.sort_unstable_by_key(|(first, last, _)| (*first, *last));
     // Most often many sets at one address: a pod on several ports.
-    let mut stretches: Vec<(u128, u128, Vec<(N, N)>)> = Vec::with_capacity(sets.len());
+    let mut stretches: Vec<Parts<N>> = Vec::with_capacity(sets.len());
     for (first, last, set) in sets {
         match stretches.last_mut() {
             Some((same_first, same_last, parts)) if (*same_first, *same_last) == (first, last) => {
@@ -450,6 +453,6 @@ mod tests {
         assert_eq!(all.difference(&Spans::one(0, 4)), Spans::one(5, u128::MAX));
         assert_eq!(all.difference(&Spans::one(5, u128::MAX)), Spans::one(0, 4));
         assert_eq!(Spans::one(0, 4).union(&Spans::one(5, u128::MAX)), all);
-        assert!(Pieces::within(&all, true, false).is_constant() == Some(&true));
+        assert!(Pieces::within(&all, &true, false).is_constant() == Some(&true));
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::reach::{End, Family};
+use palisade_policy::reach::{End, Family, PortSet};
 
 use super::Ends;
 use super::name::families;
@@ -84,7 +84,11 @@ impl FromIterator<Family> for Families {
 impl<'a> Words<'a> {
     /// Words for some ends.
     pub fn of(all: Ends<'a>) -> Self {
-        let own: Vec<Families> = all.classes.iter().map(|class| families(class).collect()).collect();
+        let own: Vec<Families> = all
+            .classes
+            .iter()
+            .map(|class| families(class).collect())
+            .collect();
         let mut classes: [BTreeMap<&NamespaceName, usize>; 4] = Default::default();
         for (class, own) in all.classes.iter().zip(&own) {
             for (set, counts) in (0..).zip(&mut classes) {
@@ -121,15 +125,16 @@ impl<'a> Words<'a> {
         self.list(to, self.families_of(&pods), true)
     }
 
-    /// Ends one by one, with nothing but the ranges joined: what was asked for by name.
-    pub fn each(&self, ends: &[End]) -> Vec<Word> {
+    /// Ends one by one, with nothing but the ranges joined: what was asked for by name. Of ranges only what is `within` a
+    /// block is told, if one was asked for.
+    pub fn each(&self, ends: &[End], within: Option<&IpNet>) -> Vec<Word> {
         let classes = ends.iter().filter_map(|end| match end {
             End::Pods(class) => Some(Word::Class(*class)),
             End::Outside(_) => None,
         });
         let parts = Family::ALL
             .into_iter()
-            .flat_map(|family| self.parts(ends, family));
+            .flat_map(|family| self.parts(ends, family, within));
         classes.chain(parts).collect()
     }
 
@@ -195,7 +200,7 @@ impl<'a> Words<'a> {
                 words.push(Word::AnyOutsideOf(family));
             } else {
                 everything = false;
-                words.extend(self.parts(ends, family));
+                words.extend(self.parts(ends, family, None));
             }
         }
         if everything && !words.is_empty() {
@@ -212,12 +217,15 @@ impl<'a> Words<'a> {
         })
     }
 
-    fn parts(&self, ends: &[End], family: Family) -> Vec<Word> {
+    fn parts(&self, ends: &[End], family: Family, within: Option<&IpNet>) -> Vec<Word> {
         let all = self.all.outside;
         let ranges = self.ranges(ends, family).filter_map(|index| all.get(index));
         let blocks: Vec<IpNet> = ranges.flat_map(|range| range.blocks.iter().copied()).collect();
-        let parts = Addresses::of(family, &blocks).parts();
-        parts.into_iter().map(Word::Addresses).collect()
+        let mut addresses = Addresses::of(family, &blocks);
+        if let Some(block) = within {
+            addresses = addresses.intersection(&Addresses::of(family, [block]));
+        }
+        addresses.parts().into_iter().map(Word::Addresses).collect()
     }
 
     /// A word as text, with excepts of blocks beyond `excepts` only counted.
@@ -238,6 +246,17 @@ impl<'a> Words<'a> {
             }
         }
     }
+}
+
+/// Ports in words: what they are, or what they are not where that is shorter.
+pub fn ports(set: &PortSet) -> String {
+    let said = set.to_string();
+    let missing = PortSet::all().difference(set);
+    if missing.is_empty() || set.is_empty() {
+        return said;
+    }
+    let except = format!("all except {missing}");
+    if except.len() < said.len() { except } else { said }
 }
 
 /// A word that needs no names.

@@ -16,6 +16,7 @@ mod path;
 mod relation;
 mod source;
 mod stale;
+mod witness;
 
 use std::collections::BTreeSet;
 

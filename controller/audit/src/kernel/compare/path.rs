@@ -84,7 +84,7 @@ impl Paths {
     /// From a pod out of the node.
     pub(super) fn out(&self, walker: &mut Walker<'_>, frame: Frame, from: &Seat, to: &Outside) -> Vec<Stop> {
         let mut stops = Stops::new(self, walker, frame);
-        stops.from_pod(from);
+        stops.leave_pod(from);
         stops.forwarded(
             from.forwarding(),
             &to.interface,
@@ -93,7 +93,7 @@ impl Paths {
         if let Some(uplink) = &to.uplink {
             stops.add(Family::Bridge, Hook::Postrouting, None, Some(uplink));
         }
-        stops.stops
+        stops.way
     }
 
     /// From outside of the node to a pod.
@@ -113,29 +113,29 @@ impl Paths {
             to.forwarding(),
             bridged(to, from).map(|uplink| (uplink, &*to.veth)),
         );
-        stops.to_pod(to);
-        stops.stops
+        stops.reach_pod(to);
+        stops.way
     }
 
     /// Between two pods of the node.
     pub(super) fn between(&self, walker: &mut Walker<'_>, frame: Frame, from: &Seat, to: &Seat) -> Vec<Stop> {
         let mut stops = Stops::new(self, walker, frame);
-        stops.from_pod(from);
+        stops.leave_pod(from);
         let same = from.bridge.is_some() && from.bridge == to.bridge;
         stops.forwarded(
             from.forwarding(),
             to.forwarding(),
             same.then_some((&*from.veth, &*to.veth)),
         );
-        stops.to_pod(to);
-        stops.stops
+        stops.reach_pod(to);
+        stops.way
     }
 
     /// Where the node first sees a pod's packets.
     pub(super) fn source(&self, walker: &mut Walker<'_>, frame: Frame, from: &Seat) -> Option<Stop> {
         let mut stops = Stops::new(self, walker, frame);
         stops.add(Family::Netdev, Hook::Ingress, Some(&from.veth), None);
-        stops.stops.pop()
+        stops.way.pop()
     }
 
     /// Where a bridge sees what a pod sends to everybody, and what it would hand to it.
@@ -154,7 +154,7 @@ impl Paths {
             Hook::Prerouting => stops.add(Family::Bridge, hook, port, None),
             _ => stops.add(Family::Bridge, hook, None, port),
         }
-        stops.stops.pop()
+        stops.way.pop()
     }
 }
 
@@ -169,7 +169,7 @@ struct Stops<'p, 'w, 'r> {
     walker: &'w mut Walker<'r>,
     frame: Frame,
     cast: Cast,
-    stops: Vec<Stop>,
+    way: Vec<Stop>,
 }
 
 impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
@@ -179,12 +179,12 @@ impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
             walker,
             frame,
             cast: Cast::Unicast,
-            stops: Vec::new(),
+            way: Vec::new(),
         }
     }
 
     /// A pod's packets as they come in.
-    fn from_pod(&mut self, seat: &Seat) {
+    fn leave_pod(&mut self, seat: &Seat) {
         self.add(Family::Netdev, Hook::Ingress, Some(&seat.veth), None);
         if seat.bridge.is_some() {
             self.add(Family::Bridge, Hook::Prerouting, Some(&seat.veth), None);
@@ -192,7 +192,7 @@ impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
     }
 
     /// Packets as they leave to a pod.
-    fn to_pod(&mut self, seat: &Seat) {
+    fn reach_pod(&mut self, seat: &Seat) {
         if seat.bridge.is_some() {
             self.add(Family::Bridge, Hook::Postrouting, None, Some(&seat.veth));
         }
@@ -218,6 +218,6 @@ impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
             input: input.map(|name| self.walker.name(name)),
             output: output.map(|name| self.walker.name(name)),
         };
-        self.stops.push(Stop { family, hook, view });
+        self.way.push(Stop { family, hook, view });
     }
 }

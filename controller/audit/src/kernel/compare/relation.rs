@@ -3,27 +3,23 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use palisade_policy::evaluate::{Outcome, Reason, evaluate};
-use palisade_policy::model::{self, Direction, PodKey, PolicyKey};
+use palisade_policy::model::{Direction, PodKey};
 use palisade_policy::reach::Family;
 
 use crate::kernel::difference::{Difference, Finding, Judged, Kernel, Others, Witness};
-use crate::kernel::expected::{address, family, last, number};
+use crate::kernel::expected::{family, last, number};
 use crate::kernel::node::{Ground, Seat};
-use crate::kernel::ruleset::Frame;
 use crate::kernel::spans::{Pieces, Spans};
-use crate::kernel::transport::{Carried, Transports};
-use crate::kernel::walk::{Axis, Ends, Fate, Packet, Passed, Step, Stop};
+use crate::kernel::transport::Transports;
+use crate::kernel::walk::{Axis, Ends, Passed, Stop};
 
 use super::path::{Outside, Standing};
+use super::witness::frame;
 use super::{Comparison, FOLLOWED};
 
 /// Link-local addresses (RFC 3927, RFC 4291).
 const LINK_LOCAL_V4: (u128, u128) = (0xa9fe_0000, 0xa9fe_ffff);
 const LINK_LOCAL_V6: (u128, u128) = (0xfe80 << 112, (0xfe80 << 112) | (u128::MAX >> 10));
-
-/// Addresses that nobody has (RFC 5737, RFC 3849), the first choice for a witness.
-const EXAMPLES: [&str; 4] = ["198.51.100.7", "203.0.113.7", "192.0.2.7", "2001:db8::7"];
 
 /// What must pass at least, and what may pass at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,103 +235,6 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// An address of a set: a pod's if there is one, else one that nobody has.
-    fn pick(&self, addresses: &Spans<u128>, family: Family) -> Option<IpAddr> {
-        let stretches = addresses.stretches();
-        let pods = stretches
-            .iter()
-            .filter(|(first, last)| first == last)
-            .map(|(first, _)| address(*first, family));
-        let pod = pods
-            .into_iter()
-            .find(|address| self.state.owner(*address).is_some());
-        let examples = EXAMPLES.iter().filter_map(|text| text.parse::<IpAddr>().ok());
-        let mut examples = examples.filter(|example| crate::kernel::expected::family(*example) == family);
-        let example = examples.find(|example| addresses.contains(number(*example)));
-        let block = stretches.iter().find(|(first, last)| first < last);
-        let block = block.map(|(first, _)| address(first + 1, family));
-        let first = stretches.first().map(|(first, _)| address(*first, family));
-        pod.or(example).or(block).or(first)
-    }
-
-    /// The pods whose addresses stand alone in a set.
-    fn pods_at(&self, addresses: &Spans<u128>, family: Family) -> Vec<PodKey> {
-        // More pods than this in a row are a block.
-        const ROW: u128 = 16;
-        let short = addresses
-            .stretches()
-            .iter()
-            .filter(|(first, last)| last - first < ROW);
-        let owners = short
-            .flat_map(|(first, last)| *first..=*last)
-            .map(|number| self.state.owner(address(number, family)));
-        let mut pods: Vec<PodKey> = owners.flatten().map(|pod| pod.key.clone()).collect();
-        pods.sort_unstable();
-        pods.dedup();
-        pods
-    }
-
-    /// The rules that a packet meets on its way, up to the one that ends it.
-    pub(super) fn steps(&self, stops: &[Stop], witness: &Witness) -> Vec<Step> {
-        let packet = packet(witness);
-        let mut steps = Vec::new();
-        for stop in stops {
-            let trace = self.walker.trace(stop, packet);
-            if trace.fate == Fate::Passes {
-                // That a packet is its sender's own, and that its port is known, tells nothing.
-                if stop.family == crate::kernel::ruleset::Family::Inet {
-                    steps.extend(trace.steps);
-                }
-            } else {
-                return trace.steps;
-            }
-        }
-        steps
-    }
-
-    /// What the API says of a packet, on the sides that are judged here.
-    fn reason(&self, judged: Judged, witness: &Witness) -> (String, Vec<PolicyKey>) {
-        if witness.carried.is_discovery() && family(witness.source) == Family::V6 {
-            return ("neighbour discovery always passes".to_owned(), Vec::new());
-        }
-        let evaluation = evaluate(
-            self.state,
-            &model::Packet {
-                source: witness.source,
-                destination: witness.destination,
-                transport: witness.carried.transport(),
-            },
-        );
-        let (egress, ingress) = match &evaluation.reason {
-            Reason::Itself { pod } => return (format!("from {pod} to itself, always allowed"), Vec::new()),
-            Reason::OwnNode { pod } => {
-                return (
-                    format!("between {pod} and its own node, always allowed"),
-                    Vec::new(),
-                );
-            }
-            Reason::Judged { egress, ingress } => (egress.as_ref(), ingress.as_ref()),
-        };
-        let sides = match judged {
-            Judged::Egress => [egress, None],
-            Judged::Ingress => [None, ingress],
-            Judged::Both => [egress, ingress],
-        };
-        let sides: Vec<_> = sides.into_iter().flatten().collect();
-        let mut policies = Vec::new();
-        for side in &sides {
-            match &side.outcome {
-                Outcome::NotIsolated => {}
-                Outcome::Allowed { policy, .. } => policies.push(policy.clone()),
-                Outcome::Denied { isolating } => {
-                    policies.extend(isolating.iter().map(|trace| trace.policy.clone()))
-                }
-            }
-        }
-        let words: Vec<String> = sides.iter().map(ToString::to_string).collect();
-        (words.join("\n"), policies)
-    }
-
     /// Makes one of differences that have all but the pod in common.
     fn merge(&mut self) {
         let mut merged: Vec<Finding> = Vec::new();
@@ -368,25 +267,6 @@ impl Comparison<'_, '_> {
             }
         }
         self.findings = merged;
-    }
-}
-
-/// A packet as the walk takes it.
-pub(super) fn packet(witness: &Witness) -> Packet {
-    Packet {
-        ends: Ends {
-            source: number(witness.source),
-            destination: number(witness.destination),
-        },
-        carried: witness.carried,
-    }
-}
-
-/// The frames of a family.
-pub(super) fn frame(family: Family) -> Frame {
-    match family {
-        Family::V4 => Frame::V4,
-        Family::V6 => Frame::V6,
     }
 }
 
@@ -425,7 +305,7 @@ fn bounds(
         Family::V6 => Transports::discovery(),
     };
     let routers = of_routers(family);
-    let is_tolerated = Pieces::within(tolerance, true, false);
+    let is_tolerated = Pieces::within(tolerance, &true, false);
     let ground = ground.zip(&is_tolerated, |ground, tolerated| match (ground, tolerated) {
         (Ground::Open, true) => Ground::Closed,
         (ground, _) => *ground,
@@ -460,12 +340,4 @@ fn differences(bounds: &Bounds, accept: &Transports, unknown: &Transports) -> Ve
         .into_iter()
         .filter(|(_, carried)| !carried.is_empty())
         .collect()
-}
-
-/// Of a packet that carries something.
-pub(super) fn example(carried: &Transports) -> Carried {
-    carried.example().unwrap_or(Carried {
-        protocol: 6,
-        detail: 80,
-    })
 }

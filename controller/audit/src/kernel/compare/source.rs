@@ -12,7 +12,8 @@ use crate::kernel::transport::Transports;
 use crate::kernel::walk::{Axis, Ends, Fate, Passed};
 
 use super::Comparison;
-use super::relation::{example, of_routers, packet};
+use super::relation::of_routers;
+use super::witness::{example, packet};
 
 /// `fe80::/10`
 const LINK_LOCAL_V6: (u128, u128) = (0xfe80 << 112, (0xfe80 << 112) | (u128::MAX >> 10));
@@ -23,6 +24,9 @@ struct Sender {
     seat: Seat,
     own: Vec<std::net::IpAddr>,
 }
+
+/// What the kernel does wrong, and from which addresses.
+type Wrong = (Kernel, Transports, Vec<(u128, u128)>);
 
 impl Comparison<'_, '_> {
     fn senders(&self) -> Vec<Sender> {
@@ -76,7 +80,7 @@ impl Comparison<'_, '_> {
         let does = passed.accept.zip(&passed.unknown, |accept, unknown| {
             (accept.clone(), unknown.clone())
         });
-        let is_own = Pieces::within(&own, true, false);
+        let is_own = Pieces::within(&own, &true, false);
         let must = is_own.map(|is_own| *is_own && frame == Frame::Arp);
         let wrong =
             may.zip(&must, |may, must| (may.clone(), *must))
@@ -90,7 +94,7 @@ impl Comparison<'_, '_> {
                     }
                     (*must && accept.is_empty()).then(|| (Kernel::Denies, may.clone()))
                 });
-        let mut found: Vec<(Kernel, Transports, Vec<(u128, u128)>)> = Vec::new();
+        let mut found: Vec<Wrong> = Vec::new();
         for (first, end, wrong) in wrong.iter() {
             let (Some((kernel, carried)), true) = (wrong, first <= last(of)) else {
                 continue;
@@ -199,7 +203,7 @@ impl Comparison<'_, '_> {
                 }
                 (
                     Hook::Postrouting,
-                    Pieces::within(&Spans::of(own), Transports::all(), discovery),
+                    Pieces::within(&Spans::of(own), &Transports::all(), discovery),
                 )
             }
         };
@@ -255,15 +259,15 @@ fn allowed_sources(frame: Frame, own: &Spans<u128>) -> Pieces<Transports> {
         Family::V4
     };
     let all = Transports::all().difference(&of_routers(of));
-    let from_own = Pieces::within(own, all.clone(), Transports::none());
+    let from_own = Pieces::within(own, &all, Transports::none());
     if frame != Frame::V6 {
         return from_own;
     }
     // Neighbours find each other by link-local addresses, and a host without an address by none (RFC 4861, 4862).
     let link_local = Spans::one(LINK_LOCAL_V6.0, LINK_LOCAL_V6.1);
-    let from_link_local = Pieces::within(&link_local, all, Transports::none());
+    let from_link_local = Pieces::within(&link_local, &all, Transports::none());
     let discovery = Transports::discovery().difference(&Transports::of_routers());
-    let from_nobody = Pieces::within(&Spans::one(0, 0), discovery, Transports::none());
+    let from_nobody = Pieces::within(&Spans::one(0, 0), &discovery, Transports::none());
     from_own
         .zip(&from_link_local, Transports::union)
         .zip(&from_nobody, Transports::union)

@@ -11,7 +11,7 @@ use crate::kernel::ruleset::{Cast, Element, Family, Hook, Kind, Part};
 use crate::kernel::transport::Carried;
 use crate::kernel::walk::{Fate, Stop, View};
 
-use super::relation::{frame, packet};
+use super::witness::{frame, packet};
 use super::{Comparison, ELSEWHERE};
 
 /// What pods of the node have.

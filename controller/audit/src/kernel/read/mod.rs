@@ -81,12 +81,12 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
             }
         } else if let Some(set) = object.set {
             if let Some((_, table)) = own(&mut ruleset, &set.family, &set.table) {
-                table.sets.insert(set.name.clone(), named_set(set, None));
+                table.sets.insert(set.name.clone(), named_set(&set, None));
             }
         } else if let Some(map) = object.map {
             if let Some((_, table)) = own(&mut ruleset, &map.set.family, &map.set.table) {
                 let name = map.set.name.clone();
-                table.sets.insert(name, named_set(map.set, Some(map.data)));
+                table.sets.insert(name, named_set(&map.set, Some(&map.data)));
             }
         } else if let Some(rule) = object.rule {
             rules.push(rule);
@@ -148,8 +148,8 @@ fn base(chain: &object::Chain) -> Result<Option<Base>, String> {
     }))
 }
 
-fn named_set(set: object::Set, data: Option<String>) -> Result<Arc<Set>, NotUnderstood> {
-    if let Some(other) = data.as_deref().filter(|data| *data != "verdict") {
+fn named_set(set: &object::Set, data: Option<&str>) -> Result<Arc<Set>, NotUnderstood> {
+    if let Some(other) = data.filter(|data| *data != "verdict") {
         return Err(NotUnderstood(format!(
             "map {} has values of type {other}",
             set.name

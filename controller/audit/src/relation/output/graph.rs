@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_policy::reach::End;
 
-use super::{Spoken, Word, Words, family};
+use super::{Spoken, Word, Words, family, ports};
 use crate::relation::{Relation, Selection};
 
 /// Nodes and edges in order.
@@ -25,12 +25,12 @@ impl Graph {
         for line in relation.lines(selection) {
             let Spoken { from, to } = Spoken::of(&words, selection, &line);
             nodes.extend(from.iter().chain(&to).cloned());
-            let ports = match family(line.family) {
-                "" => line.ports.to_string(),
-                family => format!("{} ({family})", line.ports),
+            let on = match family(line.family) {
+                "" => ports(&line.ports),
+                family => format!("{} ({family})", ports(&line.ports)),
             };
             for from in &from {
-                pairs.extend(to.iter().map(|to| (from.clone(), to.clone(), ports.clone())));
+                pairs.extend(to.iter().map(|to| (from.clone(), to.clone(), on.clone())));
             }
         }
         if selection.has_all_sources() && selection.has_all_destinations() {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Spoken, Word, Words, family};
+use super::{Spoken, Word, Words, family, ports};
 use crate::relation::{Relation, Selection, Summary};
 
 /// What the page looks like and how it filters. The filter hides lines that lack one of its words.
@@ -77,7 +77,7 @@ pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn
             to,
             "<tr{class}><td>{from}<td>{}<td>{}<td>{}</tr>",
             say(&targets),
-            escaped(&line.ports.to_string()),
+            escaped(&ports(&line.ports)),
             family(line.family)
         )?;
     }

@@ -18,7 +18,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_policy::model::{Labels, Protocol};
+use palisade_policy::model::{Labels, NodeName, Protocol};
 use palisade_policy::reach::{Class, End, Outside, PortSet};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -217,7 +217,7 @@ impl<'a> Document<'a> {
             name: self.relation.names.end(End::Outside(index)),
             family: range.family.to_string(),
             blocks: range.blocks.iter().map(ToString::to_string).collect(),
-            nodes: nodes.map(|node| node.as_str()).collect(),
+            nodes: nodes.map(NodeName::as_str).collect(),
         }
     }
 

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use palisade_policy::reach::{End, Family};
 
-use super::words::{Word, Words};
+use super::words::{Word, Words, ports};
 use super::{Line, Relation, Selection};
 use crate::style::Style;
 
@@ -23,7 +23,7 @@ pub enum Form {
     Table,
     /// The table with everything, and the policies that isolate.
     Wide,
-    /// A document for programs: `docs/reach.md` has its fields.
+    /// A document for programs: `docs/policy-audit-json.md` has its fields.
     Json,
     /// A line for each pair of ends.
     Csv,
@@ -67,12 +67,12 @@ impl Spoken {
             from: if selection.has_all_sources() {
                 words.sources(&line.from, &line.to, line.family)
             } else {
-                words.each(&line.from)
+                words.each(&line.from, selection.sources_within())
             },
             to: match line.to.as_slice() {
                 [End::Pods(class)] => vec![Word::Class(*class)],
                 ends if selection.has_all_destinations() => words.destinations(ends),
-                ends => words.each(ends),
+                ends => words.each(ends, selection.destinations_within()),
             },
         }
     }

@@ -7,7 +7,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 use palisade_policy::model::PolicyKey;
 use palisade_policy::reach::{Class, End};
 
-use super::{Spoken, Word, Words, family};
+use super::{Spoken, Word, Words, family, ports};
 use crate::relation::{Line, Relation, Selection};
 use crate::style::Style;
 
@@ -61,15 +61,15 @@ pub(super) fn write(
             list => said(&words, list, most, excepts),
         };
         by_family |= line.family.is_some();
-        let ports = if line.ports.is_empty() {
+        let on = if line.ports.is_empty() {
             style.dim("-").to_string()
         } else {
-            line.ports.to_string()
+            ports(&line.ports)
         };
         let mut cells = vec![
             say(&spoken.from, "nobody"),
             say(&spoken.to, "-"),
-            ports,
+            on,
             family(line.family).to_owned(),
         ];
         if detail == Detail::Whole {

@@ -156,8 +156,8 @@ fn case(
     };
     let pair = pair(from, to)?;
     let asked_here = &pair.2.asked;
-    let parts = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
-    let witnesses = parts.iter().filter_map(example).map(|transport| {
+    let halves = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
+    let witnesses = halves.iter().filter_map(example).map(|transport| {
         let packet = Packet {
             source: pair.0,
             destination: pair.1,

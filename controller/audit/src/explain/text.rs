@@ -76,7 +76,9 @@ impl Page<'_> {
                 let sources: BTreeSet<_> = cases.iter().flat_map(|case| &case.from.pods).collect();
                 let destinations: BTreeSet<_> = cases.iter().flat_map(|case| &case.to.pods).collect();
                 let pods = [sources.len(), destinations.len()];
-                cases.iter().for_each(|case| self.case(case, pods));
+                for case in cases {
+                    self.case(case, pods);
+                }
             }
         }
         self.line(0, "");
@@ -255,19 +257,19 @@ impl Page<'_> {
 fn ends(party: &Party, all: usize) -> String {
     let listed = |texts: &mut dyn Iterator<Item = String>, what| words::some(texts, ENDS, what);
     let pods = listed(&mut party.pods.iter().map(ToString::to_string), "pods").join(", ");
-    let mut parts = match party.pods.len() {
+    let mut words = match party.pods.len() {
         0 => Vec::new(),
         _ if all == 1 => vec![pods],
         count if count == all => vec![format!("{all} pods ({pods})")],
         count => vec![format!("{count} of {all} pods ({pods})")],
     };
-    parts.extend(listed(
+    words.extend(listed(
         &mut party.addresses.iter().map(ToString::to_string),
         "addresses",
     ));
-    parts.extend(listed(
+    words.extend(listed(
         &mut party.blocks.iter().map(ToString::to_string),
         "blocks",
     ));
-    parts.join(", ")
+    words.join(", ")
 }

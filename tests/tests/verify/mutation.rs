@@ -376,7 +376,7 @@ proptest! {
                 for (mutation, at) in &mutations {
                     let mut changed = node.ruleset.clone();
                     let table = changed.tables.get_mut(&TableKey::Inet).unwrap();
-                    if mutate(table, *mutation, at).is_none() {
+                    if mutate(table, *mutation, *at).is_none() {
                         continue;
                     }
                     let report = verifier.verify(&name, &parse(&name, &changed, &node.observed));

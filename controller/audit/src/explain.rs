@@ -65,7 +65,7 @@ pub enum Overall {
 /// Connections that get the same answer: every one from any of some ends to any of some others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// By which port of which Service, if by one.
+    /// Through which port of which Service, if through one.
     pub by: Option<String>,
     /// In which address families.
     pub families: BTreeSet<Family>,
@@ -226,27 +226,6 @@ impl fmt::Display for Overall {
             Self::Partly => "partly allowed",
             Self::Denied => "denied",
         })
-    }
-}
-
-/// Ends of one sort that are named one by one.
-const NAMED: usize = 3;
-
-impl fmt::Display for Party {
-    /// `shop/a, shop/b and 3 more pods, 10.0.0.0/8`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = words::some(self.pods.iter().map(ToString::to_string), NAMED, "pods");
-        parts.extend(words::some(
-            self.addresses.iter().map(ToString::to_string),
-            NAMED,
-            "addresses",
-        ));
-        parts.extend(words::some(
-            self.blocks.iter().map(ToString::to_string),
-            NAMED,
-            "blocks",
-        ));
-        f.write_str(&parts.join(", "))
     }
 }
 

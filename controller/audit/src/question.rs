@@ -135,7 +135,7 @@ pub struct Crowd {
 /// Some destinations that are reached alike: directly, or by one port of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// By which port of which Service, if by one: `80/TCP of Service shop/web`.
+    /// Through which port of which Service, if through one: `port 80/TCP of Service shop/web (targetPort http)`.
     pub by: Option<String>,
     /// The addresses, each with the ports that are asked about there.
     pub addresses: BTreeMap<IpAddr, PortSet>,
@@ -176,6 +176,8 @@ pub enum Note {
     EndpointsOnly(ServiceKey),
     /// A headless Service: its name leads to its pods' own ports.
     Headless(ServiceKey),
+    /// A Service with a port that none of its pods has.
+    DeadPort(ServiceKey, String),
     /// A Service that may hide where connections from outside come from.
     SourceLost(ServiceKey),
 }
@@ -298,6 +300,10 @@ impl fmt::Display for Note {
             Self::Headless(service) => write!(
                 f,
                 "Service {service} is headless: its name leads to its pods, on their own ports"
+            ),
+            Self::DeadPort(service, port) => write!(
+                f,
+                "nobody answers on port {port} of Service {service}: none of its pods declares the port that it is for"
             ),
             Self::SourceLost(service) => write!(
                 f,

@@ -29,7 +29,7 @@ fn escaped(name: &str) -> String {
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect();
-    line.replace('\\', "\\\\").replace('#', "\\#")
+    line.trim_end().replace('\\', "\\\\").replace('#', "\\#")
 }
 
 fn diagnose(text: &mut String, checked: &Checked, places: &dyn Places) {

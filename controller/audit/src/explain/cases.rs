@@ -43,10 +43,10 @@ enum Ground {
 /// All cases, what is denied first.
 pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
     let whole = &inventory.state;
-    let scene = scene(whole, question);
-    let reach = Reach::of(&scene);
     let destinations = question.ways.iter().flat_map(|way| way.addresses.keys());
     let addresses = question.sources.addresses.iter().chain(destinations).copied();
+    let scene = scene(whole, addresses.clone());
+    let reach = Reach::of(&scene);
     let sorter = Sorter::new(whole, &reach, addresses);
     let sources = sorter.sources(&question.sources);
     let mut found: Vec<(Answer, Case)> = Vec::new();
@@ -156,8 +156,8 @@ fn case(
     };
     let pair = pair(from, to)?;
     let asked_here = &pair.2.asked;
-    let parts = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
-    let witnesses = parts.iter().filter_map(example).map(|transport| {
+    let halves = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
+    let witnesses = halves.iter().filter_map(example).map(|transport| {
         let packet = Packet {
             source: pair.0,
             destination: pair.1,
@@ -221,12 +221,13 @@ fn example(ports: &PortSet) -> Option<Transport> {
     known.or_else(|| ports.example())
 }
 
-fn witness(scene: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
+fn witness(state: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
+    let scene = scene(state, [packet.source, packet.destination].into_iter());
     let Evaluation {
         packet,
         verdict,
         reason,
-    } = evaluate::evaluate(scene, packet);
+    } = evaluate::evaluate(&scene, packet);
     let why = match reason {
         Reason::OwnNode { pod } => Why::OwnNode(pod),
         Reason::Itself { pod } => Why::Itself(pod),
@@ -236,7 +237,7 @@ fn witness(scene: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
         } => Why::NoPod,
         Reason::Judged { egress, ingress } => {
             let sides = egress.iter().chain(&ingress);
-            Why::Judged(sides.map(|side| account(scene, &packet, asked, side)).collect())
+            Why::Judged(sides.map(|side| account(&scene, &packet, asked, side)).collect())
         }
     };
     Witness { packet, verdict, why }

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use std::net::IpAddr;
+
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{NamespaceName, Pod};
 
-use crate::question::Resolved;
-
-/// The pods that are asked about, with their namespaces, the policies there and the nodes that they run on.
+/// The pods that have some addresses, with their namespaces, the policies there and the nodes that they run on.
 ///
 /// The verdict on a packet depends on nothing else: on who owns its two addresses, on the policies of these pods'
 /// namespaces, and on their own nodes. Everything that is done for an answer is so of the size of the question.
-pub(super) fn scene(state: &ClusterState, question: &Resolved) -> ClusterState {
-    let destinations = question.ways.iter().flat_map(|way| way.addresses.keys());
-    let addresses = question.sources.addresses.iter().chain(destinations);
+pub(super) fn scene(state: &ClusterState, addresses: impl Iterator<Item = IpAddr>) -> ClusterState {
     let mut known = BTreeSet::new();
-    let owners = addresses.filter_map(|address| state.owner(*address));
+    let owners = addresses.filter_map(|address| state.owner(address));
     let pods: Vec<&Pod> = owners.filter(|pod| known.insert(&pod.uid)).collect();
     let spaces: BTreeSet<&NamespaceName> = pods.iter().map(|pod| &pod.key.namespace).collect();
     let nodes: BTreeSet<_> = pods.iter().filter_map(|pod| pod.node.as_ref()).collect();

@@ -1,15 +1,19 @@
 //! For people: the verdict first, then for each case and each end what its policies say.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use palisade_policy::model::{PolicyKey, Verdict};
 use palisade_policy::reach::Family;
 
 use super::{
-    Account, Answer, Case, Clause, Finding, Overall, RuleMatch, RuleMiss, Unclear, Why, Witness, words,
+    Account, Answer, Case, Clause, Finding, Overall, Party, RuleMatch, RuleMiss, Unclear, Why, Witness, words,
 };
 use crate::inventory::{ObjectRef, Places};
 use crate::style::Style;
+
+/// Ends of one sort that are named one by one.
+const ENDS: usize = 3;
 
 /// Policies that are named of those that isolate a pod.
 const POLICIES: usize = 5;
@@ -68,7 +72,14 @@ impl Page<'_> {
                 self.line(0, "");
                 case.witnesses.iter().for_each(|witness| self.witness(2, witness));
             }
-            cases => cases.iter().for_each(|case| self.case(case)),
+            cases => {
+                let sources: BTreeSet<_> = cases.iter().flat_map(|case| &case.from.pods).collect();
+                let destinations: BTreeSet<_> = cases.iter().flat_map(|case| &case.to.pods).collect();
+                let pods = [sources.len(), destinations.len()];
+                for case in cases {
+                    self.case(case, pods);
+                }
+            }
         }
         self.line(0, "");
         for remark in remarks {
@@ -77,31 +88,26 @@ impl Page<'_> {
         }
     }
 
-    fn case(&mut self, case: &Case) {
+    fn case(&mut self, case: &Case, pods: [usize; 2]) {
         self.line(0, "");
-        let families: Vec<&str> = case
-            .families
-            .iter()
-            .map(|family| match family {
-                Family::V4 => "IPv4",
-                Family::V6 => "IPv6",
-            })
-            .collect();
+        let families = case.families.iter().map(|family| match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        });
+        let families = families.collect::<Vec<_>>().join(" and ");
         let ports = match case.verdict() {
             Overall::Partly => format!("{} of {}", case.allowed, case.asked),
             Overall::Allowed | Overall::Denied if case.asked.is_all() => "all ports".to_owned(),
             Overall::Allowed | Overall::Denied => case.asked.to_string(),
         };
-        let by = case
-            .by
-            .as_ref()
-            .map(|by| format!(" by {by},"))
-            .unwrap_or_default();
+        let [sources, destinations] = pods;
+        let (from, to) = (ends(&case.from, sources), ends(&case.to, destinations));
+        let through = case.by.as_ref().map(|by| format!(", through {by}"));
+        let through = through.unwrap_or_default();
         let verdict = self.verdict(case.verdict());
-        let families = families.join(" and ");
         self.line(
             2,
-            format_args!("{verdict}: {} →{by} {}, {ports} ({families})", case.from, case.to),
+            format_args!("{verdict}: {from} → {to}, {ports} ({families}){through}"),
         );
         case.witnesses.iter().for_each(|witness| self.witness(4, witness));
     }
@@ -183,10 +189,11 @@ impl Page<'_> {
                     self.line(indent + 2, format_args!("{others} more rules are further off"));
                 }
                 for Unclear { policy, defect } in unclear {
-                    let place = self.place(policy, Some(&defect.field));
+                    let rule = self.rule(policy, &defect.field);
+                    let message = &defect.message;
                     self.line(
                         indent + 2,
-                        format_args!("{policy}{place} is not understood, so it allows nothing: {defect}"),
+                        format_args!("{rule} allows nothing, as it is not understood: {message}"),
                     );
                 }
                 for remedy in remedies {
@@ -208,9 +215,9 @@ impl Page<'_> {
         } = miss;
         let rule = self.rule(policy, field);
         let but = match (peers, ports) {
-            (Some(_), None) => "has the port, not the peer",
-            (None, Some(_)) => "has the peer, not the port",
-            (Some(_), Some(_)) | (None, None) => "has neither peer nor port",
+            (Some(_), None) => "matches the port, not the peer",
+            (None, Some(_)) => "matches the peer, not the port",
+            (Some(_), Some(_)) | (None, None) => "matches neither peer nor port",
         };
         self.line(indent, format_args!("{rule} {but}"));
         for (clauses, more) in [(peers, more_peers), (ports, more_ports)] {
@@ -244,4 +251,25 @@ impl Page<'_> {
         let place = self.places.place(&ObjectRef::Policy(policy.clone()), field);
         place.map_or_else(String::new, |place| format!(" ({place})"))
     }
+}
+
+/// `2 of 5 pods (shop/a, shop/b), 10.0.0.0/8`, of `all` pods that are on this side.
+fn ends(party: &Party, all: usize) -> String {
+    let listed = |texts: &mut dyn Iterator<Item = String>, what| words::some(texts, ENDS, what);
+    let pods = listed(&mut party.pods.iter().map(ToString::to_string), "pods").join(", ");
+    let mut words = match party.pods.len() {
+        0 => Vec::new(),
+        _ if all == 1 => vec![pods],
+        count if count == all => vec![format!("{all} pods ({pods})")],
+        count => vec![format!("{count} of {all} pods ({pods})")],
+    };
+    words.extend(listed(
+        &mut party.addresses.iter().map(ToString::to_string),
+        "addresses",
+    ));
+    words.extend(listed(
+        &mut party.blocks.iter().map(ToString::to_string),
+        "blocks",
+    ));
+    words.join(", ")
 }

@@ -46,23 +46,11 @@ pub enum InvalidQuestion {
     #[error("{0:?}: an IPv6 address with a port is written in brackets, as in [fd00::1]:443")]
     Brackets(String),
     /// What stands after the colon is no port.
-    #[error(
-        "{text:?}: {port:?} is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp"
-    )]
-    NoPort {
-        /// The destination.
-        text: String,
-        /// What stands after the colon.
-        port: String,
-    },
+    #[error("{0:?} is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp")]
+    NoPort(String),
     /// What stands after the port is no protocol.
-    #[error("{text:?}: {protocol:?} is no protocol: it should be TCP, UDP or SCTP")]
-    NoProtocol {
-        /// The destination.
-        text: String,
-        /// What stands there.
-        protocol: String,
-    },
+    #[error("{0:?} is no protocol: it should be TCP, UDP or SCTP")]
+    NoProtocol(String),
 }
 
 /// An end that leads to no address.
@@ -80,8 +68,8 @@ pub enum Unresolved {
         /// What is nearly called so.
         hint: Option<String>,
     },
-    /// It is there, and has no pod with an address.
-    #[error("{title} has no pod that can be asked about{}", because(reasons))]
+    /// It is there, and has no pod with an address of its own.
+    #[error("{title} cannot be asked about{}", because(reasons))]
     NobodyThere {
         /// Who, in words.
         title: String,

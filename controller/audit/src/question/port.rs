@@ -8,7 +8,7 @@ use super::{InvalidQuestion, Port};
 impl Port {
     /// Reads what stands after the colon of a destination: `80`, `80/UDP`, `8000-8999`, `http`, `icmp`.
     pub fn parse(text: &str) -> Result<Self, InvalidQuestion> {
-        parse(text, text)
+        parse(text)
     }
 
     /// The port of `text` with a protocol, if one is given, where the text says none.
@@ -45,22 +45,15 @@ pub(crate) fn protocol(text: &str) -> Option<Protocol> {
     Protocol::parse(&text.to_ascii_uppercase())
 }
 
-/// Reads the port of the destination `text`.
-pub(super) fn parse(text: &str, port: &str) -> Result<Port, InvalidQuestion> {
-    let no_port = || InvalidQuestion::NoPort {
-        text: text.to_owned(),
-        port: port.to_owned(),
-    };
+pub(super) fn parse(port: &str) -> Result<Port, InvalidQuestion> {
+    let no_port = || InvalidQuestion::NoPort(port.to_owned());
     if port.eq_ignore_ascii_case("icmp") {
         return Ok(Port::Icmp);
     }
     let (number, of) = match port.split_once('/') {
         None => (port, None),
         Some((number, word)) => {
-            let protocol = protocol(word).ok_or_else(|| InvalidQuestion::NoProtocol {
-                text: text.to_owned(),
-                protocol: word.to_owned(),
-            })?;
+            let protocol = protocol(word).ok_or_else(|| InvalidQuestion::NoProtocol(word.to_owned()))?;
             (number, Some(protocol))
         }
     };

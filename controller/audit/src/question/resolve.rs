@@ -324,7 +324,9 @@ impl<'a> Finder<'a> {
                     .then_some(PodNote::Placeholder),
             };
             if addresses.is_empty() {
-                left_out.extend(what.as_ref().map(|what| format!("Pod {} {what}", pod.key)));
+                let who = format!("Pod {}", pod.key);
+                let who = if who == title { "it" } else { &who };
+                left_out.extend(what.as_ref().map(|what| format!("{who} {what}")));
             }
             if let Some(what) = what {
                 self.note_pod(what, pod);

@@ -80,8 +80,9 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     };
     write!(streams.output, "{text}")?;
     let failed = outcomes.iter().filter(|checked| !checked.holds()).count();
-    let held = outcomes.len() - failed;
-    writeln!(streams.errors, "{held} hold, {failed} do not")?;
+    let total = outcomes.len();
+    let assertions = if total == 1 { "assertion" } else { "assertions" };
+    writeln!(streams.errors, "{total} {assertions}, {failed} failed")?;
     let all_hold = outcomes.iter().all(Checked::holds);
     Ok(if all_hold { Exit::Success } else { Exit::Negative })
 }

@@ -169,7 +169,7 @@ fn junit_has_a_suite_for_each_file_and_parses() {
         "testcase",
         "testcase",
     ];
-    assert_eq!(names, expected.map(|name| name.to_owned()));
+    assert_eq!(names, expected.map(str::to_owned));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn hostile_files_are_errors() {
     let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (from, to) in "abcdefghi".chars().zip("bcdefghij".chars()) {
         let aliases = vec![format!("*{from}"); 10].join(", ");
-        bomb.push_str(&format!("{to}: &{to} [{aliases}]\n"));
+        bomb = format!("{bomb}{to}: &{to} [{aliases}]\n");
     }
     for text in [deep.as_str(), &bomb, "\0\0\0", "\u{feff}- 7\n"] {
         let run = test(&[("bad.yaml", text)], &[]);

@@ -18,7 +18,7 @@ use shop::{Somewhere, guarded, inventory, shop};
 fn answer(inventory: &Inventory, from: &str, to: &str) -> palisade_audit::explain::Answer {
     let question = Question::parse(from, to).unwrap();
     let resolved = resolve(inventory, &"shop".into(), &question).unwrap();
-    explain(inventory, &resolved)
+    explain(inventory, &resolved).unwrap()
 }
 
 /// The explanation without the notes that are the same for all.

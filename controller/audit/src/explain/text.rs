@@ -70,13 +70,17 @@ impl Page<'_> {
                     && case.verdict() != Overall::Partly =>
             {
                 self.line(0, "");
-                case.witnesses.iter().for_each(|witness| self.witness(2, witness));
+                for witness in &case.witnesses {
+                    self.witness(2, witness);
+                }
             }
             cases => {
                 let sources: BTreeSet<_> = cases.iter().flat_map(|case| &case.from.pods).collect();
                 let destinations: BTreeSet<_> = cases.iter().flat_map(|case| &case.to.pods).collect();
                 let pods = [sources.len(), destinations.len()];
-                cases.iter().for_each(|case| self.case(case, pods));
+                for case in cases {
+                    self.case(case, pods);
+                }
             }
         }
         self.line(0, "");
@@ -107,7 +111,9 @@ impl Page<'_> {
             2,
             format_args!("{verdict}: {from} → {to}, {ports} ({families}){through}"),
         );
-        case.witnesses.iter().for_each(|witness| self.witness(4, witness));
+        for witness in &case.witnesses {
+            self.witness(4, witness);
+        }
     }
 
     fn witness(&mut self, indent: usize, witness: &Witness) {
@@ -255,19 +261,15 @@ impl Page<'_> {
 fn ends(party: &Party, all: usize) -> String {
     let listed = |texts: &mut dyn Iterator<Item = String>, what| words::some(texts, ENDS, what);
     let pods = listed(&mut party.pods.iter().map(ToString::to_string), "pods").join(", ");
-    let mut parts = match party.pods.len() {
+    let mut ends = match party.pods.len() {
         0 => Vec::new(),
         _ if all == 1 => vec![pods],
         count if count == all => vec![format!("{all} pods ({pods})")],
         count => vec![format!("{count} of {all} pods ({pods})")],
     };
-    parts.extend(listed(
-        &mut party.addresses.iter().map(ToString::to_string),
-        "addresses",
-    ));
-    parts.extend(listed(
-        &mut party.blocks.iter().map(ToString::to_string),
-        "blocks",
-    ));
-    parts.join(", ")
+    let addresses = party.addresses.iter();
+    ends.extend(listed(&mut addresses.map(ToString::to_string), "addresses"));
+    let blocks = party.blocks.iter();
+    ends.extend(listed(&mut blocks.map(ToString::to_string), "blocks"));
+    ends.join(", ")
 }

@@ -51,9 +51,13 @@ fn measure(state: ClusterState) -> Result<(), Box<dyn Error>> {
     ] {
         let start = Instant::now();
         let question = resolve(&inventory, &first.namespace, &Question::parse(&from, &to)?)?;
-        let answer = explain(&inventory, &question)?;
-        let (cases, time) = (answer.cases.len(), start.elapsed());
-        println!("  {from} → {to}: {} in {cases} cases, {time:?}", answer.verdict);
+        match explain(&inventory, &question) {
+            Ok(answer) => {
+                let (cases, time) = (answer.cases.len(), start.elapsed());
+                println!("  {from} → {to}: {} in {cases} cases, {time:?}", answer.verdict);
+            }
+            Err(refusal) => println!("  {from} → {to}: {refusal}, {:?}", start.elapsed()),
+        }
     }
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! Whether assertions hold, and what the forms of their outcomes say.
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may fail like tests"
+)]
 
 mod shop;
 

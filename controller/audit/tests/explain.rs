@@ -453,6 +453,45 @@ fn both_families_are_one_case_where_they_agree() {
 }
 
 #[test]
+fn of_very_many_cases_the_first_are_told() {
+    let pods = (0..40_u16).map(|number| {
+        let pod = pod(&format!("lab/many-{number}")).at(&format!("10.0.5.{number}"));
+        Event::PodApplied(pod.declaring("http", Protocol::Tcp, 8000 + number))
+    });
+    let open = rule([block("10.0.0.0/8", &[])]).on_ports([ports(Protocol::Tcp, 8000, 9000)]);
+    let closed = policy("lab/all").allowing_from([open]);
+    let shop = inventory(pods.chain([Event::PolicyApplied(closed)]), &shop());
+    let text = explained(&shop, "client", "ns/lab");
+    assert!(
+        text.lines().count() < 60,
+        "one case of pods that differ in nothing that matters"
+    );
+    let many = (0..40_u16).map(|number| {
+        let (app, name) = (number.to_string(), format!("lab/one-{number}"));
+        let own = policy(&name).selecting(&[("nth", &app)]);
+        Event::PolicyApplied(
+            own.allowing_from([rule([pods_in(&[], &[])]).on_ports([port(Protocol::Tcp, 100 + number)])]),
+        )
+    });
+    let labelled = (0..40_u16).map(|number| {
+        let nth = number.to_string();
+        let pod = pod(&format!("lab/many-{number}")).labelled(&[("nth", &nth)]);
+        Event::PodApplied(pod.at(&format!("10.0.5.{number}")))
+    });
+    let shop = inventory(
+        labelled
+            .chain(many)
+            .chain([Event::PolicyDeleted(policy("lab/all").key)]),
+        &shop,
+    );
+    let text = explained(&shop, "client", "ns/lab");
+    assert!(
+        text.contains("\n  21 more cases are in the JSON form only"),
+        "{text}"
+    );
+}
+
+#[test]
 fn json_has_the_whole_answer() {
     let web = policy("shop/web").allowing_from([rule([pods(&[("app", "clients")])])]);
     let answer = answer(&guarded([web]), "client", "web-0:80");

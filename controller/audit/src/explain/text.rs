@@ -12,6 +12,9 @@ use super::{
 use crate::inventory::{ObjectRef, Places};
 use crate::style::Style;
 
+/// Cases that are told of many, what is denied first.
+const CASES: usize = 20;
+
 /// Ends of one sort that are named one by one.
 const ENDS: usize = 3;
 
@@ -78,8 +81,12 @@ impl Page<'_> {
                 let sources: BTreeSet<_> = cases.iter().flat_map(|case| &case.from.pods).collect();
                 let destinations: BTreeSet<_> = cases.iter().flat_map(|case| &case.to.pods).collect();
                 let pods = [sources.len(), destinations.len()];
-                for case in cases {
+                for case in cases.iter().take(CASES) {
                     self.case(case, pods);
+                }
+                if let Some(more) = cases.len().checked_sub(CASES).filter(|more| *more > 0) {
+                    self.line(0, "");
+                    self.line(2, format_args!("{more} more cases are in the JSON form only"));
                 }
             }
         }

@@ -169,7 +169,7 @@ fn junit_has_a_suite_for_each_file_and_parses() {
         "testcase",
         "testcase",
     ];
-    assert_eq!(names, expected.map(str::to_owned));
+    assert_eq!(names, expected.map(ToOwned::to_owned));
 }
 
 #[test]
@@ -237,11 +237,11 @@ fn assertions_may_be_json_and_come_from_the_standard_input() {
 #[test]
 fn hostile_files_are_errors() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for (from, to) in "abcdefghi".chars().zip("bcdefghij".chars()) {
+    let lines = "abcdefghi".chars().zip("bcdefghij".chars()).map(|(from, to)| {
         let aliases = vec![format!("*{from}"); 10].join(", ");
-        bomb = format!("{bomb}{to}: &{to} [{aliases}]\n");
-    }
+        format!("{to}: &{to} [{aliases}]\n")
+    });
+    let bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned() + &lines.collect::<String>();
     for text in [deep.as_str(), &bomb, "\0\0\0", "\u{feff}- 7\n"] {
         let run = test(&[("bad.yaml", text)], &[]);
         assert_eq!(run.exit, Exit::Failure);

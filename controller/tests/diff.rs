@@ -237,7 +237,7 @@ fn json_has_it_all() {
     );
     let document: serde_json::Value = serde_json::from_str(&run.output).unwrap();
     assert_eq!(document["changed"], true);
-    insta::assert_snapshot!(document["changes"][0], @r#"{"effect":"allowed","egress":null,"family":null,"from":["shop/web"],"ingress":{"grants":[{"policy":"shop/api","rule":0}],"isolating":["shop/api"]},"outsidePairs":0,"podPairs":1,"ports":"8011-8020/TCP","to":["shop/api"],"witness":{"destination":"10.0.0.2","source":"10.0.0.1","transport":"8011/TCP"}}"#);
+    insta::assert_snapshot!(document["changes"][0], @r#"{"effect":"allowed","egress":null,"family":null,"from":["shop/web"],"ingress":{"grants":[{"policy":"shop/api","rule":0}],"isolating":["shop/api"]},"outsidePairs":0,"podPairs":1,"ports":{"TCP":[[8011,8020]]},"to":["shop/api"],"witness":{"destination":"10.0.0.2","source":"10.0.0.1","transport":"8011/TCP"}}"#);
     insta::assert_snapshot!(document["policies"], @r#"[{"edit":"changed","effective":true,"name":"shop/api"}]"#);
 }
 

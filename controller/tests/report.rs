@@ -1,6 +1,7 @@
 //! `palisade policy-audit report`: a page in a file, or on the standard output.
 //!
 //! What is on the page is tested where it is made; that it works in a browser, by `make check-report`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod common;
 

@@ -26,7 +26,7 @@ pub use name::Names;
 pub use range::{Addresses, Part};
 pub use row::{Line, Row};
 pub use summary::Summary;
-pub use words::{Word, Words, ports};
+pub use words::{Limits, Saying, Word, Words, ports};
 
 pub(crate) use name::{is_plain, members};
 

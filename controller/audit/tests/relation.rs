@@ -104,15 +104,20 @@ proptest! {
                 .filter(|family| line.family.is_none_or(|own| own == *family))
                 .filter(|family| line.to.iter().any(|to| has(&relation, *to, *family)))
                 .collect();
-            let meant: BTreeSet<End> = match line.to[0] {
-                // From outside to outside is nobody's matter.
-                End::Outside(_) => meant(&relation, &said, &families)
-                    .into_iter()
-                    .filter(|end| matches!(end, End::Pods(_)))
-                    .collect(),
-                End::Pods(_) => meant(&relation, &said, &families),
+            // From outside to outside is nobody's matter.
+            let to_pods = matches!(line.to[0], End::Pods(_));
+            let meant = |words: &[Word]| -> BTreeSet<End> {
+                let all = meant(&relation, words, &families).into_iter();
+                all.filter(|end| to_pods || matches!(end, End::Pods(_))).collect()
             };
-            prop_assert_eq!(meant, line.from.iter().copied().collect(), "{:?}", said);
+            let listed: BTreeSet<End> = line.from.iter().copied().collect();
+            prop_assert_eq!(&meant(&said), &listed, "{:?}", said);
+            let saying = words.say_sources(&line.from, &line.to, line.family);
+            let told = match &saying.all {
+                Some(all) => &meant(std::slice::from_ref(all)) - &meant(&saying.words),
+                None => meant(&saying.words),
+            };
+            prop_assert_eq!(&told, &listed, "{:?}", saying);
         }
     }
 

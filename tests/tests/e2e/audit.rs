@@ -15,7 +15,7 @@ use super::PORT;
 use super::scene::{PATIENCE, Played, Scene, alone, beside_others};
 
 /// One command on a live cluster of a few pods.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// The exit codes: nothing found, something found.
 const NOTHING: i32 = 0;

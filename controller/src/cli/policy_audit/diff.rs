@@ -17,11 +17,10 @@ use crate::inventory::{self, LoadError, Loaded, Sources, Surroundings};
 ///
 /// Exit codes: 0, no change in meaning; 1, there is one; 2, it could not run.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Options {
     /// What there was and what there is to be, whole; `-` is the standard input
     #[arg(
-        value_name = "OLD NEW",
+        value_names = ["OLD", "NEW"],
         num_args = 2,
         required_unless_present = "changes",
         conflicts_with = "changes"

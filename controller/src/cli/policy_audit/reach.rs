@@ -20,7 +20,6 @@ use crate::inventory::{self, Loaded, Sources};
 /// An END is what explain takes: [NAMESPACE/]NAME, [NAMESPACE/]KIND/NAME (deployment/web, service/web), namespace/NAME,
 /// node/NAME, an address, a CIDR or any. Besides, as classes are named: NAMESPACE/* and [NAMESPACE/]LABEL=VALUE[,LABEL=VALUE…].
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Options {
     #[command(flatten)]
     sources: Sources,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `version` | 1; another where a field changes its meaning |
 //! | `changed` | whether anything changes its meaning: `changes` or `isolation` has an entry |
-//! | `changes[]` | `effect` (`allowed`, `denied`), `from` and `to` (names of classes and ranges), `family` (`IPv4`, `IPv6`, or `null`: each that both have), `ports`, `podPairs` and `outsidePairs`, `egress` and `ingress` (`null`: has no part in it), `witness` |
+//! | `changes[]` | `effect` (`allowed`, `denied`), `from` and `to` (names of classes and ranges), `family` (`IPv4`, `IPv6`, or `null`: each that both have), `ports` as `reach` has them, `podPairs` and `outsidePairs`, `egress` and `ingress` (`null`: has no part in it), `witness` |
 //! | `changes[].egress` | `isolating`: in the state that denies, the policies that isolate the pod; `grants[]`: in the state that allows, what does: `open: true`, or `policy` and `rule` (counted from 0) |
 //! | `isolation[]` | `direction`, `becomes` (`isolated`, `open`), `pods`, `count`, `policies` |
 //! | `policies[]` | `name`, `edit` (`added`, `removed`, `changed`), `effective`: whether any change is for its sake |
@@ -20,6 +20,7 @@ use serde::ser::{SerializeSeq, Serializer};
 
 use super::word;
 use crate::diff::{Becomes, Change, Diff, Grant, Isolation, Side};
+use crate::relation::output::Transports;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -41,7 +42,7 @@ struct ChangeEntry<'a> {
     from: Vec<&'a str>,
     to: Vec<&'a str>,
     family: Option<String>,
-    ports: String,
+    ports: Transports,
     #[serde(rename = "podPairs")]
     pod_pairs: u64,
     #[serde(rename = "outsidePairs")]
@@ -164,7 +165,7 @@ fn change_entry<'a>(diff: &'a Diff<'a>, change: &'a Change) -> ChangeEntry<'a> {
         from: names(diff, &change.from),
         to: names(diff, &change.to),
         family: change.family.map(|family| family.to_string()),
-        ports: change.ports.to_string(),
+        ports: Transports::of(&change.ports),
         pod_pairs: change.pairs,
         outside_pairs: change.outside,
         egress: change.cause.egress.as_ref().map(side),

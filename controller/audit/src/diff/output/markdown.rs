@@ -3,9 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::{Headline, Limits, Speech, family};
+use super::{Headline, Speech, family};
 use crate::diff::{Diff, Effect};
-use crate::relation::ports;
+use crate::relation::{Limits, ports};
 
 const LIMITS: Limits = Limits { words: 5, excepts: 3 };
 
@@ -41,8 +41,8 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
             writeln!(
                 to,
                 "| {effect} | {} | {} | {} | {} |",
-                escaped(&speech.from(change, LIMITS)),
-                escaped(&speech.to(change, LIMITS)),
+                escaped(&speech.sources(change, LIMITS)),
+                escaped(&speech.destinations(&change.to, LIMITS)),
                 escaped(&on),
                 why.join("<br>")
             )?;

@@ -12,7 +12,7 @@ use palisade_policy::model::{Direction, PolicyKey};
 use palisade_policy::reach::{End, Family};
 
 use super::{Becomes, Change, Diff, Edit, Effect, Grant, Isolation, Side};
-use crate::relation::{Word, Words};
+use crate::relation::{Limits, Words};
 use crate::style::Style;
 
 /// In which form a difference is written.
@@ -33,13 +33,6 @@ pub fn write(diff: &Diff<'_>, form: Form, style: Style, to: &mut dyn Write) -> i
         Form::Json => json::write(diff, to),
         Form::Markdown => markdown::write(diff, to),
     }
-}
-
-/// How many of a list are told, and how many excepts of a block.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    words: usize,
-    excepts: usize,
 }
 
 /// Which of the two states is spoken of.
@@ -63,22 +56,13 @@ impl<'a> Speech<'a> {
         }
     }
 
-    fn from(&self, change: &Change, limits: Limits) -> String {
-        let words = self.words.sources(&change.from, &change.to, change.family);
-        self.list(&words, limits)
+    fn sources(&self, change: &Change, limits: Limits) -> String {
+        let saying = self.words.say_sources(&change.from, &change.to, change.family);
+        self.words.said(&saying, limits)
     }
 
-    fn to(&self, change: &Change, limits: Limits) -> String {
-        self.list(&self.words.destinations(&change.to), limits)
-    }
-
-    fn pods(&self, ends: &[End], limits: Limits) -> String {
-        self.list(&self.words.destinations(ends), limits)
-    }
-
-    fn list(&self, words: &[Word], limits: Limits) -> String {
-        let said = words.iter().map(|word| self.words.text(word, limits.excepts));
-        bounded(said, limits.words)
+    fn destinations(&self, ends: &[End], limits: Limits) -> String {
+        self.words.said(&self.words.say_destinations(ends), limits)
     }
 
     /// Why something becomes allowed or denied, a sentence for each direction that denies it.
@@ -142,7 +126,7 @@ impl<'a> Speech<'a> {
         let Isolation {
             direction, policies, ..
         } = isolation;
-        let pods = self.pods(&isolation.pods, limits);
+        let pods = self.destinations(&isolation.pods, limits);
         match isolation.becomes {
             Becomes::Isolated => {
                 let policies = self.policies(policies, Time::After);

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::{Headline, Limits, Speech, bounded, family, sign};
+use super::{Headline, Speech, bounded, family, sign};
 use crate::diff::{Diff, Effect};
-use crate::relation::ports;
+use crate::relation::{Limits, ports};
 use crate::style::Style;
 
 const LIMITS: Limits = Limits { words: 8, excepts: 4 };
@@ -28,8 +28,8 @@ pub(super) fn write(diff: &Diff<'_>, style: Style, to: &mut dyn Write) -> io::Re
             let line = format!(
                 "{} {} → {}: {}{}",
                 sign(effect),
-                speech.from(change, LIMITS),
-                speech.to(change, LIMITS),
+                speech.sources(change, LIMITS),
+                speech.destinations(&change.to, LIMITS),
                 ports(&change.ports),
                 family(change.family)
             );

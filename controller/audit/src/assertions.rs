@@ -143,10 +143,6 @@ pub enum Failure {
 
 impl Assertion {
     /// Reads its ends and ports.
-    #[expect(
-        clippy::result_large_err,
-        reason = "there is one for an assertion that is read"
-    )]
     pub fn prepare(self, place: Place) -> Result<Prepared, InvalidAssertion> {
         let name = self.name.clone().unwrap_or_else(|| self.title());
         match self.questions() {

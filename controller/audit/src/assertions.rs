@@ -30,7 +30,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use thiserror::Error;
 
-use crate::explain::Answer;
+use crate::explain::{Answer, TooMany};
 use crate::inventory::Place;
 use crate::question::{InvalidQuestion, Question, Unresolved};
 
@@ -104,7 +104,7 @@ pub struct InvalidAssertion {
     /// What it is called.
     pub name: String,
     /// What is wrong.
-    pub problem: Nonsense,
+    pub problem: Box<Nonsense>,
 }
 
 /// Why an assertion makes no sense.
@@ -137,14 +137,12 @@ pub enum Failure {
     Otherwise(Box<Answer>),
     /// There is nobody to ask about.
     Nobody(Unresolved),
+    /// There are too many to ask about.
+    TooMany(TooMany),
 }
 
 impl Assertion {
     /// Reads its ends and ports.
-    #[expect(
-        clippy::result_large_err,
-        reason = "there is one for an assertion that is read"
-    )]
     pub fn prepare(self, place: Place) -> Result<Prepared, InvalidAssertion> {
         let name = self.name.clone().unwrap_or_else(|| self.title());
         match self.questions() {
@@ -156,7 +154,11 @@ impl Assertion {
                 reason: self.reason,
                 questions,
             }),
-            Err(problem) => Err(InvalidAssertion { place, name, problem }),
+            Err(problem) => Err(InvalidAssertion {
+                place,
+                name,
+                problem: Box::new(problem),
+            }),
         }
     }
 
@@ -232,6 +234,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Otherwise(answer) => write!(f, "{} → {}: {}", answer.from, answer.target(), answer.verdict),
             Self::Nobody(why) => why.fmt(f),
+            Self::TooMany(why) => why.fmt(f),
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::inventory::Inventory;
 use crate::question::{Note, Resolved};
 
 pub use account::{Account, Clause, Finding, RuleMatch, RuleMiss, Unclear};
+pub use cases::TooMany;
 pub use json::json;
 pub use remedy::{Change, Remedy};
 pub use text::text;
@@ -131,9 +132,9 @@ pub enum Remark {
     Established,
 }
 
-/// Answers a question.
-pub fn explain(inventory: &Inventory, question: &Resolved) -> Answer {
-    let cases = cases::cases(inventory, question);
+/// Answers a question, unless it is about too many ends that are all different.
+pub fn explain(inventory: &Inventory, question: &Resolved) -> Result<Answer, TooMany> {
+    let cases = cases::cases(inventory, question)?;
     let is_denied = |case: &Case| case.verdict() != Overall::Allowed;
     let is_allowed = |case: &Case| case.verdict() != Overall::Denied;
     let verdict = match (cases.iter().any(is_denied), cases.iter().any(is_allowed)) {
@@ -142,14 +143,14 @@ pub fn explain(inventory: &Inventory, question: &Resolved) -> Answer {
         (true, true) => Overall::Partly,
     };
     let remarks = remarks(question, &cases, verdict);
-    Answer {
+    Ok(Answer {
         from: question.from.clone(),
         to: question.to.clone(),
         port: question.port.clone(),
         verdict,
         cases,
         remarks,
-    }
+    })
 }
 
 fn remarks(question: &Resolved, cases: &[Case], verdict: Overall) -> Vec<Remark> {

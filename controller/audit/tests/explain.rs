@@ -18,7 +18,7 @@ use shop::{Somewhere, guarded, inventory, shop};
 fn answer(inventory: &Inventory, from: &str, to: &str) -> palisade_audit::explain::Answer {
     let question = Question::parse(from, to).unwrap();
     let resolved = resolve(inventory, &"shop".into(), &question).unwrap();
-    explain(inventory, &resolved)
+    explain(inventory, &resolved).unwrap()
 }
 
 /// The explanation without the notes that are the same for all.
@@ -450,6 +450,45 @@ fn both_families_are_one_case_where_they_agree() {
                   from[0]: addresses in 10.0.0.0/8
                   ports: every port
         ");
+}
+
+#[test]
+fn of_very_many_cases_the_first_are_told() {
+    let pods = (0..40_u16).map(|number| {
+        let pod = pod(&format!("lab/many-{number}")).at(&format!("10.0.5.{number}"));
+        Event::PodApplied(pod.declaring("http", Protocol::Tcp, 8000 + number))
+    });
+    let open = rule([block("10.0.0.0/8", &[])]).on_ports([ports(Protocol::Tcp, 8000, 9000)]);
+    let closed = policy("lab/all").allowing_from([open]);
+    let shop = inventory(pods.chain([Event::PolicyApplied(closed)]), &shop());
+    let text = explained(&shop, "client", "ns/lab");
+    assert!(
+        text.lines().count() < 60,
+        "one case of pods that differ in nothing that matters"
+    );
+    let many = (0..40_u16).map(|number| {
+        let (app, name) = (number.to_string(), format!("lab/one-{number}"));
+        let own = policy(&name).selecting(&[("nth", &app)]);
+        Event::PolicyApplied(
+            own.allowing_from([rule([pods_in(&[], &[])]).on_ports([port(Protocol::Tcp, 100 + number)])]),
+        )
+    });
+    let labelled = (0..40_u16).map(|number| {
+        let nth = number.to_string();
+        let pod = pod(&format!("lab/many-{number}")).labelled(&[("nth", &nth)]);
+        Event::PodApplied(pod.at(&format!("10.0.5.{number}")))
+    });
+    let shop = inventory(
+        labelled
+            .chain(many)
+            .chain([Event::PolicyDeleted(policy("lab/all").key)]),
+        &shop,
+    );
+    let text = explained(&shop, "client", "ns/lab");
+    assert!(
+        text.contains("\n  21 more cases are in the JSON form only"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -66,7 +66,7 @@ proptest! {
             let expected = evaluate(&inventory.state, &packet).verdict;
             let (from, to) = (End::Address(packet.source), End::Address(packet.destination));
             let question = resolved(&inventory, from, to, port_of(packet.transport));
-            let answer = explain(&inventory, &question.expect("addresses of one family"));
+            let answer = explain(&inventory, &question.expect("addresses of one family")).expect("few");
             let found = match answer.verdict {
                 Overall::Allowed => Verdict::Allow,
                 Overall::Denied | Overall::Partly => Verdict::Deny,
@@ -83,7 +83,7 @@ proptest! {
         let inventory = inventory(ClusterState::from_events(events));
         let state = &inventory.state;
         let question = resolved(&inventory, End::Anybody, End::Anybody, Port::Every).expect("there is an outside");
-        let answer = explain(&inventory, &question);
+        let answer = explain(&inventory, &question).expect("few");
         for case in &answer.cases {
             for witness in &case.witnesses {
                 prop_assert!(is_about(state, case, &witness.packet), "{}", witness.packet);
@@ -115,7 +115,8 @@ proptest! {
             let (from, to) = (End::Address(packet.source), End::Address(packet.destination));
             let port = Port::Numbers(Protocol::Tcp, PortRange::single(80).expect("a port"));
             let Some(question) = resolved(&inventory, from, to, port) else { continue };
-            for witness in explain(&inventory, &question).cases.iter().flat_map(|case| &case.witnesses) {
+            let answer = explain(&inventory, &question).expect("few");
+            for witness in answer.cases.iter().flat_map(|case| &case.witnesses) {
                 let Why::Judged(accounts) = &witness.why else { continue };
                 for account in accounts {
                     let Finding::Denied { remedies, .. } = &account.finding else { continue };

@@ -40,7 +40,10 @@ fn failure(
         Ok(resolved) => resolved,
         Err(why) => return Some(Failure::Nobody(why)),
     };
-    let answer = explain(inventory, &resolved);
+    let answer = match explain(inventory, &resolved) {
+        Ok(answer) => answer,
+        Err(why) => return Some(Failure::TooMany(why)),
+    };
     let wanted = match assertion.expect {
         Expectation::Allow => Overall::Allowed,
         Expectation::Deny => Overall::Denied,

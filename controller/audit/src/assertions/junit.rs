@@ -83,6 +83,7 @@ fn case(writer: &mut Writer<Vec<u8>>, checked: &Checked, places: &dyn Places) ->
     let kind = match failure {
         Failure::Otherwise(_) => "verdict",
         Failure::Nobody(_) => "nobody",
+        Failure::TooMany(_) => "too many",
     };
     let mut text = explanation(failure, places, Style::PLAIN);
     if let Some(reason) = &checked.assertion.reason {

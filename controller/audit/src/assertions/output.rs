@@ -14,7 +14,7 @@ use crate::style::Style;
 pub(super) fn explanation(failure: &Failure, places: &dyn Places, style: Style) -> String {
     match failure {
         Failure::Otherwise(answer) => explain::text(answer, places, style),
-        Failure::Nobody(why) => format!("{why}\n"),
+        Failure::Nobody(_) | Failure::TooMany(_) => format!("{failure}\n"),
     }
 }
 
@@ -68,7 +68,10 @@ pub fn json(outcomes: &[Checked], places: &dyn Places) -> Value {
             "message": failure.to_string(),
             "answer": explain::json(answer, places),
         }),
-        Failure::Nobody(why) => value!({ "message": why.to_string(), "answer": null }),
+        Failure::Nobody(_) | Failure::TooMany(_) => value!({
+            "message": failure.to_string(),
+            "answer": null,
+        }),
     };
     let assertions = outcomes.iter().map(|checked| {
         let assertion = &checked.assertion;

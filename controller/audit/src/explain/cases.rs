@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::{self, Evaluation, Reason};
 use palisade_policy::model::{Packet, PodKey, PolicyKey, Protocol, Transport};
-use palisade_policy::reach::{End, PortSet, Reach};
+use palisade_policy::reach::{Class, End, PortSet, Reach};
+use thiserror::Error;
 
 use super::account::account;
 use super::parties::{Group, Groups, Kind, Sorter};
@@ -34,14 +35,42 @@ enum Outcome {
 /// What decides.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ground {
-    /// The policies that isolate the source and the destination.
-    Policies(BTreeSet<PolicyKey>, BTreeSet<PolicyKey>),
+    /// What isolates the source and the destination.
+    Policies(Isolation, Isolation),
     /// No policy: a pod itself, or its own node.
     Always,
 }
 
+/// What isolates an end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Isolation {
+    /// These policies; none: it is open.
+    By(BTreeSet<PolicyKey>),
+    /// Some policies, which differ too much among the ends of this side for a case of each.
+    BySome,
+}
+
+/// Different sets of policies that make cases of their own on one side. Of more, nobody would read them all.
+const SETS: usize = 8;
+
+/// Pairs of kinds that are compared at the most: some seconds of work, and some hundred megabytes.
+const PAIRS: usize = 20_000_000;
+
+/// A question about too many different ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{sources} kinds of sources and {destinations} kinds of destinations are too many to explain: ask about fewer, or for the \
+     whole reachability"
+)]
+pub struct TooMany {
+    /// How many kinds of sources there are.
+    pub sources: usize,
+    /// How many kinds of destinations.
+    pub destinations: usize,
+}
+
 /// All cases, what is denied first.
-pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
+pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Result<Vec<Case>, TooMany> {
     let whole = &inventory.state;
     let destinations = question.ways.iter().flat_map(|way| way.addresses.keys());
     let addresses = question.sources.addresses.iter().chain(destinations).copied();
@@ -52,6 +81,12 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
     let mut found: Vec<(Answer, Case)> = Vec::new();
     for way in &question.ways {
         let destinations = sorter.destinations(way);
+        if sources.len().saturating_mul(destinations.len()) > PAIRS {
+            return Err(TooMany {
+                sources: sources.len(),
+                destinations: destinations.len(),
+            });
+        }
         let mut of_way: Vec<(Answer, Case)> = Vec::new();
         for (answer, from, to) in products(&reach, &sources, &destinations) {
             let Some(case) = case(&scene, way.by.as_ref(), &from, &to, &answer) else {
@@ -63,7 +98,7 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Vec<Case> {
     }
     let order = |answer: &Answer| (answer.outcome.clone(), answer.ground == Ground::Always);
     found.sort_by_key(|(answer, _)| order(answer));
-    found.into_iter().map(|(_, case)| case).collect()
+    Ok(found.into_iter().map(|(_, case)| case).collect())
 }
 
 /// Kinds with what is of them.
@@ -75,11 +110,19 @@ fn products<'g>(
     sources: &'g Groups,
     destinations: &'g Groups,
 ) -> Vec<(Answer, Some<'g>, Some<'g>)> {
+    let egress = isolations(reach, sources, |class| &class.egress);
+    let ingress = isolations(reach, destinations, |class| &class.ingress);
     let mut by_destination: BTreeMap<(Answer, usize), Vec<usize>> = BTreeMap::new();
-    for (number, to) in destinations.iter().enumerate() {
-        for (other, from) in sources.iter().enumerate() {
+    for ((number, to), ingress) in destinations.iter().enumerate().zip(&ingress) {
+        for ((other, from), egress) in sources.iter().enumerate().zip(&egress) {
             if from.0.family == to.0.family {
-                let answer = answer(reach, from, to);
+                let (outcome, by_policies) = outcome(reach, from, to);
+                let ground = if by_policies {
+                    Ground::Policies(egress.clone(), ingress.clone())
+                } else {
+                    Ground::Always
+                };
+                let answer = Answer { outcome, ground };
                 by_destination.entry((answer, number)).or_default().push(other);
             }
         }
@@ -102,16 +145,38 @@ fn products<'g>(
     products.collect()
 }
 
-fn answer(reach: &Reach, (from, sources): (&Kind, &Group), (to, destinations): (&Kind, &Group)) -> Answer {
+/// What isolates each kind of one side.
+fn isolations(
+    reach: &Reach,
+    groups: &Groups,
+    side: impl Fn(&Class) -> &BTreeSet<PolicyKey>,
+) -> Vec<Isolation> {
+    let none = BTreeSet::new();
+    let of_kind = |kind: &Kind| match kind.end {
+        End::Pods(class) => reach.classes().get(class).map_or(&none, &side),
+        End::Outside(_) => &none,
+    };
+    let different: BTreeSet<&BTreeSet<PolicyKey>> = groups.keys().map(of_kind).collect();
+    let few = different.len() <= SETS;
+    let isolation = |kind| match of_kind(kind) {
+        policies if few || policies.is_empty() => Isolation::By(policies.clone()),
+        _ => Isolation::BySome,
+    };
+    groups.keys().map(isolation).collect()
+}
+
+/// What becomes of a pair, and whether policies decide about it.
+fn outcome(
+    reach: &Reach,
+    (from, sources): (&Kind, &Group),
+    (to, destinations): (&Kind, &Group),
+) -> (Outcome, bool) {
     let is_pods = |kind: &Kind| matches!(kind.end, End::Pods(_));
     let own_node = from.node.is_some() && from.node == to.node && is_pods(from) != is_pods(to);
     let pods = &sources.party.pods;
     let itself = pods.len() == 1 && *pods == destinations.party.pods;
     if own_node || itself {
-        return Answer {
-            outcome: Outcome::Allowed,
-            ground: Ground::Always,
-        };
+        return (Outcome::Allowed, false);
     }
     let allowed = reach.ports(from.end, to.end, from.family).intersection(&to.asked);
     let outcome = if allowed == to.asked {
@@ -121,16 +186,7 @@ fn answer(reach: &Reach, (from, sources): (&Kind, &Group), (to, destinations): (
     } else {
         Outcome::Partly(to.asked.clone(), allowed)
     };
-    let class = |end| match end {
-        End::Pods(class) => reach.classes().get(class),
-        End::Outside(_) => None,
-    };
-    let egress = class(from.end).map(|class| class.egress.clone());
-    let ingress = class(to.end).map(|class| class.ingress.clone());
-    Answer {
-        outcome,
-        ground: Ground::Policies(egress.unwrap_or_default(), ingress.unwrap_or_default()),
-    }
+    (outcome, true)
 }
 
 fn case(

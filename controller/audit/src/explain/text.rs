@@ -12,6 +12,9 @@ use super::{
 use crate::inventory::{ObjectRef, Places};
 use crate::style::Style;
 
+/// Cases that are told of many, what is denied first.
+const CASES: usize = 20;
+
 /// Ends of one sort that are named one by one.
 const ENDS: usize = 3;
 
@@ -70,14 +73,20 @@ impl Page<'_> {
                     && case.verdict() != Overall::Partly =>
             {
                 self.line(0, "");
-                case.witnesses.iter().for_each(|witness| self.witness(2, witness));
+                for witness in &case.witnesses {
+                    self.witness(2, witness);
+                }
             }
             cases => {
                 let sources: BTreeSet<_> = cases.iter().flat_map(|case| &case.from.pods).collect();
                 let destinations: BTreeSet<_> = cases.iter().flat_map(|case| &case.to.pods).collect();
                 let pods = [sources.len(), destinations.len()];
-                for case in cases {
+                for case in cases.iter().take(CASES) {
                     self.case(case, pods);
+                }
+                if let Some(more) = cases.len().checked_sub(CASES).filter(|more| *more > 0) {
+                    self.line(0, "");
+                    self.line(2, format_args!("{more} more cases are in the JSON form only"));
                 }
             }
         }
@@ -109,7 +118,9 @@ impl Page<'_> {
             2,
             format_args!("{verdict}: {from} → {to}, {ports} ({families}){through}"),
         );
-        case.witnesses.iter().for_each(|witness| self.witness(4, witness));
+        for witness in &case.witnesses {
+            self.witness(4, witness);
+        }
     }
 
     fn witness(&mut self, indent: usize, witness: &Witness) {
@@ -257,19 +268,15 @@ impl Page<'_> {
 fn ends(party: &Party, all: usize) -> String {
     let listed = |texts: &mut dyn Iterator<Item = String>, what| words::some(texts, ENDS, what);
     let pods = listed(&mut party.pods.iter().map(ToString::to_string), "pods").join(", ");
-    let mut words = match party.pods.len() {
+    let mut ends = match party.pods.len() {
         0 => Vec::new(),
         _ if all == 1 => vec![pods],
         count if count == all => vec![format!("{all} pods ({pods})")],
         count => vec![format!("{count} of {all} pods ({pods})")],
     };
-    words.extend(listed(
-        &mut party.addresses.iter().map(ToString::to_string),
-        "addresses",
-    ));
-    words.extend(listed(
-        &mut party.blocks.iter().map(ToString::to_string),
-        "blocks",
-    ));
-    words.join(", ")
+    let addresses = party.addresses.iter();
+    ends.extend(listed(&mut addresses.map(ToString::to_string), "addresses"));
+    let blocks = party.blocks.iter();
+    ends.extend(listed(&mut blocks.map(ToString::to_string), "blocks"));
+    ends.join(", ")
 }

@@ -70,7 +70,10 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Ok(resolved) => resolved,
         Err(error) => return failed(&error, streams),
     };
-    let answer = explain::explain(inventory, &resolved);
+    let answer = match explain::explain(inventory, &resolved) {
+        Ok(answer) => answer,
+        Err(error) => return failed(&error, streams),
+    };
     match options.output {
         Form::Text => write!(
             streams.output,

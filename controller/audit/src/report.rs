@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The page holds everything that it shows and asks no network for anything, which its content security policy enforces.
-//! Nothing that comes from objects can become markup: [`html`] is the only way to write any. Its size has bounds, and what
+//! Nothing that comes from objects can become markup: `html` is the only way to write any. Its size has bounds, and what
 //! they leave out is said on the page.
 
 mod data;

@@ -147,7 +147,7 @@ pub fn load(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, Load
     read(sources, false, streams)
 }
 
-/// Reads what [`load`] reads and keeps the documents for [`snapshot`].
+/// Reads what [`load`] reads and keeps the documents for [`snapshot()`].
 pub fn load_documents(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
     read(sources, true, streams)
 }

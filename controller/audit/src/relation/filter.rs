@@ -1,6 +1,6 @@
 //! Which ends are asked for.
 //!
-//! An end is what a [`question`](crate::question) calls so. Besides, classes can be asked for by the names that they are told
+//! An end is what a [`question`] calls so. Besides, classes can be asked for by the names that they are told
 //! by: `shop/*`, `shop/app=web,tier=front`, and `app=web` for all namespaces.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What the page calls classes of pods and ranges outside: what [`relation`](crate::relation) calls them, without what goes
+//! What the page calls classes of pods and ranges outside: what [`relation`] calls them, without what goes
 //! without saying in a row of a namespace.
 
 use std::collections::BTreeMap;

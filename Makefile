@@ -58,7 +58,7 @@ fuzz: deps ## property tests with new seeds for SECONDS=60; prints the seed that
 	while [ $$(date +%s) -lt $$end ]; do \
 	  seed=$$(od -An -N8 -tu8 /dev/urandom | tr -d ' '); \
 	  echo "PALISADE_SEED=$$seed PALISADE_EFFORT=4"; \
-	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-policy --test histories --test reach || exit 1; \
+	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-policy --test histories --test reach --test difference || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-controller --test hostile || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-enforcer --test plan || exit 1; \
 	  PALISADE_SEED=$$seed PALISADE_EFFORT=4 $(CARGO) test --locked --quiet --package palisade-enforcer --test kernel random || exit 1; \
@@ -150,6 +150,7 @@ bench-audit: ## time policy-audit's answers on large clusters (W1: 100,000 pods,
 	$(CARGO) bench --locked --package palisade-policy --bench reach
 	$(CARGO) bench --locked --package palisade-controller --bench load
 	$(CARGO) bench --locked --package palisade-audit --bench lint
+	$(CARGO) bench --locked --package palisade-audit --bench explain
 	$(CARGO) bench --locked --package palisade-tests --bench verify
 
 clean: ## remove what was built

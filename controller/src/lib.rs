@@ -10,6 +10,7 @@
 //!
 //! The binary `palisade` is [`cli::run`] and nothing more.
 
+pub mod assertions;
 mod backoff;
 pub mod cli;
 pub mod decode;

@@ -1,4 +1,5 @@
 //! What nodes enforce of each policy, from what is published and what they report.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod common;
 
@@ -122,11 +123,13 @@ fn what_is_new_is_missing_and_what_is_gone_is_superfluous() {
     assert_eq!(publication(&PolicyKey::new("shop", "new")), Publication::Missing);
 }
 
+/// Something that may become of a rule set.
+type Edit = fn(&mut NodeRuleSet);
+
 #[test]
 fn a_node_that_reports_something_else_does_not_count() {
     let inventory = inventory();
     let (whole, slices) = published(&inventory);
-    type Edit = fn(&mut NodeRuleSet);
     let edits: [(Edit, Difference); 5] = [
         (|rule_set| rule_set.status = None, Difference::NoStatus),
         (
@@ -162,7 +165,7 @@ fn a_node_that_reports_something_else_does_not_count() {
         let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
         assert_eq!(
             enforcement.nodes[&NodeName::from("a")].differences,
-            [difference.clone()],
+            std::slice::from_ref(&difference),
             "{difference}"
         );
         let state = &enforcement.policies[&web()];

@@ -266,7 +266,7 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-fn apply(edit: Edit, place: &Index, document: &mut Value) {
+fn apply(edit: Edit, place: Index, document: &mut Value) {
     let mut found = Vec::new();
     places(document, "", &mut found);
     let path = place.get(&found);
@@ -328,7 +328,7 @@ proptest! {
     ) {
         let mut document = example.get(&examples()).clone();
         for (edit, place) in edits {
-            apply(edit, &place, &mut document);
+            apply(edit, place, &mut document);
         }
         match load(written(&document, yaml)) {
             Ok(_) => {}
@@ -351,7 +351,7 @@ proptest! {
     ) {
         let mut document = example.get(&examples()).clone();
         for (edit, place) in edits {
-            apply(edit, &place, &mut document);
+            apply(edit, place, &mut document);
         }
         prop_assume!(depth(&document) < 60, "each reader has its own limit");
         let outcome = |yaml| match load(written(&document, yaml)) {

@@ -16,7 +16,7 @@ use palisade_audit::inventory::{
     WorkloadKind,
 };
 use palisade_controller::inventory::Loaded;
-use palisade_policy::model::{Pod, PodKey, PolicyKey};
+use palisade_policy::model::{NamespaceName, Pod, PodKey, PolicyKey};
 
 /// What is loaded from one file with this text, and what is said.
 fn load(text: &str) -> (Loaded, String) {
@@ -391,7 +391,7 @@ fn policies_whose_types_are_defaults_and_namespaces_that_are_only_named_are_know
         .inventory
         .undescribed
         .iter()
-        .map(|name| name.as_str())
+        .map(NamespaceName::as_str)
         .collect();
     assert_eq!(undescribed, ["shop"]);
     assert_eq!(loaded.inventory.state.namespaces().len(), 2);

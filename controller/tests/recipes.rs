@@ -2,6 +2,7 @@
 //! Kubernetes on network policies, and the well-known collection of recipes. The manifests are our own.
 //!
 //! Each file in `config/samples/recipes/policies` has a file of assertions of the same name in `expect`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! `palisade policy-audit report`: a page in a file, or on the standard output.
 //!
 //! What is on the page is tested where it is made; that it works in a browser, by `make check-report`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
 mod common;
 
@@ -50,7 +51,12 @@ fn the_same_files_and_time_give_the_same_page_on_the_standard_output() {
     let (one, other) = (report("-"), report("-"));
     assert_eq!(one.exit, Exit::Success, "{}", one.errors);
     assert_eq!(one.output, other.output);
-    for part in ["the sample shop", "2026-11-25 16:00 UTC", "policies.yaml:214", "was app=settlement meant?"] {
+    for part in [
+        "the sample shop",
+        "2026-11-25 16:00 UTC",
+        "policies.yaml:214",
+        "was app=settlement meant?",
+    ] {
         assert!(one.output.contains(part), "{part}");
     }
 }
@@ -69,5 +75,9 @@ fn the_sample_shop_has_the_findings_that_it_was_made_for() {
 fn a_place_that_cannot_be_written_is_named() {
     let run = report("/nowhere/at/all.html");
     assert_eq!(run.exit, Exit::Failure);
-    assert!(run.errors.contains("cannot write /nowhere/at/all.html"), "{}", run.errors);
+    assert!(
+        run.errors.contains("cannot write /nowhere/at/all.html"),
+        "{}",
+        run.errors
+    );
 }

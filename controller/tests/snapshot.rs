@@ -19,7 +19,7 @@ use serde_json::Value;
 const SECRET: &str = "hunter2";
 
 /// Everything that an inventory is made of, with secrets wherever the API lets people write.
-const EVERYTHING: &str = r#"
+const EVERYTHING: &str = r"
 apiVersion: v1
 kind: Namespace
 metadata: {name: shop, labels: {team: a}, annotations: {note: hunter2}, uid: n-1}
@@ -132,7 +132,7 @@ apiVersion: v1
 kind: Secret
 metadata: {name: s, namespace: shop}
 stringData: {password: hunter2}
-"#;
+";
 
 fn workshop() -> Workshop {
     let workshop = Workshop::new();

@@ -119,6 +119,10 @@ const checks = {
     await page.evaluate("document.querySelector('td[aria-label^=\"shop/cart to payments/ledger\"]').click()");
     const denied = await page.evaluate("document.getElementById('details').innerText");
     assert.ok(denied.includes("Nothing is allowed") && denied.includes("payments/ledger"), denied);
+    // A rule for these, on a port that nobody declares.
+    await page.evaluate("document.querySelector('td[aria-label^=\"shop/cart to shop/cart-cache\"]').click()");
+    const unnamed = await page.evaluate("document.getElementById('details').innerText");
+    assert.ok(unnamed.includes("Nothing is allowed") && unnamed.includes("Rules that speak of shop/cart:") && unnamed.includes("named valkey"), unnamed);
     return page;
   },
 

@@ -20,6 +20,7 @@ use k8s_openapi::api::core::v1::{Namespace, PodSpec, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use palisade_audit::style::Style;
 use palisade_controller::cli::{Exit, Streams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -320,6 +321,8 @@ fn controller<'a>(arguments: impl Iterator<Item = &'a str>) -> Option<String> {
         input: &mut std::io::empty(),
         output: &mut output,
         errors: &mut errors,
+        style: Style::PLAIN,
+        watched: false,
     };
     let arguments = iter::once("palisade").chain(arguments).map(Into::into);
     let exit = palisade_controller::cli::run(arguments, &mut streams).unwrap();

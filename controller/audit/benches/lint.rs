@@ -117,6 +117,7 @@ fn service(key: ServiceKey, selector: Selector) -> Service {
             node_port: None,
         }],
         keeps_source: false,
+        headless: false,
         endpoints: None,
     }
 }

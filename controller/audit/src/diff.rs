@@ -1,9 +1,9 @@
 //! What a change means: pairs and ports that become allowed or denied.
 //!
 //! ```text
-//!   before ─► reach ─┐                                        ┌─► changes     who may what, and may not any more, and why
-//!                    ├─► ends that both have ─► pairs ─► why ─┼─► isolation   pods that become isolated, or open
-//!   after ──► reach ─┘                                        └─► objects     what was edited, and whether that says anything
+//!   before ─┐                               ┌─► changes     who may what, and may not any more, and why
+//!           ├─► Difference ─► pairs ─► why ─┼─► isolation   pods that become isolated, or open
+//!   after ──┘                               └─► objects     what was edited, and whether that says anything
 //! ```
 //!
 //! Pods are the same if they have the same name, whatever their UID. A pod that only one of the states has is told by
@@ -17,10 +17,9 @@ pub mod output;
 mod pairs;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use palisade_policy::model::{Direction, PodKey, PolicyKey};
-use palisade_policy::reach::{Class, End, Outside, Reach};
+use palisade_policy::reach::{Class, Difference, End, Outside};
 
 use crate::inventory::Inventory;
 use crate::relation::{Ends, Names};
@@ -76,21 +75,25 @@ pub enum Becomes {
 impl<'a> Diff<'a> {
     /// Compares what two inventories mean.
     pub fn of(before: &'a Inventory, after: &'a Inventory) -> Self {
-        let reaches = [Reach::of(&before.state), Reach::of(&after.state)];
-        let joint = Joint::of([before, after], &reaches);
-        let pairs = pairs::changed(&joint, &reaches);
-        let mut causes = Causes::of([before, after], &reaches, &joint);
+        let difference = Difference::of(&before.state, &after.state);
+        let joint = Joint::of(&difference, [before, after]);
+        let pairs = pairs::changed(&joint, &difference);
+        let mut causes = Causes::of([before, after], &joint);
         let changes = change::grouped(&joint, &pairs, &mut causes);
-        let isolation = isolation(&joint, &reaches);
+        let isolation = isolation(&joint);
         let policies = changes.iter().flat_map(|change| change.cause.policies());
         let isolating = isolation.iter().flat_map(|change| &change.policies);
         let effective: BTreeSet<PolicyKey> = policies.chain(isolating).cloned().collect();
         let edits = Edits::of(&before.state, &after.state, &effective);
-        let new = joint.only[1]
-            .iter()
-            .map(|(key, class)| (key.clone(), directions(reaches[1].classes().get(*class))))
-            .collect();
-        let gone = joint.only[0].keys().cloned().collect();
+        let mut new: BTreeMap<PodKey, BTreeSet<Direction>> = BTreeMap::new();
+        for unpaired in &difference.new {
+            let directions = directions(difference.after.classes().get(unpaired.class));
+            for key in &unpaired.pods {
+                new.entry(key.clone()).or_default().extend(&directions);
+            }
+        }
+        let gone = difference.gone.iter().flat_map(|unpaired| &unpaired.pods);
+        let gone = gone.cloned().collect();
         let names = Names::of(after, &joint.classes, &joint.outside);
         Self {
             changes,
@@ -120,13 +123,9 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// How many pods an isolation is about.
-    pub fn pods(&self, isolation: &Isolation) -> u64 {
-        isolation
-            .pods
-            .iter()
-            .filter_map(|end| self.names.pods(*end))
-            .sum()
+    /// How many pods some ends stand for: of templates all replicas count.
+    pub fn count(&self, ends: impl IntoIterator<Item = End>) -> u64 {
+        ends.into_iter().filter_map(|end| self.names.pods(end)).sum()
     }
 }
 
@@ -147,13 +146,13 @@ fn isolating(class: &Class, direction: Direction) -> &BTreeSet<PolicyKey> {
     }
 }
 
-fn isolation(joint: &Joint, reaches: &[Reach; 2]) -> Vec<Isolation> {
-    let mut found: BTreeMap<(Direction, Becomes, Arc<BTreeSet<PolicyKey>>), Vec<End>> = BTreeMap::new();
-    for (index, sides) in joint.sides.iter().enumerate() {
-        let [Some(before), Some(after)] = [0, 1].map(|state: usize| {
-            let class = sides.get(state)?;
-            reaches.get(state)?.classes().get(*class)
-        }) else {
+/// What tells isolations apart.
+type Kind = (Direction, Becomes, BTreeSet<PolicyKey>);
+
+fn isolation(joint: &Joint<'_>) -> Vec<Isolation> {
+    let mut found: BTreeMap<Kind, Vec<End>> = BTreeMap::new();
+    for pods in (0..joint.classes.len()).map(End::Pods) {
+        let (Some(before), Some(after)) = (joint.side(pods, 0), joint.side(pods, 1)) else {
             continue;
         };
         for direction in [Direction::Ingress, Direction::Egress] {
@@ -164,9 +163,9 @@ fn isolation(joint: &Joint, reaches: &[Reach; 2]) -> Vec<Isolation> {
                 (true, true) | (false, false) => continue,
             };
             found
-                .entry((direction, becomes, Arc::new(policies.clone())))
+                .entry((direction, becomes, policies.clone()))
                 .or_default()
-                .push(End::Pods(index));
+                .push(pods);
         }
     }
     let isolation = found
@@ -174,7 +173,7 @@ fn isolation(joint: &Joint, reaches: &[Reach; 2]) -> Vec<Isolation> {
         .map(|((direction, becomes, policies), pods)| Isolation {
             direction,
             becomes,
-            policies: policies.as_ref().clone(),
+            policies,
             pods,
         });
     isolation.collect()

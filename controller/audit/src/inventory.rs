@@ -220,6 +220,14 @@ pub struct Place {
     pub line: Option<u64>,
 }
 
+impl fmt::Display for Place {
+    /// `web.yaml:12`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
 /// Tells where objects are written.
 pub trait Places {
     /// Where an object is written; with a field (`spec.ingress[0].from[1]`), where that is, or the nearest that is around it.

@@ -39,11 +39,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName, PodKey, PortName, PortRange, Protocol};
-use palisade_policy::reach::PortSet;
+use palisade_policy::reach::{Family, PortSet};
 
 use crate::inventory::{ServiceKey, WorkloadKey, WorkloadKind};
 
 pub use error::{InvalidQuestion, Unresolved};
+pub(crate) use port::protocol;
 pub use resolve::resolve;
 
 /// A connection that is asked about.
@@ -134,7 +135,7 @@ pub struct Crowd {
 /// Some destinations that are reached alike: directly, or by one port of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// By which port of which Service, if by one: `80/TCP of Service shop/web`.
+    /// Through which port of which Service, if through one: `port 80/TCP of Service shop/web (targetPort http)`.
     pub by: Option<String>,
     /// The addresses, each with the ports that are asked about there.
     pub addresses: BTreeMap<IpAddr, PortSet>,
@@ -175,6 +176,8 @@ pub enum Note {
     EndpointsOnly(ServiceKey),
     /// A headless Service: its name leads to its pods' own ports.
     Headless(ServiceKey),
+    /// A Service with a port that none of its pods has.
+    DeadPort(ServiceKey, String),
     /// A Service that may hide where connections from outside come from.
     SourceLost(ServiceKey),
 }
@@ -200,6 +203,27 @@ impl Question {
         let from = parse::source(from)?;
         let (to, port) = parse::destination(to)?;
         Ok(Self { from, to, port })
+    }
+}
+
+impl Resolved {
+    /// The same within one address family.
+    pub fn within(mut self, family: Family) -> Result<Self, Unresolved> {
+        let belongs = |address: IpAddr| address.is_ipv4() == (family == Family::V4);
+        self.sources.addresses.retain(|address| belongs(*address));
+        self.sources.blocks.retain(|block| belongs(block.addr()));
+        for way in &mut self.ways {
+            way.addresses.retain(|address, _| belongs(*address));
+            way.blocks.retain(|block| belongs(block.addr()));
+        }
+        if self.ways.iter().any(|way| resolve::meet(&self.sources, way)) {
+            return Ok(self);
+        }
+        Err(Unresolved::NoCommonFamily {
+            from: self.from,
+            to: self.to,
+            family: Some(family),
+        })
     }
 }
 
@@ -276,6 +300,10 @@ impl fmt::Display for Note {
             Self::Headless(service) => write!(
                 f,
                 "Service {service} is headless: its name leads to its pods, on their own ports"
+            ),
+            Self::DeadPort(service, port) => write!(
+                f,
+                "nobody answers on port {port} of Service {service}: none of its pods declares the port that it is for"
             ),
             Self::SourceLost(service) => write!(
                 f,

@@ -26,10 +26,9 @@ pub use name::Names;
 pub use range::{Addresses, Part};
 pub use row::{Line, Row};
 pub use summary::Summary;
-pub use words::{Word, Words};
+pub use words::{Limits, Saying, Word, Words, ports};
 
-pub(crate) use name::{families, members};
-pub(crate) use range::overlay;
+pub(crate) use name::{is_plain, members};
 
 /// The reachability of an inventory, with names for its ends.
 #[derive(Clone, Debug)]

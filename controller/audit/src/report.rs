@@ -67,7 +67,7 @@ struct Overview<'a> {
     findings: Vec<&'a Finding>,
     places: &'a dyn Places,
     about: &'a About,
-    names: Names<'a>,
+    names: Names,
     rows: Rows,
     matrix: Matrix,
     coverage: BTreeMap<NamespaceName, Coverage>,
@@ -87,7 +87,7 @@ impl<'a> Overview<'a> {
         places: &'a dyn Places,
         about: &'a About,
     ) -> Self {
-        let names = Names::of(inventory);
+        let names = Names::of(inventory, reach);
         let (rows, matrix) = relation(reach, &names);
         let scopes = match rows.grain {
             Grain::Classes => policies::scopes(&inventory.state, reach),
@@ -126,7 +126,7 @@ impl<'a> Overview<'a> {
 }
 
 /// The matrix as fine as the page can hold it.
-fn relation(reach: &Reach, names: &Names<'_>) -> (Rows, Matrix) {
+fn relation(reach: &Reach, names: &Names) -> (Rows, Matrix) {
     if reach.classes().len() + reach.outside().len() <= ends::MOST {
         let rows = Rows::of(reach, names, Grain::Classes, ends::MOST);
         let matrix = Matrix::of(reach, &rows);

@@ -137,7 +137,8 @@ fn rule(policy: &Policy, rule: &Rule, direction: Direction) -> String {
     format!("{peers}, on {}", ports(&rule.ports))
 }
 
-fn peer(policy: &Policy, peer: &Peer) -> String {
+/// Whom a peer of a policy means: `pods with app=web in shop`.
+pub fn peer(policy: &Policy, peer: &Peer) -> String {
     match peer {
         Peer::Pods(pods) => pod_peer(policy, pods),
         Peer::Block(block) => addresses(block),

@@ -3,14 +3,18 @@
 //! `cargo bench -p palisade-policy --bench reach [NAME…]`. Every answer is held to the oracle in the same run: packets between
 //! random addresses, and one of every so many connections that were listed.
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a bench that is written wrong should stop at once"
+)]
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{Packet, Protocol, Transport, Verdict};
-use palisade_policy::reach::{Family, Flow, Reach};
+use palisade_policy::model::{Packet, Policy, Protocol, Transport, Verdict};
+use palisade_policy::reach::{Difference, Family, Flow, PortSet, Reach};
 use palisade_policy::testing::workloads;
 
 /// How often each workload is worked out.
@@ -46,16 +50,16 @@ fn main() {
 fn measure(state: &ClusterState) {
     let (mut building, mut listing) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
-        let start = Instant::now();
+        let start = Start::now();
         let reach = Reach::of(state);
-        building.push(start.elapsed());
-        let start = Instant::now();
+        building.push(start.took());
+        let start = Start::now();
         let (mut flows, mut pairs) = (0_usize, 0_usize);
         for flow in Family::ALL.into_iter().flat_map(|family| reach.flows(family)) {
             flows += 1;
             pairs += flow.from.len();
         }
-        listing.push(start.elapsed());
+        listing.push(start.took());
         if building.len() == REPEATS {
             let (classes, ranges) = (reach.classes().len(), reach.outside().len());
             println!("  {classes} classes, {ranges} ranges outside, {flows} flows of {pairs} pairs");
@@ -64,22 +68,61 @@ fn measure(state: &ClusterState) {
     }
     show("classes and what tells them apart", &mut building);
     show("all flows of both families", &mut listing);
+    differ(state);
 }
 
-fn show(what: &str, times: &mut [Duration]) {
-    times.sort_unstable();
-    let at = |share: usize| {
-        times
-            .get((times.len() - 1) * share / 100)
-            .copied()
-            .unwrap_or_default()
+/// Takes the ingress rules out of a policy and tells what that changes.
+fn differ(state: &ClusterState) {
+    let mut after = state.clone();
+    let allows = |policy: &&Policy| policy.ingress.as_ref().is_some_and(|rules| !rules.is_empty());
+    let Some(mut policy) = state.policies().values().find(allows).cloned() else {
+        return;
     };
-    println!(
-        "  {what}: min {:.1?}, p50 {:.1?}, max {:.1?}",
-        at(0),
-        at(50),
-        at(100)
-    );
+    policy.ingress = policy.ingress.map(|_| Vec::new());
+    after.apply(Event::PolicyApplied(policy));
+    let mut times = Vec::new();
+    for _ in 0..REPEATS {
+        let start = Start::now();
+        let changes = Difference::of(state, &after).changes.len();
+        times.push(start.took());
+        if times.len() == REPEATS {
+            println!("  {changes} changes where one policy loses its ingress rules");
+        }
+    }
+    show("the difference that one policy makes", &mut times);
+}
+
+/// How long something took: on the clock, and on a processor, which matters where others use it too.
+type Took = (Duration, Duration);
+
+/// A start to measure from.
+struct Start(Instant, Duration);
+
+impl Start {
+    fn now() -> Self {
+        Self(Instant::now(), processor())
+    }
+
+    fn took(&self) -> Took {
+        (self.0.elapsed(), processor().saturating_sub(self.1))
+    }
+}
+
+/// How long this process has had a processor (proc(5), `schedstat`).
+fn processor() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanoseconds = stat.split(' ').next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
+fn show(what: &str, times: &mut [Took]) {
+    let mut spread = |part: fn(&Took) -> Duration| {
+        times.sort_unstable_by_key(part);
+        let at = |share: usize| part(&times[(times.len() - 1) * share / 100]);
+        format!("min {:.1?}, p50 {:.1?}, max {:.1?}", at(0), at(50), at(100))
+    };
+    let (clock, processor) = (spread(|took| took.0), spread(|took| took.1));
+    println!("  {what}: {clock}; of a processor {processor}");
 }
 
 /// Holds random packets and listed connections to the oracle.
@@ -127,7 +170,7 @@ fn check(state: &ClusterState, reach: &Reach, flows: usize) {
     for family in Family::ALL {
         let mut sample = |flow: Flow| {
             let from = flow.from[roll(flow.from.len())];
-            let denied = palisade_policy::reach::PortSet::all().difference(&flow.ports);
+            let denied = PortSet::all().difference(&flow.ports);
             for (ports, answer) in [(&flow.ports, Verdict::Allow), (&denied, Verdict::Deny)] {
                 if let Some(packet) = reach.witness(from, flow.to, family, ports) {
                     listed += 1;

@@ -158,6 +158,12 @@ impl ClusterState {
         self.pods.get(uid)
     }
 
+    /// Whether an address belongs to a pod.
+    pub(crate) fn owns(&self, pod: &Pod, address: IpAddr) -> bool {
+        let newest = self.claims.get(&address).and_then(|claims| claims.last());
+        newest.is_some_and(|(_, uid)| *uid == pod.uid)
+    }
+
     /// The workloads that report an address, whoever owns it.
     pub(crate) fn claimants(&self, address: IpAddr) -> impl Iterator<Item = &PodUid> {
         self.claims

@@ -1,4 +1,8 @@
 //! [`Difference`] says exactly where the oracle says something else after than before.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that is written wrong should stop at once"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -1,4 +1,8 @@
 //! [`Reach`] answers for everybody at once what the oracle answers for one packet.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test that is written wrong should stop at once"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,8 +40,11 @@ fn crowded_history() -> impl Strategy<Value = Vec<Event>> {
     })
 }
 
+/// An address and the pod that owns it, if one does.
+type Address = (IpAddr, Option<PodUid>);
+
 /// All ends of a family, each with some of its addresses: of pods with the pod, outside with none.
-fn ends(state: &ClusterState, reach: &Reach, family: Family) -> Vec<(End, Vec<(IpAddr, Option<PodUid>)>)> {
+fn ends(state: &ClusterState, reach: &Reach, family: Family) -> Vec<(End, Vec<Address>)> {
     let nodes: BTreeSet<IpAddr> = state
         .nodes()
         .values()

@@ -118,33 +118,36 @@ impl Owners {
     /// The workload that people know a pod by: of a `ReplicaSet` its Deployment, of a Job its `CronJob`. Where the object in
     /// between is not there, the way in which these are called tells it.
     fn outermost(&self, owner: WorkloadKey, pod: &Pod) -> WorkloadKey {
-        let called = |kind, name: &str| WorkloadKey {
-            kind,
-            namespace: owner.namespace.clone(),
-            name: Arc::from(name),
-        };
-        match (self.0.get(&owner), owner.kind) {
-            (Some(Some(outer)), _) => outer.clone(),
-            (Some(None), _) => owner,
-            (None, WorkloadKind::ReplicaSet) => {
+        match self.0.get(&owner) {
+            Some(Some(outer)) => return outer.clone(),
+            Some(None) => return owner,
+            None => {}
+        }
+        let (kind, name) = match owner.kind {
+            WorkloadKind::ReplicaSet => {
                 let hash = pod.labels.get(POD_TEMPLATE_HASH).filter(|hash| !hash.is_empty());
                 let name = hash.and_then(|hash| owner.name.strip_suffix(hash)?.strip_suffix('-'));
-                name.map_or_else(|| owner.clone(), |name| called(WorkloadKind::Deployment, name))
+                (WorkloadKind::Deployment, name)
             }
-            (None, WorkloadKind::Job) => {
+            WorkloadKind::Job => {
                 let due = |digits: &str| {
                     digits.len() >= MINUTE_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
                 };
                 let name = owner.name.rsplit_once('-').filter(|(_, digits)| due(digits));
-                name.map_or_else(|| owner.clone(), |(name, _)| called(WorkloadKind::CronJob, name))
+                (WorkloadKind::CronJob, name.map(|(name, _)| name))
             }
-            (
-                None,
-                WorkloadKind::Deployment
-                | WorkloadKind::StatefulSet
-                | WorkloadKind::DaemonSet
-                | WorkloadKind::CronJob,
-            ) => owner,
+            kind @ (WorkloadKind::Deployment
+            | WorkloadKind::StatefulSet
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::CronJob) => (kind, None),
+        };
+        match name.filter(|name| !name.is_empty()) {
+            Some(name) => WorkloadKey {
+                kind,
+                namespace: owner.namespace.clone(),
+                name: Arc::from(name),
+            },
+            None => owner,
         }
     }
 }

@@ -27,7 +27,7 @@ const PAGE: u32 = 500;
 const AT_ONCE: usize = 4;
 
 /// How long a page may take. The client tries again within this time where the server is only busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);

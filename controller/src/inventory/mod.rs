@@ -41,6 +41,7 @@ pub use snapshot::snapshot;
 const HEADING: &str = "Where the objects are";
 
 /// Which objects are asked about.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Clone, Debug, Default, Args)]
 pub struct Sources {
     /// A file, a directory (all .yaml, .yml and .json files in it and below it), or `-` for the standard input; without any,
@@ -64,6 +65,7 @@ pub struct Sources {
 
 /// Which cluster is asked, and what stands for what is not known of its objects: the part of [`Sources`] that is the same
 /// for all files.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Clone, Debug, Default, Args)]
 pub struct Surroundings {
     /// The kubeconfig file; by default that of $KUBECONFIG, ~/.kube/config, or the service account of the pod that this runs in
@@ -145,7 +147,7 @@ pub fn load(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, Load
     read(sources, false, streams)
 }
 
-/// Reads what [`load`] reads and keeps the documents for [`snapshot`].
+/// Reads what [`load`] reads and keeps the documents for [`snapshot()`].
 pub fn load_documents(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
     read(sources, true, streams)
 }

@@ -22,9 +22,12 @@ pub struct Origins {
     spots: Vec<(ObjectRef, Spot)>,
     /// Which of them is an object's. Made when something is looked for, which many questions never do.
     index: OnceLock<HashMap<ObjectRef, usize>>,
-    /// The lines of documents that were asked for, by text and document.
-    known: Arc<Mutex<HashMap<(usize, usize), Option<Arc<Lines>>>>>,
+    /// The lines of documents that were asked for.
+    known: Arc<Mutex<KnownLines>>,
 }
+
+/// By text and document; `None` where it could not be read again.
+type KnownLines = HashMap<(usize, usize), Option<Arc<Lines>>>;
 
 /// A text whose lines can be counted fast.
 #[derive(Debug)]
@@ -124,7 +127,7 @@ impl Origins {
             .get(&key)
             .cloned();
         let lines = known.unwrap_or_else(|| {
-            let lines = text.from_line(first).and_then(Lines::of).map(Arc::new);
+            let lines = text.since(first).and_then(Lines::of).map(Arc::new);
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.insert(key, lines.clone());
             lines
@@ -178,7 +181,7 @@ impl Numbered {
     }
 
     /// The text from the beginning of a line on.
-    fn from_line(&self, line: u64) -> Option<&[u8]> {
+    fn since(&self, line: u64) -> Option<&[u8]> {
         let wanted = line.checked_sub(1)?;
         let block = self
             .before
@@ -196,5 +199,5 @@ impl Numbered {
 }
 
 fn count(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }

@@ -19,6 +19,7 @@ const WORTH_A_THREAD: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
     /// In the order of the documents. Each has an object.
+    #[expect(clippy::vec_box, reason = "they are large, and go from hand to hand")]
     pub(crate) found: Vec<Box<Found>>,
     /// How many objects of each other kind were skipped.
     pub(crate) skipped: BTreeMap<String, usize>,
@@ -200,6 +201,62 @@ impl Collector<'_> {
             self.collected.warnings.push(problem);
         } else {
             self.problems.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kind::Interest;
+    use super::*;
+
+    const READING: Reading = Reading {
+        interest: Interest::Everything,
+        slim: false,
+    };
+
+    fn page(text: &str) -> Option<Page> {
+        READING.page(text.to_owned(), &Arc::from("https://server"))
+    }
+
+    #[test]
+    fn the_items_of_a_page_take_their_kind_from_it() {
+        let first = page(
+            r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": "more", "resourceVersion": "7"},
+                "items": [{"metadata": {"name": "a", "namespace": "shop"}}]}"#,
+        )
+        .unwrap();
+        assert_eq!(first.next.as_deref(), Some("more"));
+        let last =
+            page(r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {"continue": ""}, "items": null}"#)
+                .unwrap();
+        assert_eq!((last.len(), &last.next), (0, &None));
+        let collected = Page::collect(vec![first, last]);
+        let titles: Vec<&str> = collected.found.iter().map(|found| &*found.title).collect();
+        assert_eq!(titles, ["Pod shop/a"]);
+    }
+
+    #[test]
+    fn an_odd_object_of_a_cluster_is_left_out_and_told() {
+        let page = page(
+            r#"{"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [
+                {"metadata": {"name": "a"}, "spec": {"hostNetwork": 7}}, {"metadata": {"name": "b"}}]}"#,
+        );
+        let collected = Page::collect(vec![page.unwrap()]);
+        assert_eq!(collected.found.len(), 1);
+        let told: Vec<String> = collected.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].starts_with("https://server: Pod default/a: spec.hostNetwork: "),
+            "{}",
+            told[0]
+        );
+    }
+
+    #[test]
+    fn what_is_no_list_is_no_page() {
+        for text in ["", "<html>", "[]", "{\"kind\": 7}"] {
+            assert!(page(text).is_none(), "{text}");
         }
     }
 }

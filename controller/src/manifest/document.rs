@@ -98,7 +98,7 @@ fn parts(text: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Limits that no honest text reaches: each of its nodes has at least one byte.
-pub(super) fn options(length: usize) -> serde_saphyr::Options {
+pub(crate) fn options(length: usize) -> serde_saphyr::Options {
     let nodes = length.min(MAX_NODES).saturating_add(ALIAS_NODES);
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -112,7 +112,7 @@ pub(super) fn options(length: usize) -> serde_saphyr::Options {
     }
 }
 
-fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
     shortened(format!("cannot be read: {first}"))

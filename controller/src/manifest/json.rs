@@ -59,7 +59,7 @@ pub(super) fn documents(text: &Text) -> Option<Vec<Document<'_>>> {
 }
 
 fn newlines(text: &str) -> u64 {
-    text.bytes().filter(|byte| *byte == b'\n').count() as u64
+    memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64
 }
 
 /// Where an object of the text begins.

@@ -28,6 +28,7 @@ use palisade_policy::model::NamespaceName;
 use thiserror::Error;
 
 pub(crate) use collect::{Collected, Page};
+pub(crate) use document::{describe, options};
 pub(crate) use kind::{Interest, Kind};
 pub(crate) use lines::Lines;
 pub(crate) use object::{Found, Object, Reading, undescribed};

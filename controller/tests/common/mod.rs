@@ -1,5 +1,9 @@
 //! Runs the command in this process, and writes manifests for it to read.
-#![allow(dead_code, reason = "every test file uses a part of this")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test file uses a part of this, and helpers of tests may fail like tests"
+)]
 
 use std::ffi::OsString;
 use std::fs;

@@ -15,7 +15,7 @@ use super::PORT;
 use super::scene::{PATIENCE, Played, Scene, alone, beside_others};
 
 /// One command on a live cluster of a few pods.
-const CALL: Duration = Duration::from_secs(60);
+const CALL: Duration = Duration::from_mins(1);
 
 /// The exit codes: nothing found, something found.
 const NOTHING: i32 = 0;
@@ -64,7 +64,7 @@ async fn town(scene: &Scene) -> Result<(String, Vec<PodEnd>)> {
     let pods = [("web", 0, "web"), ("front", 1, "front"), ("other", 0, "other")];
     let pods = scene.pods(&shop, pods).await?;
     scene.policy(&shop, "web", web("front")).await?;
-    Ok((shop, pods))
+    Ok((shop, pods.into()))
 }
 
 /// Only pods of a role reach the web, on one port.

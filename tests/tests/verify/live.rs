@@ -43,18 +43,18 @@ impl Live {
             slots_per_node: 3,
         };
         let mut stage = Stage::start(spec, [80]).await.unwrap();
-        let mut state = ClusterState::default();
+        let mut cluster = ClusterState::default();
         for node in stage.bed().nodes() {
             // On one segment a node has no pod network of its own.
             let own = topology != Topology::Segment;
-            state.apply(Event::NodeApplied(Node {
+            cluster.apply(Event::NodeApplied(Node {
                 name: node.name().into(),
                 addresses: node.addresses().to_vec(),
                 pod_networks: if own { node.pod_networks() } else { Vec::new() },
             }));
         }
         for name in ["shop", "bank"] {
-            state.apply(Event::NamespaceApplied(namespace(name, &[("name", name)])));
+            cluster.apply(Event::NamespaceApplied(namespace(name, &[("name", name)])));
         }
         let mut slots = BTreeMap::new();
         let mut occupied = Vec::new();
@@ -66,16 +66,20 @@ impl Live {
             pod.uid = PodUid::from(key);
             pod.labels = labels(&[("app", name)]);
             pod.addresses = slot.addresses().to_vec();
-            state.apply(Event::PodApplied(pod));
+            cluster.apply(Event::PodApplied(pod));
             occupied.push((slot.clone(), PodKey::parse(key).unwrap(), PodUid::from(key)));
             slots.insert(key, slot);
         }
         for policy in policies() {
-            state.apply(Event::PolicyApplied(policy));
+            cluster.apply(Event::PolicyApplied(policy));
         }
         stage.occupy(occupied).unwrap();
-        stage.enact(&state).await.unwrap();
-        let mut live = Self { stage, state, slots };
+        stage.enact(&cluster).await.unwrap();
+        let mut live = Self {
+            stage,
+            state: cluster,
+            slots,
+        };
         live.leave_alone().await;
         live
     }
@@ -275,6 +279,10 @@ fn named<'m>(table: &'m Table, map: &str) -> &'m VerdictMap {
     &table.maps[&Name::new(map).unwrap()]
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one fault after another, each in a few lines"
+)]
 async fn each_fault_is_found(topology: Topology) {
     let mut live = Live::start(topology).await;
     let report = live.report().await;

@@ -4,7 +4,6 @@
 //! program has written to.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "all of this is tests"

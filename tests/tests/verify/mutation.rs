@@ -201,8 +201,12 @@ const MUTATIONS: [Mutation; 14] = [
 ];
 
 /// Changes one thing; `None` where there is nothing of the kind.
-fn mutate(table: &mut Table, mutation: Mutation, at: &[Index; 3]) -> Option<()> {
-    fn pick<T>(items: impl Iterator<Item = T>, at: &Index) -> Option<T> {
+#[expect(
+    clippy::too_many_lines,
+    reason = "one change after another, each in a few lines"
+)]
+fn mutate(table: &mut Table, mutation: Mutation, at: [Index; 3]) -> Option<()> {
+    fn pick<T>(items: impl Iterator<Item = T>, at: Index) -> Option<T> {
         let mut items: Vec<T> = items.collect();
         (!items.is_empty()).then(|| items.swap_remove(at.index(items.len())))
     }
@@ -372,7 +376,7 @@ proptest! {
                 for (mutation, at) in &mutations {
                     let mut changed = node.ruleset.clone();
                     let table = changed.tables.get_mut(&TableKey::Inet).unwrap();
-                    if mutate(table, *mutation, at).is_none() {
+                    if mutate(table, *mutation, *at).is_none() {
                         continue;
                     }
                     let report = verifier.verify(&name, &parse(&name, &changed, &node.observed));
@@ -386,7 +390,7 @@ proptest! {
                             let witness = &difference.witness;
                             prop_assert!(
                                 witness.carried.is_discovery() || judge.shows(witness, &node.ruleset, &changed),
-                                "{:?} {:?}: {} shows nothing\n{}", attachment, mutation, witness, text(&[report.clone()])
+                                "{:?} {:?}: {} shows nothing\n{}", attachment, mutation, witness, text(std::slice::from_ref(&report))
                             );
                         }
                     }

@@ -8,7 +8,7 @@ use palisade_policy::evaluate::{Judgement, Outcome, Reason, evaluate};
 use palisade_policy::model::{
     Direction, Packet, Pod, PodUid, Policy, PolicyKey, PortMatch, Ports, Protocol, Transport,
 };
-use palisade_policy::reach::{Class, End, Family, Member, PortSet, Reach};
+use palisade_policy::reach::{End, Family, PortSet};
 
 use super::joint::Joint;
 use super::pairs::Changed;
@@ -80,8 +80,7 @@ const POINTS: usize = 32;
 /// Finds causes.
 pub(super) struct Causes<'a> {
     inventories: [&'a Inventory; 2],
-    reaches: &'a [Reach; 2],
-    joint: &'a Joint,
+    joint: &'a Joint<'a>,
     asked: usize,
 }
 
@@ -102,10 +101,9 @@ struct Spot<'a> {
 }
 
 impl<'a> Causes<'a> {
-    pub(super) fn of(inventories: [&'a Inventory; 2], reaches: &'a [Reach; 2], joint: &'a Joint) -> Self {
+    pub(super) fn of(inventories: [&'a Inventory; 2], joint: &'a Joint<'a>) -> Self {
         Self {
             inventories,
-            reaches,
             joint,
             asked: 0,
         }
@@ -120,7 +118,7 @@ impl<'a> Causes<'a> {
             let together = if one_by_one {
                 Together::One(*from)
             } else {
-                let policies = |state| Some(isolating(self.class(*from, state)?, Direction::Egress));
+                let policies = |state| Some(isolating(self.joint.side(*from, state)?, Direction::Egress));
                 Together::Isolated([policies(0), policies(1)])
             };
             groups.entry(together).or_default().push(*from);
@@ -129,7 +127,7 @@ impl<'a> Causes<'a> {
         let mut found: Vec<(Vec<End>, Cause, Packet)> = Vec::new();
         let mut alone = None;
         for mut ends in groups.into_values() {
-            if ends == [to] && self.joint.pods_of(to).len() == 1 {
+            if ends == [to] && self.joint.pods(to).len() == 1 {
                 alone = Some(to);
                 continue;
             }
@@ -148,13 +146,6 @@ impl<'a> Causes<'a> {
         found
     }
 
-    fn class(&self, end: End, state: usize) -> Option<&'a Class> {
-        match self.joint.side(end, state)? {
-            End::Pods(class) => self.reaches.get(state)?.classes().get(class),
-            End::Outside(_) => None,
-        }
-    }
-
     /// Asks about one pair.
     fn ask(&self, change: &Changed, from: End, to: End) -> Option<(Cause, Packet)> {
         let (source, destination, family) = self.spots(change, from, to)?;
@@ -167,7 +158,10 @@ impl<'a> Causes<'a> {
                 Direction::Egress => from,
                 Direction::Ingress => to,
             };
-            let keys = self.class(end, state).map(|class| isolating(class, direction));
+            let keys = self
+                .joint
+                .side(end, state)
+                .map(|class| isolating(class, direction));
             let all = self
                 .inventories
                 .get(state)
@@ -257,14 +251,14 @@ impl<'a> Causes<'a> {
 
     fn candidates(&self, end: End, family: Family) -> impl Iterator<Item = Spot<'a>> {
         let joint = self.joint;
-        let pods = joint.pods_of(end).iter().filter_map(move |members| {
-            let [before, after] = members;
+        let pods = joint.pods(end).iter().filter_map(move |twin| {
+            let (before, after) = (&twin.before, &twin.after);
             Some(Spot {
-                address: [address(before, family)?, address(after, family)?],
+                address: [before.address(family)?, after.address(family)?],
                 pod: Some([self.pod(0, &before.uid)?, self.pod(1, &after.uid)?]),
             })
         });
-        let strangers = joint.strangers_of(end).iter().map(|address| Spot {
+        let strangers = joint.strangers(end).iter().map(|address| Spot {
             address: [*address; 2],
             pod: None,
         });
@@ -327,13 +321,6 @@ fn judgements(state: &ClusterState, packet: &Packet) -> Vec<Judgement> {
     match evaluate(state, packet).reason {
         Reason::Judged { egress, ingress } => egress.into_iter().chain(ingress).collect(),
         Reason::OwnNode { .. } | Reason::Itself { .. } => Vec::new(),
-    }
-}
-
-fn address(member: &Member, family: Family) -> Option<IpAddr> {
-    match family {
-        Family::V4 => member.v4.map(IpAddr::from),
-        Family::V6 => member.v6.map(IpAddr::from),
     }
 }
 

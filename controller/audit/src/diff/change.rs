@@ -56,7 +56,7 @@ pub struct Change {
 type Kind = (Effect, PortSet, Option<Family>, Cause, Arc<[End]>);
 
 pub(super) fn grouped(
-    joint: &Joint,
+    joint: &Joint<'_>,
     pairs: &[(End, Arc<[Changed]>)],
     causes: &mut Causes<'_>,
 ) -> Vec<Change> {
@@ -110,9 +110,9 @@ pub(super) fn grouped(
 }
 
 /// How many pairs of pods, and of pods and ranges, that meet in a family. Of templates each pod counts once.
-fn count(joint: &Joint, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
+fn count(joint: &Joint<'_>, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
     let size = |end: &End| match end {
-        End::Pods(class) => joint.pods.get(*class).map_or(0, Vec::len) as u64,
+        End::Pods(_) => joint.pods(*end).len() as u64,
         End::Outside(_) => 1,
     };
     let (mut pods, mut outside) = (0, 0);

@@ -6,6 +6,8 @@ use std::fmt;
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::model::{Labels, NamespaceName, Pod, PodKey, PolicyKey};
 
+use crate::relation::is_plain;
+
 /// What became of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Edit {
@@ -87,10 +89,19 @@ fn relabelled(before: &Labels, after: &Labels) -> Vec<String> {
     let set = after
         .iter()
         .filter(|(key, value)| before.get(key) != Some(value.as_ref()))
-        .map(|(key, value)| format!("{key}={value}"));
+        .map(|(key, value)| format!("{}={}", plain(key), plain(value)));
     let removed = before
         .iter()
         .filter(|(key, _)| after.get(key).is_none())
-        .map(|(key, _)| format!("{key}-"));
+        .map(|(key, _)| format!("{}-", plain(key)));
     set.chain(removed).collect()
+}
+
+/// A part of a label, with letters escaped that no label may have.
+fn plain(text: &str) -> String {
+    if is_plain(text) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
 }

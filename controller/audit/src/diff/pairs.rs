@@ -1,12 +1,12 @@
-//! Pairs of ends whose ports differ between two states.
+//! What changes for each destination, by what that is.
 //!
-//! Flows of both states say it destination by destination. Destinations that are alike in both have the same flows in
-//! both, as flows share their lists: the work is done once for all of them.
+//! The reachability tells it by what was and what is allowed; here sources are together for which the same becomes allowed or
+//! denied.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use palisade_policy::reach::{End, Family, Flow, PortSet, Reach};
+use palisade_policy::reach::{self, Difference, End, Families, Family, PortSet};
 
 use super::Effect;
 use super::joint::Joint;
@@ -24,38 +24,31 @@ pub(super) struct Changed {
     pub(super) from: Arc<[End]>,
 }
 
-/// The flows of a state and family by destination.
-type Flows = HashMap<End, Vec<Flow>>;
+/// Changes told apart by the lists that they share.
+type Identity = Vec<(*const End, usize, Families, PortSet, PortSet)>;
 
-/// Flows told apart by the lists that they share.
-type Identity = Vec<(PortSet, *const End, usize)>;
-
-/// What of two states can change for a destination: the flows of both families before and after.
-type Key = (Vec<Family>, Vec<Identity>);
-
-/// For each destination what changes, if anything does.
-pub(super) fn changed(joint: &Joint, reaches: &[Reach; 2]) -> Vec<(End, Arc<[Changed]>)> {
-    let flows = reaches
-        .each_ref()
-        .map(|reach| Family::ALL.map(|family| by_destination(reach, family)));
-    let mut known: HashMap<Key, Arc<[Changed]>> = HashMap::new();
+/// For each destination what changes, if anything does. Destinations that are alike share the answer.
+pub(super) fn changed(joint: &Joint<'_>, difference: &Difference) -> Vec<(End, Arc<[Changed]>)> {
+    let mut known: HashMap<(bool, Identity), Arc<[Changed]>> = HashMap::new();
     let mut all = Vec::new();
-    for to in joint.ends() {
-        let families: Vec<Family> = Family::ALL
-            .into_iter()
-            .filter(|family| joint.has(to, *family))
-            .collect();
-        let own: Vec<(Family, [&[Flow]; 2])> = families
-            .iter()
-            .filter_map(|family| Some((*family, [0, 1].map(|state| of(&flows, joint, to, state, *family)))))
-            .collect();
-        let identities = own
-            .iter()
-            .flat_map(|(_, flows)| flows.iter().map(|flows| identity(flows)));
-        let key = (families, identities.collect());
+    for changes in difference.changes.chunk_by(|one, other| one.to == other.to) {
+        let Some(to) = changes.first().and_then(|change| joint.end(change.to)) else {
+            continue;
+        };
+        let identity = changes.iter().map(|change| {
+            let from = &change.from;
+            (
+                from.as_ptr(),
+                from.len(),
+                change.families,
+                change.before.clone(),
+                change.after.clone(),
+            )
+        });
+        let dual = joint.is_dual(to);
         let changed = known
-            .entry(key)
-            .or_insert_with(|| compare(joint, to, &own).into());
+            .entry((dual, identity.collect()))
+            .or_insert_with(|| regrouped(joint, dual, changes).into());
         if !changed.is_empty() {
             all.push((to, changed.clone()));
         }
@@ -63,83 +56,35 @@ pub(super) fn changed(joint: &Joint, reaches: &[Reach; 2]) -> Vec<(End, Arc<[Cha
     all
 }
 
-fn by_destination(reach: &Reach, family: Family) -> Flows {
-    let mut flows = Flows::new();
-    for flow in reach.flows(family) {
-        flows.entry(flow.to).or_default().push(flow);
-    }
-    flows
-}
-
-fn of<'a>(flows: &'a [[Flows; 2]; 2], joint: &Joint, to: End, state: usize, family: Family) -> &'a [Flow] {
-    let side = joint.side(to, state);
-    let family = usize::from(family == Family::V6);
-    let flows = flows.get(state).and_then(|families| families.get(family));
-    let found = side.and_then(|side| flows?.get(&side));
-    found.map(Vec::as_slice).unwrap_or_default()
-}
-
-fn identity(flows: &[Flow]) -> Identity {
-    let identity = flows
-        .iter()
-        .map(|flow| (flow.ports.clone(), flow.from.as_ptr(), flow.from.len()));
-    identity.collect()
-}
-
-/// What changes for each source, by what that is.
-fn compare(joint: &Joint, to: End, flows: &[(Family, [&[Flow]; 2])]) -> Vec<Changed> {
-    let mut by_source: BTreeMap<End, Vec<(Family, PortSet, PortSet)>> = BTreeMap::new();
-    for (family, states) in flows {
-        let [before, after] = states.map(by_source_of);
-        for from in joint.ends() {
-            if !joint.has(from, *family) {
-                continue;
-            }
-            let ports = |known: &HashMap<End, &PortSet>, state| {
-                let side = joint.side(from, state);
-                side.and_then(|side| known.get(&side).copied().cloned())
-                    .unwrap_or_default()
-            };
-            let (before, after) = (ports(&before, 0), ports(&after, 1));
-            if before != after {
-                let changes = by_source.entry(from).or_default();
-                changes.push((*family, after.difference(&before), before.difference(&after)));
-            }
-        }
-    }
+fn regrouped(joint: &Joint<'_>, dual: bool, changes: &[reach::Change]) -> Vec<Changed> {
     let mut grouped: BTreeMap<(Effect, PortSet, Option<Family>), Vec<End>> = BTreeMap::new();
-    for (from, changes) in by_source {
-        let dual = joint.is_dual(from) && joint.is_dual(to);
-        let agree = match changes.as_slice() {
-            [(_, allowed, denied), (_, other_allowed, other_denied)] => {
-                allowed == other_allowed && denied == other_denied
-            }
-            _ => !dual,
-        };
-        let told = if agree { 1 } else { changes.len() };
-        for (family, allowed, denied) in changes.into_iter().take(told) {
-            let family = (!agree).then_some(family);
-            for (effect, ports) in [(Effect::Allowed, allowed), (Effect::Denied, denied)] {
-                if !ports.is_empty() {
-                    grouped.entry((effect, ports, family)).or_default().push(from);
-                }
+    for change in changes {
+        let effects = [
+            (Effect::Allowed, change.opened()),
+            (Effect::Denied, change.closed()),
+        ];
+        for (effect, ports) in effects.into_iter().filter(|(_, ports)| !ports.is_empty()) {
+            for from in change.from.iter().filter_map(|from| joint.end(*from)) {
+                let family = match change.families {
+                    // Where the ends have but one family in common, it goes without saying.
+                    Families::One(family) if dual && joint.is_dual(from) => Some(family),
+                    Families::One(_) | Families::Both => None,
+                };
+                grouped
+                    .entry((effect, ports.clone(), family))
+                    .or_default()
+                    .push(from);
             }
         }
     }
-    let changed = grouped
-        .into_iter()
-        .map(|((effect, ports, family), from)| Changed {
+    let regrouped = grouped.into_iter().map(|((effect, ports, family), mut from)| {
+        from.sort_unstable();
+        Changed {
             effect,
             ports,
             family,
             from: from.into(),
-        });
-    changed.collect()
-}
-
-fn by_source_of(flows: &[Flow]) -> HashMap<End, &PortSet> {
-    let pairs = flows
-        .iter()
-        .flat_map(|flow| flow.from.iter().map(move |from| (*from, &flow.ports)));
-    pairs.collect()
+        }
+    });
+    regrouped.collect()
 }

@@ -4,14 +4,13 @@
 //! an address that is not known yet may be in any block, a name stands for what any of the pods declares, and of a peer under
 //! very many policies not all are asked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
-use palisade_policy::model::{Direction, Peer, PolicyPort, PortMatch, PortName, Ports, Protocol};
+use palisade_policy::model::{Direction, IpBlock, Peer, PolicyPort, PortMatch, PortName, Ports, Protocol};
 
 use super::Code;
 use super::finding::{Finding, Findings};
-use super::population::Class;
 use super::scene::{Scene, Seen, SeenRule};
 use super::selection::Selection;
 use super::wording::{listed, pods};
@@ -27,14 +26,21 @@ pub(super) struct Ends<'s, 'a> {
     profiles: HashMap<(usize, Direction), Rc<[usize]>>,
     /// Whether two selections have pods in common.
     meeting: HashMap<(usize, usize), bool>,
+    /// Whether a block may have addresses of the pods of a selection.
+    holding: HashMap<(&'a IpBlock, usize), bool>,
+    /// What the pods of a selection declare.
+    declared: HashMap<usize, Rc<Declared<'a>>>,
 }
+
+/// The numbers that pods declare under names.
+type Declared<'a> = HashMap<(&'a PortName, Protocol), BTreeSet<u16>>;
 
 /// One side of a connection as the other side asks about it: some pods, and the ports of a rule for them.
 struct Side<'s, 'a> {
     pods: &'s Selection<'a>,
     ports: &'s Ports,
-    /// The pods that are connected to.
-    destinations: &'s Selection<'a>,
+    /// What the pods that are connected to declare.
+    declared: Rc<Declared<'a>>,
 }
 
 impl<'s, 'a> Ends<'s, 'a> {
@@ -43,6 +49,8 @@ impl<'s, 'a> Ends<'s, 'a> {
             scene,
             profiles: HashMap::new(),
             meeting: HashMap::new(),
+            holding: HashMap::new(),
+            declared: HashMap::new(),
         }
     }
 
@@ -64,10 +72,10 @@ impl<'s, 'a> Ends<'s, 'a> {
                 let side = Side {
                     pods: &seen.subject,
                     ports: &rule.rule.ports,
-                    destinations: match direction {
+                    declared: self.declared(match direction {
                         Direction::Ingress => &seen.subject,
                         Direction::Egress => &at.found,
-                    },
+                    }),
                 };
                 let profiles = self.profiles(&at.found, other);
                 let open = profiles
@@ -113,22 +121,37 @@ impl<'s, 'a> Ends<'s, 'a> {
         self.profiles.entry(key).or_insert_with(find).clone()
     }
 
+    fn declared(&mut self, found: &Selection<'a>) -> Rc<Declared<'a>> {
+        let find = || {
+            let mut declared = Declared::new();
+            for port in found.workloads.iter().flat_map(|class| class.ports) {
+                let numbers = declared.entry((&port.name, port.protocol)).or_default();
+                numbers.insert(port.number);
+            }
+            Rc::new(declared)
+        };
+        self.declared.entry(found.number).or_insert_with(find).clone()
+    }
+
     /// Whether a policy allows anything between its pods and a side.
     fn lets(&mut self, place: usize, direction: Direction, side: &Side<'_, 'a>) -> bool {
         let Some(policy) = self.scene.policies().get(place) else {
             return false;
         };
-        policy.rules(direction).iter().any(|rule| {
-            overlap(&rule.rule.ports, side.ports, &side.destinations.workloads)
-                && self.is_for(rule, side.pods)
-        })
+        policy
+            .rules(direction)
+            .iter()
+            .any(|rule| overlap(&rule.rule.ports, side.ports, &side.declared) && self.is_for(rule, side.pods))
     }
 
     /// Whether any of some pods is among the peers of a rule.
     fn is_for(&mut self, rule: &SeenRule<'a>, pods: &Selection<'a>) -> bool {
         rule.is_for_everybody()
             || rule.peers.iter().any(|at| match at.peer {
-                Peer::Block(_) => pods.workloads.iter().any(|class| at.includes(class)),
+                Peer::Block(block) => {
+                    let find = || pods.workloads.iter().any(|class| at.includes(class));
+                    *self.holding.entry((block, pods.number)).or_insert_with(find)
+                }
                 Peer::Pods(_) => {
                     let key = (at.found.number, pods.number);
                     *self.meeting.entry(key).or_insert_with(|| at.found.meets(pods))
@@ -159,8 +182,8 @@ impl<'s, 'a> Ends<'s, 'a> {
     }
 }
 
-/// Whether two rules have a port in common, of these destinations.
-fn overlap(one: &Ports, other: &Ports, destinations: &[&Class<'_>]) -> bool {
+/// Whether two rules have a port in common, where destinations declare this.
+fn overlap(one: &Ports, other: &Ports, declared: &Declared<'_>) -> bool {
     let (Ports::AnyOf(one), Ports::AnyOf(other)) = (one, other) else {
         // A rule whose ports could not be understood has none.
         let some = |ports: &Ports| !matches!(ports, Ports::AnyOf(ports) if ports.is_empty());
@@ -168,12 +191,12 @@ fn overlap(one: &Ports, other: &Ports, destinations: &[&Class<'_>]) -> bool {
     };
     one.iter().any(|one| {
         let mut others = other.iter().filter(|other| other.protocol == one.protocol);
-        others.any(|other| meet(one, other, destinations))
+        others.any(|other| meet(one, other, declared))
     })
 }
 
 /// Whether two entries of the same protocol have a port in common.
-fn meet(one: &PolicyPort, other: &PolicyPort, destinations: &[&Class<'_>]) -> bool {
+fn meet(one: &PolicyPort, other: &PolicyPort, declared: &Declared<'_>) -> bool {
     match (&one.port, &other.port) {
         (PortMatch::Range(one), PortMatch::Range(other)) => {
             one.first() <= other.last() && other.first() <= one.last()
@@ -182,23 +205,25 @@ fn meet(one: &PolicyPort, other: &PolicyPort, destinations: &[&Class<'_>]) -> bo
             true
         }
         (PortMatch::Named(name), PortMatch::Any) | (PortMatch::Any, PortMatch::Named(name)) => {
-            numbers(name, one.protocol, destinations).next().is_some()
+            numbers(name, one.protocol, declared).next().is_some()
         }
         (PortMatch::Named(name), PortMatch::Range(range))
         | (PortMatch::Range(range), PortMatch::Named(name)) => {
-            numbers(name, one.protocol, destinations).any(|number| range.contains(number))
+            numbers(name, one.protocol, declared).any(|number| range.contains(number))
         }
         (PortMatch::Named(name), PortMatch::Named(same)) if name == same => {
-            numbers(name, one.protocol, destinations).next().is_some()
+            numbers(name, one.protocol, declared).next().is_some()
         }
-        (PortMatch::Named(name), PortMatch::Named(other)) => numbers(name, one.protocol, destinations)
-            .any(|number| numbers(other, one.protocol, destinations).any(|same| same == number)),
+        (PortMatch::Named(name), PortMatch::Named(other)) => numbers(name, one.protocol, declared)
+            .any(|number| numbers(other, one.protocol, declared).any(|same| same == number)),
     }
 }
 
 /// What pods declare under a name.
-fn numbers(name: &PortName, protocol: Protocol, destinations: &[&Class<'_>]) -> impl Iterator<Item = u16> {
-    let ports = destinations.iter().flat_map(|class| class.ports);
-    let named = ports.filter(move |port| port.name == *name && port.protocol == protocol);
-    named.map(|port| port.number)
+fn numbers<'d>(
+    name: &'d PortName,
+    protocol: Protocol,
+    declared: &'d Declared<'d>,
+) -> impl Iterator<Item = u16> + use<'d> {
+    declared.get(&(name, protocol)).into_iter().flatten().copied()
 }

@@ -98,6 +98,11 @@ impl<'a> Offers<'a> {
                     offer
                         .listening
                         .extend(targets.iter().map(|target| (port.protocol, *target)));
+                    // Nothing stands between clients and the pods of a headless Service: they use whichever number works.
+                    if service.headless {
+                        offer.listening.insert((port.protocol, port.port));
+                        continue;
+                    }
                     let offered = offer.services.entry((port.protocol, port.port));
                     let offered = offered.or_insert_with(|| Offered {
                         key: &service.key,

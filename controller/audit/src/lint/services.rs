@@ -59,7 +59,9 @@ fn closed(scene: &Scene<'_>, served: &Served<'_>, findings: &mut Findings) {
         findings.add(Finding::new(Code::ServiceClosed, object(), message).related_to(related()));
         return;
     }
-    for (index, port) in service.ports.iter().enumerate() {
+    // Clients of a headless Service connect to ports of pods, whatever its own say.
+    let ports = service.ports.iter().enumerate().filter(|_| !service.headless);
+    for (index, port) in ports {
         // Of a name that no pod declares there is nothing to allow.
         let numbers: std::collections::BTreeSet<u16> =
             classes.iter().flat_map(|class| targets(port, class)).collect();

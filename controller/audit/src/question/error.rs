@@ -3,6 +3,7 @@
 use std::fmt;
 
 use palisade_policy::model::{NamespaceName, PortName};
+use palisade_policy::reach::Family;
 use thiserror::Error;
 
 use super::{Kind, Port};
@@ -45,23 +46,11 @@ pub enum InvalidQuestion {
     #[error("{0:?}: an IPv6 address with a port is written in brackets, as in [fd00::1]:443")]
     Brackets(String),
     /// What stands after the colon is no port.
-    #[error(
-        "{text:?}: {port:?} is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp"
-    )]
-    NoPort {
-        /// The destination.
-        text: String,
-        /// What stands after the colon.
-        port: String,
-    },
+    #[error("{0:?} is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp")]
+    NoPort(String),
     /// What stands after the port is no protocol.
-    #[error("{text:?}: {protocol:?} is no protocol: it should be TCP, UDP or SCTP")]
-    NoProtocol {
-        /// The destination.
-        text: String,
-        /// What stands there.
-        protocol: String,
-    },
+    #[error("{0:?} is no protocol: it should be TCP, UDP or SCTP")]
+    NoProtocol(String),
 }
 
 /// An end that leads to no address.
@@ -79,8 +68,8 @@ pub enum Unresolved {
         /// What is nearly called so.
         hint: Option<String>,
     },
-    /// It is there, and has no pod with an address.
-    #[error("{title} has no pod that can be asked about{}", because(reasons))]
+    /// It is there, and has no pod with an address of its own.
+    #[error("{title} cannot be asked about{}", because(reasons))]
     NobodyThere {
         /// Who, in words.
         title: String,
@@ -118,13 +107,15 @@ pub enum Unresolved {
         /// The names that are declared there.
         known: Vec<String>,
     },
-    /// The ends have addresses of different families only.
-    #[error("{from} and {to} have no address of the same family")]
+    /// The ends have addresses of different families only, or none of the one that is asked for.
+    #[error("{from} and {to} do not both have an address {}", of_family(*family))]
     NoCommonFamily {
         /// The source, in words.
         from: String,
         /// The destination, in words.
         to: String,
+        /// The family, if one was asked for.
+        family: Option<Family>,
     },
 }
 
@@ -141,6 +132,14 @@ fn title(kind: Option<Kind>, namespace: Option<&NamespaceName>, name: &str) -> S
     match namespace {
         Some(namespace) => format!("{kind} {namespace}/{name}"),
         None => format!("{kind} {name}"),
+    }
+}
+
+fn of_family(family: Option<Family>) -> &'static str {
+    match family {
+        None => "in the same family",
+        Some(Family::V4) => "in IPv4",
+        Some(Family::V6) => "in IPv6",
     }
 }
 

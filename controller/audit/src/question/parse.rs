@@ -103,7 +103,7 @@ pub(super) fn destination(text: &str) -> Result<(End, Port), InvalidQuestion> {
     if let Some((inside, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         let end = address(inside).ok_or_else(|| InvalidQuestion::NoAddress(inside.to_owned()))?;
         let port = match rest.strip_prefix(':') {
-            Some(port) => port::parse(text, port)?,
+            Some(port) => port::parse(port)?,
             None => return Err(InvalidQuestion::NoEnd(text.to_owned())),
         };
         return Ok((end, port));
@@ -117,7 +117,7 @@ pub(super) fn destination(text: &str) -> Result<(End, Port), InvalidQuestion> {
         }),
         Some((before, port)) => {
             let end = plain(before).map_or_else(|| end(before), Ok)?;
-            Ok((end, port::parse(text, port)?))
+            Ok((end, port::parse(port)?))
         }
     }
 }
@@ -221,7 +221,22 @@ mod tests {
             "fd00::1/64",
             "any",
             "pod/any",
-        ]), @"");
+        ]), @r"
+        web                          web on every port
+        shop/web                     shop/web on every port
+        deploy/web                   deployment/web on every port
+        Deployment/web               deployment/web on every port
+        shop/svc/web                 shop/service/web on every port
+        job/pod/web                  job/pod/web on every port
+        ns/shop                      namespace/shop on every port
+        no/a                         node/a on every port
+        10.0.0.1                     10.0.0.1 on every port
+        10.0.0.9/8                   10.0.0.0/8 on every port
+        fd00::1                      fd00::1 on every port
+        fd00::1/64                   fd00::/64 on every port
+        any                          any on every port
+        pod/any                      pod/any on every port
+        ");
     }
 
     #[test]
@@ -240,7 +255,21 @@ mod tests {
             "10.0.0.1:icmp",
             "any:53/UDP",
             "any:ICMP",
-        ]), @"");
+        ]), @r"
+        shop/web:80                  shop/web on 80/TCP
+        shop/web:80/UDP              shop/web on 80/UDP
+        shop/web:53/udp              shop/web on 53/UDP
+        shop/web:http                shop/web on http
+        shop/web:http/tcp            shop/web on http/TCP
+        shop/web:8000-8999           shop/web on 8000-8999/TCP
+        svc/web:https                service/web on https
+        [fd00::1]:443                fd00::1 on 443/TCP
+        [fd00::/8]:443/sctp          fd00::/8 on 443/SCTP
+        10.0.0.0/8:80                10.0.0.0/8 on 80/TCP
+        10.0.0.1:icmp                10.0.0.1 on ICMP
+        any:53/UDP                   any on 53/UDP
+        any:ICMP                     any on ICMP
+        ");
     }
 
     #[test]
@@ -265,7 +294,27 @@ mod tests {
             "shop/web:a_b",
             "[shop/web]:80",
             "[fd00::1]443",
-        ]), @"");
+        ]), @r#"
+                                     error: an end is missing: it should be NAMESPACE/POD, KIND/NAME, an address, a CIDR or any
+        a/b/c/d                      error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        shop/                        error: "shop/" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        /web                         error: "/web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        shop/deployemnt/web          error: "shop/deployemnt/web": "deployemnt" is no kind of object that can be asked about; did you mean deployment?
+        shop/ns/web                  error: "shop/ns/web": a Namespace is in no namespace
+        10.0.0.300                   error: "10.0.0.300" looks like an address and is none
+        10.0.0.0/33                  error: "10.0.0.0/33" looks like an address and is none
+        shop/we b                    error: "we b" is no name: it should have letters, digits, dashes and dots only
+        fd00::1:443/TCP              error: "fd00::1:443/TCP": an IPv6 address with a port is written in brackets, as in [fd00::1]:443
+        fd00::zz                     error: "fd00::zz" looks like an address and is none
+        shop/web:                    error: "" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:0                   error: "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:65536               error: "65536" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:9-1                 error: "9-1" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        shop/web:80/ICMP             error: "ICMP" is no protocol: it should be TCP, UDP or SCTP
+        shop/web:a_b                 error: "a_b" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
+        [shop/web]:80                error: "shop/web" looks like an address and is none
+        [fd00::1]443                 error: "[fd00::1]443" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        "#);
         assert_eq!(
             read("shop/web:80", "any"),
             "error: \"shop/web:80\": a source has no port; only the destination has"

@@ -1,7 +1,5 @@
 //! Ports as people name them, and what they stand for at a destination.
 
-use std::net::IpAddr;
-
 use palisade_policy::model::{Pod, PortRange, Protocol};
 use palisade_policy::reach::PortSet;
 
@@ -10,17 +8,17 @@ use super::{InvalidQuestion, Port};
 impl Port {
     /// Reads what stands after the colon of a destination: `80`, `80/UDP`, `8000-8999`, `http`, `icmp`.
     pub fn parse(text: &str) -> Result<Self, InvalidQuestion> {
-        parse(text, text)
+        parse(text)
     }
 
-    /// The same with a protocol where none is said.
+    /// The port of `text` with a protocol, if one is given, where the text says none.
     #[must_use]
-    pub fn or_protocol(self, text: &str, protocol: Protocol) -> Self {
-        let said = text.contains('/');
-        match self {
-            Self::Numbers(_, range) if !said => Self::Numbers(protocol, range),
-            Self::Named(name, None) => Self::Named(name, Some(protocol)),
-            Self::Numbers(..) | Self::Named(..) | Self::Every | Self::Icmp => self,
+    pub fn or_protocol(self, text: &str, protocol: Option<Protocol>) -> Self {
+        let said = text.rsplit_once(':').map_or(text, |(_, port)| port).contains('/');
+        match (self, protocol) {
+            (Self::Numbers(_, range), Some(protocol)) if !said => Self::Numbers(protocol, range),
+            (Self::Named(name, None), Some(protocol)) => Self::Named(name, Some(protocol)),
+            (port, _) => port,
         }
     }
 
@@ -47,30 +45,15 @@ pub(crate) fn protocol(text: &str) -> Option<Protocol> {
     Protocol::parse(&text.to_ascii_uppercase())
 }
 
-/// ICMP of the family of an address.
-pub(crate) fn icmp(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 1,
-        IpAddr::V6(_) => 58,
-    }
-}
-
-/// Reads the port of the destination `text`.
-pub(super) fn parse(text: &str, port: &str) -> Result<Port, InvalidQuestion> {
-    let no_port = || InvalidQuestion::NoPort {
-        text: text.to_owned(),
-        port: port.to_owned(),
-    };
+pub(super) fn parse(port: &str) -> Result<Port, InvalidQuestion> {
+    let no_port = || InvalidQuestion::NoPort(port.to_owned());
     if port.eq_ignore_ascii_case("icmp") {
         return Ok(Port::Icmp);
     }
     let (number, of) = match port.split_once('/') {
         None => (port, None),
         Some((number, word)) => {
-            let protocol = protocol(word).ok_or_else(|| InvalidQuestion::NoProtocol {
-                text: text.to_owned(),
-                protocol: word.to_owned(),
-            })?;
+            let protocol = protocol(word).ok_or_else(|| InvalidQuestion::NoProtocol(word.to_owned()))?;
             (number, Some(protocol))
         }
     };

@@ -25,7 +25,8 @@ pub fn resolve(
     let (from, sources) = finder.source(&question.from)?;
     let (to, ways) = finder.destination(&question.to, &question.port)?;
     if !ways.iter().any(|way| meet(&sources, way)) {
-        return Err(Unresolved::NoCommonFamily { from, to });
+        let family = None;
+        return Err(Unresolved::NoCommonFamily { from, to, family });
     }
     if let End::Named { .. } | End::Address(_) = question.to
         && let Some(service) = finder.service_of(&question.to)
@@ -46,7 +47,7 @@ pub fn resolve(
 }
 
 /// Whether there is a packet from one to the other, which needs one address family.
-fn meet(sources: &Crowd, way: &Way) -> bool {
+pub(super) fn meet(sources: &Crowd, way: &Way) -> bool {
     let families = |addresses: &mut dyn Iterator<Item = IpAddr>| -> BTreeSet<bool> {
         addresses.map(|address| address.is_ipv4()).collect()
     };
@@ -323,7 +324,9 @@ impl<'a> Finder<'a> {
                     .then_some(PodNote::Placeholder),
             };
             if addresses.is_empty() {
-                left_out.extend(what.as_ref().map(|what| format!("Pod {} {what}", pod.key)));
+                let who = format!("Pod {}", pod.key);
+                let who = if who == title { "it" } else { &who };
+                left_out.extend(what.as_ref().map(|what| format!("{who} {what}")));
             }
             if let Some(what) = what {
                 self.note_pod(what, pod);

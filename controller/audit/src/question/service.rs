@@ -46,10 +46,22 @@ impl<'a> Finder<'a> {
             });
         }
         let mut ways = Vec::new();
-        for port in asked {
-            ways.push(self.port_of(service, port, &places)?);
+        let mut dead = None;
+        for asked in asked {
+            match self.port_of(service, asked, &places) {
+                Ok(way) => ways.push(way),
+                // Of all ports, one that no pod has says nothing of the others.
+                Err(error) if *port == Port::Every => {
+                    self.note(Note::DeadPort(service.key.clone(), described(asked)));
+                    dead = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok((title, ways))
+        match dead {
+            Some(error) if ways.is_empty() => Err(error),
+            Some(_) | None => Ok((title, ways)),
+        }
     }
 
     /// The way by one port: each pod with the port that it stands for there.
@@ -94,7 +106,7 @@ impl<'a> Finder<'a> {
             });
         }
         Ok(Way {
-            by: Some(format!("{by} → {target}")),
+            by: Some(format!("{by} (targetPort {target})")),
             addresses,
             ..Way::default()
         })
@@ -152,7 +164,7 @@ impl<'a> Finder<'a> {
                 });
                 let pods: Vec<&Pod> = pods.collect();
                 if pods.is_empty() {
-                    let reasons = vec![format!("its selector {selector} selects none")];
+                    let reasons = vec![format!("its selector selects no pod: {selector}")];
                     let title = title.to_owned();
                     return Err(Unresolved::NobodyThere { title, reasons });
                 }

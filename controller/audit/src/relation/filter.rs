@@ -1,169 +1,163 @@
 //! Which ends are asked for.
+//!
+//! An end is what a [`question`] calls so. Besides, classes can be asked for by the names that they are told
+//! by: `shop/*`, `shop/app=web,tier=front`, and `app=web` for all namespaces.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::{NamespaceName, Pod, PodKey, Requirement, Selector};
-use palisade_policy::reach::{Class, End};
+use palisade_policy::model::{NamespaceName, Requirement, Selector};
+use palisade_policy::reach::{End, Family};
 use thiserror::Error;
 
 use super::Relation;
 use super::name::members;
 use super::range::Addresses;
-use crate::inventory::{Inventory, ServiceKey, WorkloadKey, WorkloadKind};
+use crate::question::{self, Crowd, InvalidQuestion, Question, Unresolved, resolve};
 
 /// Ends as people name them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
     /// Everybody: `any`.
     Any,
-    /// All pods of a namespace: `shop`, `shop/*`.
+    /// All pods of a namespace: `shop/*`.
     Namespace(NamespaceName),
-    /// A pod: `shop/web-0`.
-    Pod(PodKey),
-    /// The pods of a workload: `deployment/web`, `shop/deployment/web`.
-    Workload(WorkloadKey),
-    /// The pods of a Service: `service/web`, `shop/service/web`.
-    Service(ServiceKey),
     /// Pods by their labels: `app=web,tier=front` in all namespaces, `shop/app=web` in one.
     Labels(Option<NamespaceName>, Selector),
-    /// Addresses: `10.0.0.7`, `10.0.0.0/8`. Pods count by their own.
-    Addresses(IpNet),
+    /// What a question calls so: an object, an address or a block of addresses.
+    Question(Question),
 }
 
-/// An end that cannot be read.
+/// Why a text names no end.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} names no end: wanted NAMESPACE, NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, NAMESPACE/LABEL=VALUE, an address, a CIDR, or any"
-)]
-pub struct InvalidFilter(String);
+pub enum InvalidFilter {
+    /// Labels that cannot be read.
+    #[error("{0:?} should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]")]
+    Labels(String),
+    /// It is no end of a question.
+    #[error(transparent)]
+    Question(#[from] InvalidQuestion),
+    /// It is an end, and nobody is there.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// No pod has these labels, or the namespace has no pods.
+    #[error("no pod is meant by {0}")]
+    Nobody(String),
+}
 
 impl Filter {
-    /// Reads an end. Names of workloads and Services without a namespace are looked up in `home`.
-    pub fn parse(text: &str, home: &NamespaceName) -> Result<Self, InvalidFilter> {
-        let invalid = || InvalidFilter(text.to_owned());
-        if text == "any" {
-            return Ok(Self::Any);
+    /// Reads an end.
+    pub fn parse(text: &str) -> Result<Self, InvalidFilter> {
+        if let Some(namespace) = text.strip_suffix("/*") {
+            return Ok(Self::Namespace(namespace.into()));
         }
-        let network = text
-            .parse::<IpAddr>()
-            .map(IpNet::from)
-            .or_else(|_| text.parse::<IpNet>());
-        if let Ok(network) = network {
-            return Ok(Self::Addresses(network.trunc()));
-        }
-        if text.contains('=') {
-            // A label's key may have a slash too: `app.kubernetes.io/name=web`.
-            let (key, _) = text.split_once('=').unwrap_or_default();
+        if let Some((key, _)) = text.split_once('=') {
+            // A label's key may have a slash too, after a name of a domain: `app.kubernetes.io/name=web`.
             let (namespace, labels) = match key.split_once('/') {
                 Some((namespace, _)) if !namespace.contains('.') => {
-                    let labels = text.get(namespace.len() + 1..).unwrap_or_default();
+                    let labels = text.split_once('/').map_or(text, |(_, labels)| labels);
                     (Some(namespace.into()), labels)
                 }
                 Some(_) | None => (None, text),
             };
-            return Ok(Self::Labels(namespace, selector(labels).ok_or_else(invalid)?));
+            let selector = selector(labels).ok_or_else(|| InvalidFilter::Labels(text.to_owned()))?;
+            return Ok(Self::Labels(namespace, selector));
         }
-        let words: Vec<&str> = text.split('/').collect();
-        if words.iter().any(|word| word.is_empty()) {
-            return Err(invalid());
-        }
-        match words.as_slice() {
-            [namespace] | [namespace, "*"] => Ok(Self::Namespace((*namespace).into())),
-            [kind, name] => match Self::kind(home.clone(), kind, name) {
-                Some(filter) => Ok(filter),
-                None => Ok(Self::Pod(PodKey::new(*kind, *name))),
-            },
-            [namespace, kind, name] => Self::kind((*namespace).into(), kind, name).ok_or_else(invalid),
-            _ => Err(invalid()),
-        }
+        // Whether it is a source or a destination: an end is named alike, without a port.
+        let question = Question::parse(text, "any")?;
+        Ok(match question.from {
+            question::End::Anybody => Self::Any,
+            question::End::Address(_) | question::End::Block(_) | question::End::Named { .. } => {
+                Self::Question(question)
+            }
+        })
     }
 
-    fn kind(namespace: NamespaceName, kind: &str, name: &str) -> Option<Self> {
-        match kind.to_lowercase().as_str() {
-            "service" | "services" | "svc" => Some(Self::Service(ServiceKey {
-                namespace,
-                name: name.into(),
-            })),
-            "pod" | "pods" | "po" => Some(Self::Pod(PodKey::new(namespace, name))),
-            kind => Some(Self::Workload(WorkloadKey {
-                kind: workload_kind(kind)?,
-                namespace,
-                name: name.into(),
-            })),
-        }
-    }
-
-    /// The ends of a relation that are meant. Of a class all pods are told, as policies do not tell them apart.
-    pub fn ends(&self, relation: &Relation<'_>) -> BTreeSet<End> {
-        let (reach, inventory) = (&relation.reach, relation.inventory);
-        let classes = reach.classes().iter().enumerate();
-        let pods = classes
-            .filter(|(_, class)| self.has_class(inventory, class))
-            .map(|(index, _)| End::Pods(index));
-        let ranges = reach.outside().iter().enumerate();
-        let outside = ranges
-            .filter(|(_, range)| match self {
-                Self::Any => true,
-                Self::Addresses(network) => {
-                    let asked = Addresses::of(range.family, [network]);
-                    asked.overlaps(&Addresses::of(range.family, &range.blocks))
-                }
-                Self::Namespace(_)
-                | Self::Pod(_)
-                | Self::Workload(_)
-                | Self::Service(_)
-                | Self::Labels(..) => false,
-            })
-            .map(|(index, _)| End::Outside(index));
-        match self {
-            // An address that a pod has is that pod, and nobody outside.
-            Self::Addresses(network) if network.prefix_len() == network.max_prefix_len() => {
-                reach.end(network.addr()).into_iter().collect()
-            }
-            _ => pods.chain(outside).collect(),
-        }
-    }
-
-    fn has_class(&self, inventory: &Inventory, class: &Class) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Namespace(namespace) => class.namespace == *namespace,
-            Self::Pod(key) => {
-                class.namespace == key.namespace && members(inventory, class).any(|pod| pod.key == *key)
-            }
-            Self::Workload(key) => {
-                let workload = inventory.workloads.get(key);
-                workload.is_some_and(|workload| {
-                    class
-                        .members
-                        .iter()
-                        .any(|member| workload.pods.contains(&member.uid))
-                })
-            }
-            Self::Service(key) => {
-                let selector = inventory
-                    .services
-                    .get(key)
-                    .and_then(|service| service.selector.as_ref());
-                let selected = |pod: &Pod| selector.is_some_and(|selector| selector.matches(&pod.labels));
-                class.namespace == key.namespace && members(inventory, class).any(selected)
+    /// The ends of a relation that are meant: never none. Names without a namespace are looked up in `home`. Of a class all
+    /// pods are told, as policies do not tell them apart.
+    fn ends(&self, relation: &Relation<'_>, home: &NamespaceName) -> Result<BTreeSet<End>, InvalidFilter> {
+        let classes = relation.reach.classes();
+        let all = || (0..classes.len()).map(End::Pods);
+        let found: BTreeSet<End> = match self {
+            Self::Any => all()
+                .chain((0..relation.reach.outside().len()).map(End::Outside))
+                .collect(),
+            Self::Namespace(namespace) => {
+                let own = classes.iter().map(|class| class.namespace == *namespace);
+                all()
+                    .zip(own)
+                    .filter(|(_, own)| *own)
+                    .map(|(end, _)| end)
+                    .collect()
             }
             Self::Labels(namespace, selector) => {
-                namespace
-                    .as_ref()
-                    .is_none_or(|namespace| class.namespace == *namespace)
-                    && members(inventory, class).any(|pod| selector.matches(&pod.labels))
+                let own = classes.iter().map(|class| {
+                    let here = namespace
+                        .as_ref()
+                        .is_none_or(|namespace| class.namespace == *namespace);
+                    here && members(relation.inventory, class).any(|pod| selector.matches(&pod.labels))
+                });
+                all()
+                    .zip(own)
+                    .filter(|(_, own)| *own)
+                    .map(|(end, _)| end)
+                    .collect()
             }
-            Self::Addresses(network) => class.members.iter().any(|member| {
-                let v4 = member.v4.map(IpAddr::from);
-                let v6 = member.v6.map(IpAddr::from);
-                v4.into_iter().chain(v6).any(|address| network.contains(&address))
-            }),
+            Self::Question(question) => {
+                crowd(relation, &resolve(relation.inventory, home, question)?.sources)
+            }
+        };
+        if found.is_empty() {
+            return Err(InvalidFilter::Nobody(self.to_string()));
+        }
+        Ok(found)
+    }
+
+    /// The block that is asked for, if it is one.
+    fn block(&self) -> Option<IpNet> {
+        match self {
+            Self::Question(question) => match &question.from {
+                question::End::Block(block) => Some(*block),
+                question::End::Address(address) => Some(IpNet::from(*address)),
+                question::End::Anybody | question::End::Named { .. } => None,
+            },
+            Self::Any | Self::Namespace(_) | Self::Labels(..) => None,
         }
     }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::Namespace(namespace) => write!(f, "{namespace}/*"),
+            Self::Labels(None, selector) => selector.fmt(f),
+            Self::Labels(Some(namespace), selector) => write!(f, "{namespace}/{selector}"),
+            Self::Question(question) => question.from.fmt(f),
+        }
+    }
+}
+
+/// The ends that some addresses belong to.
+fn crowd(relation: &Relation<'_>, crowd: &Crowd) -> BTreeSet<End> {
+    let reach = &relation.reach;
+    let addresses = crowd
+        .addresses
+        .iter()
+        .filter_map(|address: &IpAddr| reach.end(*address));
+    let mut ends: BTreeSet<End> = addresses.collect();
+    for family in Family::ALL {
+        let asked = Addresses::of(family, &crowd.blocks);
+        let ranges = reach.outside().iter().enumerate();
+        let met = ranges.filter(|(_, range)| {
+            range.family == family && asked.overlaps(&Addresses::of(family, &range.blocks))
+        });
+        ends.extend(met.map(|(index, _)| End::Outside(index)));
+    }
+    ends
 }
 
 fn selector(text: &str) -> Option<Selector> {
@@ -175,47 +169,42 @@ fn selector(text: &str) -> Option<Selector> {
     text.split(',').map(requirement).collect()
 }
 
-fn workload_kind(text: &str) -> Option<WorkloadKind> {
-    let short = |kind| match kind {
-        WorkloadKind::Deployment => "deploy",
-        WorkloadKind::StatefulSet => "sts",
-        WorkloadKind::DaemonSet => "ds",
-        WorkloadKind::ReplicaSet => "rs",
-        WorkloadKind::Job => "job",
-        WorkloadKind::CronJob => "cj",
-    };
-    WorkloadKind::ALL.into_iter().find(|kind| {
-        let name = kind.as_str().to_lowercase();
-        text == name || text.strip_suffix('s') == Some(&name) || text == short(*kind)
-    })
-}
-
 /// The sources and destinations that are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    from: Option<BTreeSet<End>>,
-    to: Option<BTreeSet<End>>,
+    from: Option<Asked>,
+    to: Option<Asked>,
+}
+
+/// What a filter means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    ends: BTreeSet<End>,
+    /// The block that was asked for, if it was one.
+    block: Option<IpNet>,
 }
 
 impl Selection {
-    /// What some filters mean in a relation; without a filter, everybody.
-    pub fn of(relation: &Relation<'_>, from: Option<&Filter>, to: Option<&Filter>) -> Self {
-        let ends = |filter: Option<&Filter>| match filter {
-            None | Some(Filter::Any) => None,
-            Some(filter) => Some(filter.ends(relation)),
+    /// What some filters mean in a relation; without a filter, everybody. Names without a namespace are looked up in `home`.
+    pub fn of(
+        relation: &Relation<'_>,
+        home: &NamespaceName,
+        from: Option<&Filter>,
+        to: Option<&Filter>,
+    ) -> Result<Self, InvalidFilter> {
+        let asked = |filter: Option<&Filter>| match filter {
+            None | Some(Filter::Any) => Ok(None),
+            Some(filter) => filter.ends(relation, home).map(|ends| {
+                Some(Asked {
+                    ends,
+                    block: filter.block(),
+                })
+            }),
         };
-        Self {
-            from: ends(from),
-            to: ends(to),
-        }
-    }
-
-    /// Whether there is nobody to ask about.
-    pub fn is_empty(&self) -> bool {
-        [&self.from, &self.to]
-            .into_iter()
-            .flatten()
-            .any(BTreeSet::is_empty)
+        Ok(Self {
+            from: asked(from)?,
+            to: asked(to)?,
+        })
     }
 
     /// Whether every source is asked for.
@@ -230,14 +219,28 @@ impl Selection {
 
     /// Whether a destination is asked for.
     pub fn has_destination(&self, to: End) -> bool {
-        self.to.as_ref().is_none_or(|ends| ends.contains(&to))
+        self.to.as_ref().is_none_or(|asked| asked.ends.contains(&to))
+    }
+
+    /// The block that sources outside are asked for of.
+    pub fn sources_within(&self) -> Option<&IpNet> {
+        self.from.as_ref()?.block.as_ref()
+    }
+
+    /// The block that destinations outside are asked for of.
+    pub fn destinations_within(&self) -> Option<&IpNet> {
+        self.to.as_ref()?.block.as_ref()
     }
 
     /// Those of a list that are asked for.
     pub(super) fn sources(&self, from: Arc<[End]>) -> Arc<[End]> {
         match &self.from {
             None => from,
-            Some(ends) => from.iter().filter(|end| ends.contains(end)).copied().collect(),
+            Some(asked) => from
+                .iter()
+                .filter(|end| asked.ends.contains(end))
+                .copied()
+                .collect(),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `shop/*` | all pods of a namespace |
 //! | `shop/app=web,tier=front` | the pods of the namespace with these labels |
 //! | `shop/web-0+4` | this pod and four more that have nothing in common that others lack |
+//! | `shop/web-0 (10.0.0.7)` | a pod by one of its addresses, where policies tell these apart |
 //!
 //! Names are unique among the classes of a state, and the same whenever the state is.
 
@@ -77,6 +78,7 @@ impl Names {
                 names.classes.push(name.into());
             }
         }
+        names.tell_apart(classes);
         for range in outside {
             let nodes = nodes(inventory, range);
             let mut name = Addresses::of(range.family, &range.blocks).to_string();
@@ -90,6 +92,24 @@ impl Names {
             names.nodes.push(nodes);
         }
         names
+    }
+
+    /// A pod with several addresses of a family may be in several classes, by these: they are told with the address.
+    fn tell_apart(&mut self, classes: &[Class]) {
+        let mut counts: HashMap<Arc<str>, usize> = HashMap::new();
+        for name in &self.classes {
+            *counts.entry(name.clone()).or_default() += 1;
+        }
+        for (name, class) in self.classes.iter_mut().zip(classes) {
+            if counts.get(name).is_some_and(|count| *count > 1)
+                && let Some(address) = class
+                    .members
+                    .first()
+                    .and_then(|member| Family::ALL.into_iter().find_map(|family| member.address(family)))
+            {
+                *name = format!("{name} ({address})").into();
+            }
+        }
     }
 
     /// The name of an end: of a class as above, of a range the addresses in the shortest way.
@@ -132,10 +152,8 @@ fn is_address(net: &IpNet) -> bool {
 /// The families that a class has addresses of.
 pub(crate) fn families(class: &Class) -> impl Iterator<Item = Family> {
     let has = |family| {
-        class.members.iter().any(|member| match family {
-            Family::V4 => member.v4.is_some(),
-            Family::V6 => member.v6.is_some(),
-        })
+        let mut members = class.members.iter();
+        members.any(|member| member.address(family).is_some())
     };
     Family::ALL.into_iter().filter(move |family| has(*family))
 }
@@ -279,12 +297,18 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// Whether a text may be part of a label. A file may say what an API server would not let in: that names nothing.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_' | '/'))
+}
+
 /// Labels that may name something, best first.
 fn by_telling(labels: &Labels) -> Vec<(&str, &str)> {
     let mut found: Vec<(usize, &str, &str)> = labels
         .iter()
         .map(|(key, value)| (&**key, &**value))
-        .filter(|(key, _)| !NOISE.contains(key))
+        .filter(|(key, value)| !NOISE.contains(key) && is_plain(key) && is_plain(value))
         .map(|(key, value)| {
             let rank = TELLING.iter().position(|telling| *telling == key);
             (rank.unwrap_or(TELLING.len()), key, value)

@@ -1,6 +1,5 @@
 //! Sets of addresses, and the shortest way to write one down.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -148,45 +147,6 @@ fn block(net: &IpNet) -> String {
     }
 }
 
-/// What sets of two partitions of the addresses of a family have in common, by the numbers of both sets; sets that have
-/// nothing in common are left out.
-pub(crate) fn overlay(
-    family: Family,
-    one: &[(usize, Addresses)],
-    other: &[(usize, Addresses)],
-) -> BTreeMap<[usize; 2], Addresses> {
-    let sorted = |sets: &[(usize, Addresses)]| {
-        let spans = sets
-            .iter()
-            .flat_map(|(number, set)| set.spans.iter().map(move |span| (*span, *number)));
-        let mut spans: Vec<((u128, u128), usize)> = spans.collect();
-        spans.sort_unstable();
-        spans.into_iter().peekable()
-    };
-    let (mut ours, mut theirs) = (sorted(one), sorted(other));
-    let mut shared: BTreeMap<[usize; 2], Addresses> = BTreeMap::new();
-    while let (Some((our, ours_number)), Some((their, theirs_number))) = (ours.peek(), theirs.peek()) {
-        let (first, last) = (our.0.max(their.0), our.1.min(their.1));
-        if first <= last {
-            let set = shared.entry([*ours_number, *theirs_number]);
-            let nothing = Addresses {
-                family,
-                spans: Vec::new(),
-            };
-            set.or_insert(nothing).spans.push((first, last));
-        }
-        if our.1 <= their.1 {
-            ours.next();
-        } else {
-            theirs.next();
-        }
-    }
-    for set in shared.values_mut() {
-        set.spans = normal(std::mem::take(&mut set.spans));
-    }
-    shared
-}
-
 /// A set within a block, written in two ways.
 struct Written {
     /// The set.
@@ -296,6 +256,7 @@ fn normal(mut spans: Vec<(u128, u128)>) -> Vec<(u128, u128)> {
 
 #[cfg(test)]
 mod tests {
+    use palisade_policy::model::IpBlock;
     use palisade_policy::testing::{config, strategies};
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -356,8 +317,8 @@ mod tests {
         #[test]
         fn what_is_written_is_the_set(blocks in vec(strategies::ip_block(), 1..5)) {
             for family in Family::ALL {
-                let cidrs: Vec<IpNet> = blocks.iter().map(|block| block.cidr()).collect();
-                let excepts: Vec<IpNet> = blocks.iter().flat_map(|block| block.except()).copied().collect();
+                let cidrs: Vec<IpNet> = blocks.iter().map(IpBlock::cidr).collect();
+                let excepts: Vec<IpNet> = blocks.iter().flat_map(IpBlock::except).copied().collect();
                 let (all, out) = (Addresses::of(family, &cidrs), Addresses::of(family, &excepts));
                 let left = Addresses { family, spans: gaps(family, &out.spans) };
                 let set = all.intersection(&left);

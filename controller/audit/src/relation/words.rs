@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::reach::{End, Family};
+use palisade_policy::reach::{End, Family, PortSet};
 
 use super::Ends;
 use super::name::families;
@@ -29,6 +29,32 @@ pub enum Word {
     AnyOutsideOf(Family),
     /// Addresses outside.
     Addresses(Part),
+}
+
+/// A list of ends in words, said as shortly as it can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saying {
+    /// All of this, except the words.
+    pub all: Option<Word>,
+    /// The words.
+    pub words: Vec<Word>,
+}
+
+/// How much of a list is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many words.
+    pub words: usize,
+    /// How many excepts of a block.
+    pub excepts: usize,
+}
+
+impl Limits {
+    /// Everything.
+    pub const NONE: Self = Self {
+        words: usize::MAX,
+        excepts: usize::MAX,
+    };
 }
 
 /// A way to say lists of ends in words.
@@ -125,15 +151,72 @@ impl<'a> Words<'a> {
         self.list(to, self.families_of(&pods), true)
     }
 
-    /// Ends one by one, with nothing but the ranges joined: what was asked for by name.
-    pub fn each(&self, ends: &[End]) -> Vec<Word> {
+    /// [`Words::sources`], or all except some where that is shorter.
+    pub fn say_sources(&self, from: &[End], to: &[End], family: Option<Family>) -> Saying {
+        let families = family.map_or_else(|| self.families_of(to), Families::from);
+        self.shortened(self.sources(from, to, family), from, families)
+    }
+
+    /// [`Words::destinations`], or all except some where that is shorter.
+    pub fn say_destinations(&self, to: &[End]) -> Saying {
+        self.shortened(self.destinations(to), to, Families::BOTH)
+    }
+
+    fn shortened(&self, words: Vec<Word>, ends: &[End], families: Families) -> Saying {
+        let listed: BTreeSet<usize> = ends
+            .iter()
+            .filter_map(|end| match end {
+                End::Pods(class) => Some(*class),
+                End::Outside(_) => None,
+            })
+            .collect();
+        let possible: usize = self.possible(families).values().sum();
+        let said = Saying { all: None, words };
+        // To list the others is worth its while only where they are few.
+        if listed.len() == possible || listed.len() * 2 < possible || said.words.len() < 3 {
+            return said;
+        }
+        let outside = self.outside(ends, families);
+        let all = match outside.as_slice() {
+            [] => Word::AnyPod,
+            [Word::AnyOutside] => Word::Any,
+            _ => return said,
+        };
+        let others = (0..)
+            .zip(&self.families)
+            .filter(|(class, own)| own.overlaps(families) && !listed.contains(class))
+            .map(|(class, _)| End::Pods(class));
+        let others = self.pods(&others.collect::<Vec<_>>(), families);
+        if others.len() + 1 >= said.words.len() {
+            return said;
+        }
+        Saying {
+            all: Some(all),
+            words: others,
+        }
+    }
+
+    /// How many classes of each namespace have an address of one of some families.
+    fn possible(&self, families: Families) -> &BTreeMap<&'a NamespaceName, usize> {
+        let [none, v4, v6, both] = &self.classes;
+        match families.0 {
+            0 => none,
+            1 => v4,
+            2 => v6,
+            _ => both,
+        }
+    }
+
+    /// Ends one by one, with nothing but the ranges joined: what was asked for by name. Of ranges only what is `within` a
+    /// block is told, if one was asked for.
+    pub fn each(&self, ends: &[End], within: Option<&IpNet>) -> Vec<Word> {
         let classes = ends.iter().filter_map(|end| match end {
             End::Pods(class) => Some(Word::Class(*class)),
             End::Outside(_) => None,
         });
         let parts = Family::ALL
             .into_iter()
-            .flat_map(|family| self.parts(ends, family));
+            .flat_map(|family| self.parts(ends, family, within));
         classes.chain(parts).collect()
     }
 
@@ -159,8 +242,7 @@ impl<'a> Words<'a> {
     }
 
     fn pods(&self, ends: &[End], families: Families) -> Vec<Word> {
-        let none = BTreeMap::new();
-        let possible = self.classes.get(usize::from(families.0)).unwrap_or(&none);
+        let possible = self.possible(families);
         let all = self.all.classes;
         let mut listed: BTreeMap<&NamespaceName, Vec<usize>> = BTreeMap::new();
         for end in ends {
@@ -199,7 +281,7 @@ impl<'a> Words<'a> {
                 words.push(Word::AnyOutsideOf(family));
             } else {
                 everything = false;
-                words.extend(self.parts(ends, family));
+                words.extend(self.parts(ends, family, None));
             }
         }
         if everything && !words.is_empty() {
@@ -216,12 +298,35 @@ impl<'a> Words<'a> {
         })
     }
 
-    fn parts(&self, ends: &[End], family: Family) -> Vec<Word> {
+    fn parts(&self, ends: &[End], family: Family, within: Option<&IpNet>) -> Vec<Word> {
         let all = self.all.outside;
         let ranges = self.ranges(ends, family).filter_map(|index| all.get(index));
         let blocks: Vec<IpNet> = ranges.flat_map(|range| range.blocks.iter().copied()).collect();
-        let parts = Addresses::of(family, &blocks).parts();
-        parts.into_iter().map(Word::Addresses).collect()
+        let mut addresses = Addresses::of(family, &blocks);
+        if let Some(block) = within {
+            addresses = addresses.intersection(&Addresses::of(family, [block]));
+        }
+        addresses.parts().into_iter().map(Word::Addresses).collect()
+    }
+
+    /// A saying as text: `any except shop/db, shop/web`.
+    pub fn said(&self, saying: &Saying, limits: Limits) -> String {
+        let list = self.listed(&saying.words, limits);
+        match &saying.all {
+            Some(all) => format!("{} except {list}", self.text(all, limits.excepts)),
+            None => list,
+        }
+    }
+
+    /// Words as text.
+    pub fn listed(&self, words: &[Word], limits: Limits) -> String {
+        let told = words.iter().take(limits.words);
+        let mut parts: Vec<String> = told.map(|word| self.text(word, limits.excepts)).collect();
+        let more = words.len().saturating_sub(limits.words);
+        if more > 0 {
+            parts.push(format!("and {more} more"));
+        }
+        parts.join(", ")
     }
 
     /// A word as text, with excepts of blocks beyond `excepts` only counted.
@@ -242,6 +347,17 @@ impl<'a> Words<'a> {
             }
         }
     }
+}
+
+/// Ports in words: what they are, or what they are not where that is shorter.
+pub fn ports(set: &PortSet) -> String {
+    let said = set.to_string();
+    let missing = PortSet::all().difference(set);
+    if missing.is_empty() || set.is_empty() {
+        return said;
+    }
+    let except = format!("all except {missing}");
+    if except.len() < said.len() { except } else { said }
 }
 
 /// A word that needs no names.

@@ -83,7 +83,7 @@ fn is_zero(number: &usize) -> bool {
 impl Data {
     pub(super) fn of(overview: &Overview<'_>) -> Self {
         let policies = PolicyNumbers::of(overview);
-        let mut ends: Vec<EndData> = overview.rows.rows.iter().map(EndData::of).collect();
+        let mut ends: Vec<EndData> = overview.rows.all.iter().map(EndData::of).collect();
         for (index, class) in overview.reach.classes().iter().enumerate() {
             let Some(end) = overview
                 .rows

@@ -45,7 +45,7 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) grain: Grain,
-    pub(super) rows: Vec<Row>,
+    pub(super) all: Vec<Row>,
     classes: Vec<Option<usize>>,
     outside: Vec<Option<usize>>,
     /// How many rows there would be without a bound.
@@ -54,7 +54,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// The rows of a grain: at most `most`, those with the most pods.
-    pub(super) fn of(reach: &Reach, names: &Names<'_>, grain: Grain, most: usize) -> Self {
+    pub(super) fn of(reach: &Reach, names: &Names, grain: Grain, most: usize) -> Self {
         match grain {
             Grain::Classes => Self::classes(reach, names),
             Grain::Namespaces => Self::namespaces(reach, names),
@@ -70,48 +70,49 @@ impl Rows {
         }
     }
 
-    fn classes(reach: &Reach, names: &Names<'_>) -> Self {
+    fn classes(reach: &Reach, names: &Names) -> Self {
         let mut rows: Vec<Row> = reach
             .classes()
             .iter()
-            .map(|class| {
-                let mut row = Row::pods(class.namespace.clone(), names.class(class));
+            .enumerate()
+            .map(|(index, class)| {
+                let mut row = Row::pods(class.namespace.clone(), names.class(index).to_owned());
                 row.detail = names::labels(&class.labels);
-                row.add(class, names);
+                row.add(class, names.pods(index));
                 row
             })
             .collect();
         let pods = reach.classes().len();
-        let range_names = names::outside(reach);
+        let range_names = names.ranges(reach);
         let mut outside = vec![None; reach.outside().len()];
         for (index, range) in names::ranges(reach) {
             let name = range_names.get(index).cloned().unwrap_or_default();
             if let Some(place) = outside.get_mut(index) {
                 *place = Some(rows.len());
             }
-            rows.push(Row::outside(range, name));
+            rows.push(Row::outside(range, name, names.addresses(index).to_owned()));
         }
         let whole = rows.len();
         Self {
             grain: Grain::Classes,
-            rows,
+            all: rows,
             classes: (0..pods).map(Some).collect(),
             outside,
             whole,
         }
     }
 
-    fn namespaces(reach: &Reach, names: &Names<'_>) -> Self {
+    fn namespaces(reach: &Reach, names: &Names) -> Self {
         let mut rows: Vec<Row> = Vec::new();
         let mut places: BTreeMap<&NamespaceName, usize> = BTreeMap::new();
         let mut classes = Vec::new();
-        for class in reach.classes() {
+        for (index, class) in reach.classes().iter().enumerate() {
             let place = *places.entry(&class.namespace).or_insert_with(|| {
                 rows.push(Row::pods(class.namespace.clone(), "all pods".to_owned()));
                 rows.len() - 1
             });
             if let Some(row) = rows.get_mut(place) {
-                row.add(class, names);
+                row.add(class, names.pods(index));
             }
             classes.push(Some(place));
         }
@@ -120,8 +121,7 @@ impl Rows {
         for (index, range) in names::ranges(reach) {
             let place = *families.entry(range.family).or_insert_with(|| {
                 let name = format!("any {} address", names::family(range.family));
-                let mut row = Row::outside(range, name);
-                row.detail.clear();
+                let mut row = Row::outside(range, name, String::new());
                 row.ends = [0; 2];
                 rows.push(row);
                 rows.len() - 1
@@ -136,7 +136,7 @@ impl Rows {
         let whole = rows.len();
         Self {
             grain: Grain::Namespaces,
-            rows,
+            all: rows,
             classes,
             outside,
             whole,
@@ -145,12 +145,12 @@ impl Rows {
 
     /// Without the rows of the fewest pods, beyond `most`. Addresses outside stay.
     fn bounded(mut self, most: usize) -> Self {
-        if self.rows.len() <= most {
+        if self.all.len() <= most {
             return self;
         }
-        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        let mut order: Vec<usize> = (0..self.all.len()).collect();
         let rank = |index: &usize| {
-            let row = self.rows.get(*index);
+            let row = self.all.get(*index);
             let outside = row.is_some_and(|row| row.namespace.is_none());
             let pods = row.map_or(0, |row| row.pods);
             (!outside, std::cmp::Reverse(pods), *index)
@@ -162,9 +162,9 @@ impl Rows {
         let moved = |place: &mut Option<usize>| *place = place.and_then(|place| places.get(&place).copied());
         self.classes.iter_mut().for_each(moved);
         self.outside.iter_mut().for_each(moved);
-        self.rows = order
+        self.all = order
             .iter()
-            .filter_map(|index| self.rows.get(*index).cloned())
+            .filter_map(|index| self.all.get(*index).cloned())
             .collect();
         self
     }
@@ -183,11 +183,11 @@ impl Row {
         }
     }
 
-    fn outside(range: &Outside, name: String) -> Self {
+    fn outside(range: &Outside, name: String, detail: String) -> Self {
         let mut row = Self {
             namespace: None,
             name,
-            detail: names::blocks(&range.blocks),
+            detail,
             pods: 0,
             ingress: 0,
             egress: 0,
@@ -197,8 +197,7 @@ impl Row {
         row
     }
 
-    fn add(&mut self, class: &Class, names: &Names<'_>) {
-        let pods = names.pods(class);
+    fn add(&mut self, class: &Class, pods: u64) {
         self.pods += pods;
         self.ingress += if class.ingress.is_empty() { 0 } else { pods };
         self.egress += if class.egress.is_empty() { 0 } else { pods };

@@ -38,26 +38,35 @@ impl AddAssign for Coverage {
 pub(super) fn coverage(
     inventory: &Inventory,
     reach: &Reach,
-    names: &Names<'_>,
+    names: &Names,
 ) -> BTreeMap<NamespaceName, Coverage> {
     let state = &inventory.state;
     let mut all: BTreeMap<NamespaceName, Coverage> = BTreeMap::new();
     for name in state.namespaces().keys() {
         all.entry(name.clone()).or_default();
     }
-    for class in reach.classes() {
-        let pods = names.pods(class);
+    for (index, class) in reach.classes().iter().enumerate() {
+        let pods = names.pods(index);
         let coverage = all.entry(class.namespace.clone()).or_default();
         coverage.pods += pods;
         coverage.ingress += if class.ingress.is_empty() { 0 } else { pods };
         coverage.egress += if class.egress.is_empty() { 0 } else { pods };
     }
+    let templates = inventory
+        .workloads
+        .values()
+        .filter(|workload| workload.representative);
+    let replicas: BTreeMap<_, u64> = templates
+        .flat_map(|workload| workload.pods.iter().map(|pod| (pod, workload.replicas)))
+        .filter_map(|(pod, replicas)| Some((pod, replicas?.into())))
+        .collect();
     for pod in state
         .pods()
         .values()
         .filter(|pod| pod.host_network && !pod.finished)
     {
-        all.entry(pod.key.namespace.clone()).or_default().exempt += names.replicas(&pod.uid);
+        all.entry(pod.key.namespace.clone()).or_default().exempt +=
+            replicas.get(&pod.uid).copied().unwrap_or(1);
     }
     for key in state.policies().keys() {
         all.entry(key.namespace.clone()).or_default().policies += 1;
@@ -79,10 +88,11 @@ pub(super) struct Connectivity {
 }
 
 impl Connectivity {
-    pub(super) fn of(reach: &Reach, names: &Names<'_>) -> Self {
-        let classes = reach.classes().iter().map(|class| names.pods(class));
-        let count = Count {
+    pub(super) fn of(reach: &Reach, names: &Names) -> Self {
+        let classes = (0..reach.classes().len()).map(|class| names.pods(class));
+        let mut count = Count {
             classes: classes.collect(),
+            counted: vec![None; reach.classes().len()],
         };
         let pods: u64 = count.classes.iter().sum();
         let mut found = Self {
@@ -126,6 +136,8 @@ impl Connectivity {
 #[derive(Debug)]
 struct Count {
     classes: Vec<u64>,
+    /// The last destination that each class was counted for, to count none twice.
+    counted: Vec<Option<End>>,
 }
 
 /// Who connects to a class.
@@ -156,14 +168,22 @@ impl Count {
 
     /// Who connects to `to`, by the flows of each family. Within a family no end is in two flows; if both families have
     /// flows, an end may be in both.
-    fn from(&self, to: End, families: &[Vec<Flow>], lists: &mut Lists) -> From {
+    fn from(&mut self, to: End, families: &[Vec<Flow>], lists: &mut Lists) -> From {
         let mut found = From::default();
         let both = families.iter().all(|flows| !flows.is_empty());
         let flows = || families.iter().flatten();
         if both {
-            let ends: BTreeSet<End> = flows().flat_map(|flow| flow.from.iter().copied()).collect();
-            found.pods = ends.iter().map(|end| self.end(*end)).sum();
-            found.outside = ends.last().is_some_and(|end| matches!(end, End::Outside(_)));
+            for end in flows().flat_map(|flow| flow.from.iter()) {
+                match end {
+                    End::Outside(_) => found.outside = true,
+                    End::Pods(class) => {
+                        let counted = self.counted.get_mut(*class);
+                        if counted.is_some_and(|last| last.replace(to) != Some(to)) {
+                            found.pods += self.class(*class);
+                        }
+                    }
+                }
+            }
         } else {
             for flow in flows() {
                 let (_, pods, outside) = lists.entry(flow.from.as_ptr()).or_insert_with(|| {

@@ -64,9 +64,9 @@ impl Matrix {
         };
         let mut known_cells: HashMap<(Option<&'static str>, [Said; 2]), usize> = HashMap::new();
         let mut known_runs: HashMap<Vec<(usize, usize)>, usize> = HashMap::new();
-        for (from_index, from) in rows.rows.iter().enumerate() {
+        for (from_index, from) in rows.all.iter().enumerate() {
             let mut runs: Vec<(usize, usize)> = Vec::new();
-            for (to_index, to) in rows.rows.iter().enumerate() {
+            for (to_index, to) in rows.all.iter().enumerate() {
                 let inapplicable = inapplicable(from, to, from_index == to_index, rows.grain);
                 let mut said = [0, 1].map(|family: usize| {
                     let ends = |row: &Row| row.ends.get(family).copied().map_or(0, u64::from);
@@ -131,7 +131,7 @@ fn inapplicable(from: &Row, to: &Row, same: bool, grain: Grain) -> Option<&'stat
 /// Sets of ports by number; number 0 is the empty one.
 #[derive(Debug)]
 struct Sets {
-    sets: Vec<PortSet>,
+    all: Vec<PortSet>,
     numbers: BTreeMap<PortSet, usize>,
     unions: HashMap<(usize, usize), usize>,
 }
@@ -139,7 +139,7 @@ struct Sets {
 impl Default for Sets {
     fn default() -> Self {
         Self {
-            sets: vec![PortSet::none()],
+            all: vec![PortSet::none()],
             numbers: BTreeMap::from([(PortSet::none(), 0)]),
             unions: HashMap::new(),
         }
@@ -149,13 +149,13 @@ impl Default for Sets {
 impl Sets {
     fn number(&mut self, set: PortSet) -> usize {
         *self.numbers.entry(set).or_insert_with_key(|set| {
-            self.sets.push(set.clone());
-            self.sets.len() - 1
+            self.all.push(set.clone());
+            self.all.len() - 1
         })
     }
 
     fn get(&self, number: usize) -> PortSet {
-        self.sets.get(number).cloned().unwrap_or_default()
+        self.all.get(number).cloned().unwrap_or_default()
     }
 
     fn union(&mut self, one: usize, other: usize) -> usize {
@@ -266,16 +266,19 @@ struct Tally {
     mixed: bool,
 }
 
+/// Lists of ends, each with how many of it belong to each row.
+type Lists = HashMap<*const End, (Arc<[End]>, Vec<(usize, u64)>)>;
+
 impl Tallies {
     fn of(reach: &Reach, rows: &Rows, family: Family, sets: &mut Sets) -> Self {
-        let columns = rows.rows.len();
+        let columns = rows.all.len();
         let mut all = Self {
             columns,
             tallies: vec![Tally::default(); columns * columns],
         };
         // Flows share their lists, and each list is sorted into rows once. The lists are kept, so that none takes the place
         // of another in memory.
-        let mut lists: HashMap<*const End, (Arc<[End]>, Vec<(usize, u64)>)> = HashMap::new();
+        let mut lists: Lists = HashMap::new();
         for flow in reach.flows(family) {
             let Some(to) = rows.row(flow.to) else { continue };
             let ports = sets.number(flow.ports);

@@ -1,101 +1,94 @@
-//! What classes of pods and ranges outside are called on the page.
+//! What the page calls classes of pods and ranges outside: what [`relation`] calls them, without what goes
+//! without saying in a row of a namespace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use ipnet::IpNet;
-use palisade_policy::model::{Labels, PodUid};
-use palisade_policy::reach::{Class, Family, Outside, Reach};
+use palisade_policy::model::{Labels, NamespaceName};
+use palisade_policy::reach::{Class, End, Family, Outside, Reach};
 
-use crate::inventory::{Inventory, WorkloadKey};
+use crate::inventory::{Inventory, WorkloadKind};
+use crate::relation;
 
-/// Blocks of a range that are told one by one.
-const TOLD_BLOCKS: usize = 2;
-
-/// What every pod belongs to, and how many pods it stands for.
+/// The names of the classes of pods, and how many pods each stands for.
 #[derive(Debug)]
-pub(super) struct Names<'a> {
-    inventory: &'a Inventory,
-    workloads: BTreeMap<&'a PodUid, &'a WorkloadKey>,
-    replicas: BTreeMap<&'a PodUid, u64>,
+pub(super) struct Names {
+    full: relation::Names,
+    /// Of each class, its name within its namespace.
+    classes: Vec<String>,
 }
 
-impl<'a> Names<'a> {
-    pub(super) fn of(inventory: &'a Inventory) -> Self {
-        let mut workloads = BTreeMap::new();
-        let mut replicas = BTreeMap::new();
-        for workload in inventory.workloads.values() {
-            for pod in &workload.pods {
-                workloads.entry(pod).or_insert(&workload.key);
-                if workload.representative {
-                    replicas.insert(pod, u64::from(workload.replicas.unwrap_or(1)).max(1));
-                }
+impl Names {
+    pub(super) fn of(inventory: &Inventory, reach: &Reach) -> Self {
+        let full = relation::Names::of(inventory, reach.classes(), reach.outside());
+        let mut taken: BTreeMap<(&NamespaceName, &str), usize> = BTreeMap::new();
+        let classes = || reach.classes().iter().enumerate();
+        for (index, class) in classes() {
+            let short = without_kind(within(class, full.end(End::Pods(index))));
+            *taken.entry((&class.namespace, short)).or_default() += 1;
+        }
+        let name = |(index, class): (usize, &Class)| {
+            let name = within(class, full.end(End::Pods(index)));
+            let short = without_kind(name);
+            let alone = taken.get(&(&class.namespace, short)) == Some(&1);
+            match if alone { short } else { name } {
+                "*" => "all pods".to_owned(),
+                name => name.to_owned(),
             }
-        }
-        Self {
-            inventory,
-            workloads,
-            replicas,
-        }
+        };
+        let classes = classes().map(name).collect();
+        Self { full, classes }
     }
 
-    /// How many pods a pod stands for: all replicas, if it was made from a template.
-    pub(super) fn replicas(&self, pod: &PodUid) -> u64 {
-        self.replicas.get(pod).copied().unwrap_or(1)
+    /// The name of a class within its namespace.
+    pub(super) fn class(&self, class: usize) -> &str {
+        self.classes.get(class).map_or("", String::as_str)
     }
 
-    /// How many pods a class has.
-    pub(super) fn pods(&self, class: &Class) -> u64 {
-        class
-            .members
-            .iter()
-            .map(|member| self.replicas(&member.uid))
-            .sum()
+    /// How many pods a class has: of templates all replicas count.
+    pub(super) fn pods(&self, class: usize) -> u64 {
+        self.full.pods(End::Pods(class)).unwrap_or_default()
     }
 
-    /// The name of a class within its namespace: the workload's, where the class is all of one, or else its first pod's and
-    /// the number of the others.
-    pub(super) fn class(&self, class: &Class) -> String {
-        let workloads: BTreeSet<_> = class
-            .members
-            .iter()
-            .map(|member| self.workloads.get(&member.uid))
-            .collect();
-        if let (1, Some(Some(key))) = (workloads.len(), workloads.first()) {
-            let whole = self
-                .inventory
-                .workloads
-                .get(key)
-                .map(|workload| workload.pods.len());
-            if whole == Some(class.members.len()) {
-                return key.name.to_string();
+    /// The addresses of a range, in the shortest way.
+    pub(super) fn addresses(&self, range: usize) -> &str {
+        self.full.end(End::Outside(range))
+    }
+
+    /// The name of each range outside: its addresses, and of the largest of a family that it is the rest.
+    pub(super) fn ranges(&self, reach: &Reach) -> Vec<String> {
+        let ranges = reach.outside();
+        let rest = [Family::V4, Family::V6].map(|family| largest(ranges, family));
+        let name = |(index, range): (usize, &Outside)| {
+            let alone = ranges.iter().filter(|other| other.family == range.family).count() == 1;
+            let family = family(range.family);
+            if alone {
+                format!("any {family} address")
+            } else if rest.contains(&Some(index)) {
+                format!("other {family} addresses")
+            } else {
+                self.addresses(index).to_owned()
             }
-        }
-        let first = class
-            .members
-            .iter()
-            .filter_map(|member| self.inventory.state.pods().get(&member.uid))
-            .map(|pod| &*pod.key.name)
-            .min()
-            .unwrap_or_default();
-        match class.members.len() {
-            0 | 1 => first.to_owned(),
-            count => format!("{first} and {} more", count - 1),
-        }
+        };
+        ranges.iter().enumerate().map(name).collect()
     }
 }
 
-/// `app=web, tier=a`
-pub(super) fn labels(labels: &Labels) -> String {
-    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
-    labels.collect::<Vec<_>>().join(", ")
+/// `deployment/web` of `shop/deployment/web`.
+fn within<'a>(class: &Class, name: &'a str) -> &'a str {
+    let rest = name.strip_prefix(class.namespace.as_str());
+    rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(name)
 }
 
-/// A family as people write it.
-pub(super) fn family(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
+/// `web` of `deployment/web`; what is no single workload stays.
+fn without_kind(name: &str) -> &str {
+    let Some((kind, short)) = name.split_once('/') else {
+        return name;
+    };
+    let single = !short.contains('/');
+    let known = WorkloadKind::ALL
+        .iter()
+        .any(|known| known.as_str().eq_ignore_ascii_case(kind));
+    if single && known { short } else { name }
 }
 
 /// The ranges outside that some pod can talk to, with their indexes: those of the families that pods have.
@@ -113,37 +106,27 @@ pub(super) fn ranges(reach: &Reach) -> impl Iterator<Item = (usize, &Outside)> {
         })
 }
 
-/// The name of each range outside: its blocks, and of the largest of a family that it is the rest.
-pub(super) fn outside(reach: &Reach) -> Vec<String> {
-    let ranges = reach.outside();
-    let largest = |of: Family| {
-        let of_family = ranges.iter().enumerate().filter(|(_, range)| range.family == of);
-        of_family
-            .max_by_key(|(index, range)| (size(range), std::cmp::Reverse(*index)))
-            .map(|(index, _)| index)
-    };
-    let rest = [largest(Family::V4), largest(Family::V6)];
-    let name = |(index, range): (usize, &Outside)| {
-        let alone = ranges.iter().filter(|other| other.family == range.family).count() == 1;
-        let family = family(range.family);
-        if alone {
-            return format!("any {family} address");
-        }
-        if rest.contains(&Some(index)) {
-            return format!("other {family} addresses");
-        }
-        blocks(&range.blocks)
-    };
-    ranges.iter().enumerate().map(name).collect()
+/// The range of a family with the most addresses.
+fn largest(ranges: &[Outside], family: Family) -> Option<usize> {
+    let of_family = ranges
+        .iter()
+        .enumerate()
+        .filter(|(_, range)| range.family == family);
+    let largest = of_family.max_by_key(|(index, range)| (size(range), std::cmp::Reverse(*index)));
+    largest.map(|(index, _)| index)
 }
 
-/// `10.0.0.0/8, 192.168.0.0/16 and 3 more`
-pub(super) fn blocks(blocks: &[IpNet]) -> String {
-    let told: Vec<String> = blocks.iter().take(TOLD_BLOCKS).map(ToString::to_string).collect();
-    let told = told.join(", ");
-    match blocks.len().saturating_sub(TOLD_BLOCKS) {
-        0 => told,
-        more => format!("{told} and {more} more"),
+/// `app=web, tier=a`
+pub(super) fn labels(labels: &Labels) -> String {
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    labels.collect::<Vec<_>>().join(", ")
+}
+
+/// A family as people write it.
+pub(super) fn family(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
     }
 }
 

@@ -198,8 +198,8 @@ fn a_name_is_of_the_range_that_people_mean() {
         Event::PolicyApplied(policy("shop/web").allowing_to([rule([block("203.0.113.0/24", &[])])])),
     ]);
     let reach = Reach::of(&inventory.state);
-    let rows = Rows::of(&reach, &Names::of(&inventory), Grain::Classes, 100);
-    let names: Vec<String> = rows.rows.iter().map(super::ends::Row::full_name).collect();
+    let rows = Rows::of(&reach, &Names::of(&inventory, &reach), Grain::Classes, 100);
+    let names: Vec<String> = rows.all.iter().map(super::ends::Row::full_name).collect();
     assert_eq!(
         names,
         ["shop/web", "other IPv4 addresses", "203.0.113.0/24"],
@@ -257,16 +257,16 @@ proptest! {
     fn cells_say_what_reach_says(events in history(60)) {
         let inventory = inventory(events);
         let reach = Reach::of(&inventory.state);
-        let rows = Rows::of(&reach, &Names::of(&inventory), Grain::Classes, usize::MAX);
+        let rows = Rows::of(&reach, &Names::of(&inventory, &reach), Grain::Classes, usize::MAX);
         let matrix = Matrix::of(&reach, &rows);
         for from in ends(&reach) {
             let Some(row) = rows.row(from) else { continue };
             let cells: Vec<_> = matrix.row(row).collect();
-            prop_assert_eq!(cells.len(), rows.rows.len());
+            prop_assert_eq!(cells.len(), rows.all.len());
             for to in ends(&reach) {
                 let Some(cell) = rows.row(to).map(|column| cells[column]) else { continue };
                 let said = of_each_family(&reach, from, to);
-                let alone = from == to && rows.rows[row].pods == 1;
+                let alone = from == to && rows.all[row].pods == 1;
                 let outside = matches!((from, to), (End::Outside(_), End::Outside(_)));
                 if alone || outside || said.is_empty() {
                     prop_assert_eq!(cell.share, Share::Inapplicable);
@@ -285,7 +285,7 @@ proptest! {
     fn what_is_allowed_to_the_isolated_is_allowed_by_a_rule_that_speaks_of_it(events in history(60)) {
         let inventory = inventory(events);
         let reach = Reach::of(&inventory.state);
-        let rows = Rows::of(&reach, &Names::of(&inventory), Grain::Classes, usize::MAX);
+        let rows = Rows::of(&reach, &Names::of(&inventory, &reach), Grain::Classes, usize::MAX);
         let scopes = policies::scopes(&inventory.state, &reach).unwrap();
         let speaks = |class: &Class, other: usize, direction| {
             let isolating = match direction { Direction::Ingress => &class.ingress, Direction::Egress => &class.egress };
@@ -313,7 +313,7 @@ proptest! {
     fn pairs_are_counted_as_one_by_one(events in history(60)) {
         let inventory = inventory(events);
         let reach = Reach::of(&inventory.state);
-        let names = Names::of(&inventory);
+        let names = Names::of(&inventory, &reach);
         let pods: Vec<(usize, usize)> = reach.classes().iter().enumerate()
             .flat_map(|(class, members)| (0..members.members.len()).map(move |member| (class, member)))
             .collect();

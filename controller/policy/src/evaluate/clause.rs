@@ -120,15 +120,15 @@ pub(super) fn peers(
 }
 
 /// The place of the first that misses nothing, or else what each missed.
-fn first<Miss>(misses: impl Iterator<Item = Option<Miss>>) -> Result<Option<usize>, Vec<Miss>> {
-    let mut missed = Vec::new();
-    for (place, miss) in misses.enumerate() {
-        match miss {
-            Some(miss) => missed.push(miss),
+fn first<Miss>(answers: impl Iterator<Item = Option<Miss>>) -> Result<Option<usize>, Vec<Miss>> {
+    let mut misses = Vec::new();
+    for (place, answer) in answers.enumerate() {
+        match answer {
+            Some(miss) => misses.push(miss),
             None => return Ok(Some(place)),
         }
     }
-    Err(missed)
+    Err(misses)
 }
 
 /// Within one peer, the namespace and the pod must both match.

@@ -25,6 +25,10 @@ pub struct Evaluation {
 
 /// Why a packet may pass or not. Its `Display` explains it to a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for a question, and hardly ever a small one"
+)]
 pub enum Reason {
     /// Between a pod and the node that it runs on: always allowed (API documentation: the node's traffic to its
     /// pods cannot be blocked).

@@ -16,7 +16,7 @@ use super::profile::{Entries, Name, Numbers, Profile, Rulebook};
 use super::terms::{Scope, Terms};
 use super::{Class, Member, Outside, Reach, Resident, Traits};
 use crate::cluster::ClusterState;
-use crate::model::{Direction, Labels, NamespaceName, PodKey, PodUid, Policy};
+use crate::model::{Direction, Labels, NamespaceName, NodeName, PodKey, PodUid, Policy};
 
 /// What makes a class. Pods that are equal in all of it are not told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,11 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
     classes.sort_by_cached_key(Draft::order);
 
     let mut reach = Reach::default();
-    for class in classes {
+    let mut homes = Homes::default();
+    for (number, class) in classes.into_iter().enumerate() {
+        for body in &class.bodies {
+            homes.settle(number, body);
+        }
         let profile = |profiles: &[Arc<Profile>], set: Option<usize>| profiles.get(set?).cloned();
         let traits = Traits {
             ingress: profile(&ingress, class.key.ingress),
@@ -98,7 +102,8 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
         });
         reach.traits.push(traits);
     }
-    settle(&mut reach, state);
+    reach.residents = std::mem::take(&mut homes.residents);
+    reach.nodes = homes.nodes(state);
     for (range, (family, blocks)) in ground.ranges().into_iter().enumerate() {
         reach.outside.push(Outside { family, blocks });
         reach.traits.push(Traits {
@@ -111,30 +116,33 @@ pub(super) fn reach(state: &ClusterState) -> Reach {
     reach
 }
 
-/// Records who lives where.
-fn settle(reach: &mut Reach, state: &ClusterState) {
-    let mut nodes = Numbering::default();
-    for (class, members) in reach.classes.iter().enumerate() {
-        for member in &members.members {
-            let Some(pod) = state.pods().get(&member.uid) else {
-                continue;
-            };
-            let node = pod.node.as_ref().and_then(|name| state.nodes().get(name));
-            let node = node.map(|node| nodes.number(&node.addresses));
-            let resident = Resident {
-                class,
-                pod: pod.uid.clone(),
-                node,
-            };
-            let addresses = [member.v4.map(IpAddr::V4), member.v6.map(IpAddr::V6)];
-            let residents = addresses
-                .into_iter()
-                .flatten()
-                .map(|address| (address, resident.clone()));
-            reach.residents.extend(residents);
-        }
+/// Where pods live.
+#[derive(Default)]
+struct Homes<'a> {
+    residents: HashMap<IpAddr, Resident>,
+    nodes: Numbering<&'a NodeName>,
+}
+
+impl<'a> Homes<'a> {
+    fn settle(&mut self, class: usize, body: &Body<'a>) {
+        let node = body.pod.node.as_ref().map(|name| self.nodes.number(name));
+        let resident = Resident {
+            class,
+            pod: body.pod.uid.clone(),
+            node,
+        };
+        let addresses = [body.v4.map(IpAddr::V4), body.v6.map(IpAddr::V6)];
+        let addresses = addresses.into_iter().flatten();
+        self.residents
+            .extend(addresses.map(|address| (address, resident.clone())));
     }
-    reach.nodes = nodes.into_values().into_iter().cloned().collect();
+
+    /// The addresses of each node; none of one that is not known.
+    fn nodes(self, state: &ClusterState) -> Vec<Vec<IpAddr>> {
+        let nodes = self.nodes.into_values().into_iter();
+        let addresses = nodes.map(|name| state.nodes().get(name).map(|node| node.addresses.clone()));
+        addresses.map(Option::unwrap_or_default).collect()
+    }
 }
 
 /// A class while it is put together.

@@ -10,6 +10,10 @@
 //!                                     └─► flows(family)                all pairs that have any, without listing the others
 //! ```
 //!
+//! What tells pods apart is found from the outside in: who is there (`population`), which selectors select them (`terms`),
+//! which blocks their addresses lie in (`ground`), what the policies that isolate them allow together (`profile`). `build`
+//! makes classes of those that are equal in all of it; `flows` lists connections; `difference` compares two states.
+//!
 //! Two connections are no matter of policies and of no pair: between a pod and its own node, and from a pod to itself. Both
 //! are always allowed; [`Reach::verdict`] knows them.
 
@@ -134,7 +138,7 @@ struct Traits {
 struct Resident {
     class: usize,
     pod: PodUid,
-    /// Its node, where that is known.
+    /// Its node, where it has one.
     node: Option<usize>,
 }
 
@@ -177,11 +181,16 @@ impl Reach {
 
     /// What both sides allow. Where a rule asks for a port by name, the destination's own numbers count on either side.
     fn between(&self, from: (&Traits, Other<'_>), to: (&Traits, Other<'_>)) -> PortSet {
-        let side = |profile: &Option<Arc<Profile>>, other| match profile {
-            Some(profile) => profile.towards(other, &to.0.numbers, &self.ground),
-            None => PortSet::all(),
-        };
-        side(&from.0.egress, to.1).intersection(&side(&to.0.ingress, from.1))
+        let numbers = &to.0.numbers;
+        let egress = from.0.egress.as_ref();
+        let egress = egress.map(|profile| profile.towards(to.1, numbers, &self.ground));
+        let ingress = to.0.ingress.as_ref();
+        let ingress = ingress.map(|profile| profile.towards(from.1, numbers, &self.ground));
+        match (egress, ingress) {
+            (Some(egress), Some(ingress)) => egress.intersection(&ingress),
+            (Some(side), None) | (None, Some(side)) => side.into_owned(),
+            (None, None) => PortSet::all(),
+        }
     }
 
     fn traits(&self, end: End) -> Option<&Traits> {

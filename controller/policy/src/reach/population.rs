@@ -78,7 +78,7 @@ impl<'a> Population<'a> {
 fn owned(state: &ClusterState, pod: &Pod) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for address in &pod.addresses {
-        if state.owner(*address).is_none_or(|owner| owner.uid != pod.uid) {
+        if !state.owns(pod, *address) {
             continue;
         }
         match address {

@@ -1,7 +1,7 @@
 //! Sets of what a connection can be made on: ports of each protocol, and the protocols that have no ports.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::{PortRange, Protocol, Transport};
 
@@ -25,6 +25,9 @@ type Spans = Option<Arc<[Span]>>;
 /// Every port of a protocol. (No connection is to port 0, but a packet can be, and "all ports" is all.)
 const EVERY: Span = (0, u16::MAX);
 
+/// Every port, as all sets share it.
+static ALL_PORTS: LazyLock<Arc<[Span]>> = LazyLock::new(|| [EVERY].into());
+
 impl PortSet {
     /// Nothing.
     pub fn none() -> Self {
@@ -34,7 +37,7 @@ impl PortSet {
     /// Everything.
     pub fn all() -> Self {
         Self {
-            spans: [(); 3].map(|()| Some([EVERY].into())),
+            spans: [(); 3].map(|()| Some(ALL_PORTS.clone())),
             others: true,
         }
     }
@@ -110,10 +113,13 @@ impl PortSet {
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         self.combine(other, self.others || other.others, |ours, theirs| {
-            if ours.is_empty() || theirs.is_empty() || ours == theirs {
-                return if ours.is_empty() { theirs } else { ours }.to_vec();
+            if ours.is_none() || ours == theirs {
+                return theirs.clone();
             }
-            ours.iter().chain(theirs).copied().collect()
+            if theirs.is_none() {
+                return ours.clone();
+            }
+            normal(of(ours).iter().chain(of(theirs)).copied().collect())
         })
     }
 
@@ -121,14 +127,13 @@ impl PortSet {
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         self.combine(other, self.others && other.others, |ours, theirs| {
-            let overlaps = ours.iter().flat_map(|(first, last)| {
-                let overlap = move |(other_first, other_last): &Span| {
-                    let (first, last) = ((*first).max(*other_first), (*last).min(*other_last));
-                    (first <= last).then_some((first, last))
-                };
-                theirs.iter().filter_map(overlap)
-            });
-            overlaps.collect()
+            if ours == theirs || of(theirs) == [EVERY] {
+                return ours.clone();
+            }
+            if of(ours) == [EVERY] {
+                return theirs.clone();
+            }
+            common(of(ours), of(theirs))
         })
     }
 
@@ -136,15 +141,10 @@ impl PortSet {
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
         self.combine(other, self.others && !other.others, |ours, theirs| {
-            let mut left: Vec<Span> = ours.to_vec();
-            for (first, last) in theirs {
-                left = left
-                    .into_iter()
-                    .flat_map(|span| without(span, (*first, *last)))
-                    .flatten()
-                    .collect();
+            if theirs.is_none() {
+                return ours.clone();
             }
-            left
+            common(of(ours), &complement(of(theirs)))
         })
     }
 
@@ -167,9 +167,15 @@ impl PortSet {
         found.or_else(|| protocols.iter().find_map(zero))
     }
 
-    fn combine(&self, other: &Self, others: bool, spans: impl Fn(&[Span], &[Span]) -> Vec<Span>) -> Self {
+    fn combine(&self, other: &Self, others: bool, spans: impl Fn(&Spans, &Spans) -> Spans) -> Self {
+        let [tcp, udp, sctp] = &self.spans;
+        let [other_tcp, other_udp, other_sctp] = &other.spans;
         Self {
-            spans: Protocol::ALL.map(|protocol| normal(spans(self.ports(protocol), other.ports(protocol)))),
+            spans: [
+                spans(tcp, other_tcp),
+                spans(udp, other_udp),
+                spans(sctp, other_sctp),
+            ],
             others,
         }
     }
@@ -233,11 +239,32 @@ fn normal(mut spans: Vec<Span>) -> Spans {
     (!merged.is_empty()).then(|| merged.into())
 }
 
-/// What is left of a span before and after another.
-fn without((first, last): Span, (from, to): Span) -> [Option<Span>; 2] {
-    let before = from.checked_sub(1).map(|end| (first, last.min(end)));
-    let after = to.checked_add(1).map(|start| (first.max(start), last));
-    [before, after].map(|span| span.filter(|(first, last)| first <= last))
+/// What is in both of two normal lists.
+fn common(mut ours: &[Span], mut theirs: &[Span]) -> Spans {
+    let mut overlaps = Vec::new();
+    while let ([(first, last), our_rest @ ..], [(other_first, other_last), their_rest @ ..]) = (ours, theirs)
+    {
+        overlaps.push((*first.max(other_first), *last.min(other_last)));
+        if last < other_last {
+            ours = our_rest;
+        } else {
+            theirs = their_rest;
+        }
+    }
+    normal(overlaps)
+}
+
+/// What is not in a normal list.
+fn complement(spans: &[Span]) -> Vec<Span> {
+    let mut gaps = Vec::with_capacity(spans.len() + 1);
+    let mut next = Some(0);
+    for (first, last) in spans {
+        gaps.extend(next.zip(first.checked_sub(1)));
+        next = last.checked_add(1);
+    }
+    gaps.extend(next.map(|next| (next, u16::MAX)));
+    gaps.retain(|(first, last)| first <= last);
+    gaps
 }
 
 #[cfg(test)]
@@ -251,8 +278,8 @@ mod tests {
         let span = (0_u16..40, 0_u16..12).prop_map(|(first, width)| (first, first + width));
         let spans = vec(vec(span, 0..4), 3);
         (spans, any::<bool>()).prop_map(|(spans, others)| {
-            let parts = Protocol::ALL.into_iter().zip(spans);
-            let ports = parts.map(|(protocol, spans)| PortSet::spans(protocol, spans));
+            let protocols = Protocol::ALL.into_iter().zip(spans);
+            let ports = protocols.map(|(protocol, spans)| PortSet::spans(protocol, spans));
             let start = if others {
                 PortSet::without_ports()
             } else {

@@ -1,5 +1,6 @@
 //! What the policies that isolate a pod allow it together, in one direction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -69,13 +70,23 @@ impl Allowance {
         }
     }
 
+    /// Adds the ports on a destination to others, without a copy where these are all.
+    fn add_to<'a>(&'a self, ports: &mut Cow<'a, PortSet>, destination: &[(Name, u16)]) {
+        let own = self.on(destination);
+        if ports.is_empty() {
+            *ports = own;
+        } else if !own.is_empty() && *ports != own {
+            *ports = Cow::Owned(ports.union(&own));
+        }
+    }
+
     /// The ports on a destination.
-    pub(super) fn on(&self, destination: &[(Name, u16)]) -> PortSet {
+    pub(super) fn on(&self, destination: &[(Name, u16)]) -> Cow<'_, PortSet> {
         let declared = destination
             .iter()
             .filter(|(name, _)| self.names.binary_search(name).is_ok());
-        declared.fold(self.ports.clone(), |ports, (name, number)| {
-            ports.union(&PortSet::numbers(name.protocol, [*number]))
+        declared.fold(Cow::Borrowed(&self.ports), |ports, (name, number)| {
+            Cow::Owned(ports.union(&PortSet::numbers(name.protocol, [*number])))
         })
     }
 }
@@ -106,17 +117,22 @@ pub(super) struct Profile {
 
 impl Profile {
     /// On which ports it allows connections with another end.
-    pub(super) fn towards(&self, other: Other<'_>, destination: &[(Name, u16)], ground: &Ground) -> PortSet {
-        let by_term = common(&self.terms, other.terms);
-        let by_block = self
-            .blocks
-            .iter()
-            .filter(|(block, _)| ground.is_within(other.range, *block))
-            .map(|(_, allowance)| allowance);
-        let explicit = by_term.into_iter().chain(by_block);
-        explicit.fold(self.base.on(destination), |ports, allowance| {
-            ports.union(&allowance.on(destination))
-        })
+    pub(super) fn towards(
+        &self,
+        other: Other<'_>,
+        destination: &[(Name, u16)],
+        ground: &Ground,
+    ) -> Cow<'_, PortSet> {
+        let mut ports = self.base.on(destination);
+        for_common(&self.terms, other.terms, |allowance| {
+            allowance.add_to(&mut ports, destination);
+        });
+        for (block, allowance) in &self.blocks {
+            if ground.is_within(other.range, *block) {
+                allowance.add_to(&mut ports, destination);
+            }
+        }
+        ports
     }
 
     /// The port names that its rules use.
@@ -128,19 +144,26 @@ impl Profile {
     }
 }
 
-/// The allowances of the terms that both lists have.
-fn common<'a>(allowances: &'a [(usize, Arc<Allowance>)], terms: &[usize]) -> Vec<&'a Arc<Allowance>> {
+/// Does something with the allowances of the terms that both lists have.
+fn for_common<'a>(
+    allowances: &'a [(usize, Arc<Allowance>)],
+    terms: &[usize],
+    mut then: impl FnMut(&'a Allowance),
+) {
     if allowances.len() <= terms.len() {
-        let found = allowances
-            .iter()
-            .filter(|(term, _)| terms.binary_search(term).is_ok());
-        return found.map(|(_, allowance)| allowance).collect();
+        for (term, allowance) in allowances {
+            if terms.binary_search(term).is_ok() {
+                then(allowance);
+            }
+        }
+        return;
     }
-    let found = terms.iter().filter_map(|term| {
-        let at = allowances.binary_search_by_key(term, |(term, _)| *term).ok()?;
-        allowances.get(at)
-    });
-    found.map(|(_, allowance)| allowance).collect()
+    for term in terms {
+        let at = allowances.binary_search_by_key(term, |(term, _)| *term);
+        if let Some((_, allowance)) = at.ok().and_then(|at| allowances.get(at)) {
+            then(allowance);
+        }
+    }
 }
 
 /// Whom an entry of a rule is for.

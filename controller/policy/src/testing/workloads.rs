@@ -179,10 +179,10 @@ pub fn mixed(namespaces: usize) -> ClusterState {
     for number in 0..namespaces {
         let name = format!("team-{number}");
         let team = format!("group-{}", number % 20);
-        let stage = ["production", "staging", "test"][dice.below(3)];
+        let stage = dice.pick(&["production", "staging", "test"]);
         cluster.namespace(&name, &[("team", &team), ("stage", stage)]);
         for app in APPS {
-            let http = [80, 8080, 8443][dice.below(3)];
+            let http = dice.pick(&[80, 8080, 8443]);
             for nth in 0..10 {
                 let hash = format!("{:08x}", dice.next() >> 32);
                 let pod = pod(&format!("{name}/{app}-{nth}"))
@@ -207,7 +207,7 @@ pub fn mixed(namespaces: usize) -> ClusterState {
 /// The ten policies of a namespace of [`mixed`].
 fn policies_of(name: &str, team: &str, apps: &[&str], dice: &mut Dice) -> Vec<Policy> {
     let key = |policy: &str| format!("{name}/{policy}");
-    let mut some_app = || [("app", apps[dice.below(apps.len())])];
+    let mut some_app = || [("app", dice.pick(apps))];
     let (client, server, worker) = (some_app(), some_app(), some_app());
     let tcp = |number| port(Protocol::Tcp, number);
     let office = format!("203.0.113.{}/28", dice.below(16) * 16);
@@ -312,7 +312,7 @@ impl Cluster {
     }
 }
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// Numbers that look random and are the same every time (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {
@@ -323,6 +323,12 @@ impl Dice {
         mixed ^ mixed >> 31
     }
 
+    /// One of some things, of which there is at least one.
+    fn pick<T: Copy + Default>(&mut self, things: &[T]) -> T {
+        things.get(self.below(things.len())).copied().unwrap_or_default()
+    }
+
+    /// A number below a limit that is not 0.
     fn below(&mut self, limit: usize) -> usize {
         let limit = limit as u64;
         usize::try_from(self.next() % limit).unwrap_or_default()

@@ -28,6 +28,7 @@ use super::{Exit, Streams};
 ///
 /// Exit codes: 0, nothing was found; 1, there are findings or differences, or the connection is denied; 2, it could not run.
 /// Answers go to the standard output, everything else to the error output.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// When to use colours; `auto` is on a terminal, unless NO_COLOR is set

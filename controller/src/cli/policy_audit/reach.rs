@@ -17,10 +17,9 @@ use crate::inventory::{self, Loaded, Sources};
 ///
 /// Two things are always allowed and in no line: connections between a pod and its own node, and from a pod to itself.
 ///
-/// An END is any, NAMESPACE, NAMESPACE/POD, [NAMESPACE/]KIND/NAME (deployment/web, service/web), [NAMESPACE/]LABEL=VALUE,
-/// an address or a CIDR.
+/// An END is what explain takes: [NAMESPACE/]NAME, [NAMESPACE/]KIND/NAME (deployment/web, service/web), namespace/NAME,
+/// node/NAME, an address, a CIDR or any. Besides, as classes are named: NAMESPACE/* and [NAMESPACE/]LABEL=VALUE[,LABEL=VALUE…].
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Options {
     #[command(flatten)]
     sources: Sources,
@@ -76,24 +75,15 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     let Loaded {
         inventory, namespace, ..
     } = &loaded;
-    let filter = |text: &Option<String>| {
-        let filter = text.as_ref().map(|text| Filter::parse(text, namespace));
-        filter.transpose()
-    };
-    let (from, to) = match (filter(&options.from), filter(&options.to)) {
-        (Ok(from), Ok(to)) => (from, to),
-        (Err(invalid), _) | (_, Err(invalid)) => return failed(&invalid, streams),
-    };
+    let filter = |text: &Option<String>| text.as_deref().map(Filter::parse).transpose();
     let relation = Relation::of(inventory);
-    for (text, filter) in [(&options.from, &from), (&options.to, &to)] {
-        if let (Some(text), Some(filter)) = (text, filter)
-            && filter.ends(&relation).is_empty()
-        {
-            writeln!(streams.errors, "error: nobody is meant by {text}")?;
-            return Ok(Exit::Failure);
-        }
-    }
-    let selection = Selection::of(&relation, from.as_ref(), to.as_ref());
+    let selection = filter(&options.from)
+        .and_then(|from| Ok((from, filter(&options.to)?)))
+        .and_then(|(from, to)| Selection::of(&relation, namespace, from.as_ref(), to.as_ref()));
+    let selection = match selection {
+        Ok(selection) => selection,
+        Err(invalid) => return failed(&invalid, streams),
+    };
     output::write(
         &relation,
         &selection,

@@ -17,6 +17,7 @@ use crate::inventory::{self, Sources};
 /// connections and nothing else: names, labels, addresses, ports, policies, Services, and what Palisade's nodes report. No
 /// Secrets or ConfigMaps are read; environments, arguments, images and annotations are left out. Only its owner may read the
 /// file.
+#[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]

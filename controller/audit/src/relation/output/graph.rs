@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_policy::reach::End;
 
-use super::{Spoken, Word, Words, family};
+use super::{Word, Words, destinations, family, ports};
 use crate::relation::{Relation, Selection};
 
 /// Nodes and edges in order.
@@ -23,14 +23,19 @@ impl Graph {
         let mut nodes: BTreeSet<Word> = BTreeSet::new();
         let mut pairs: BTreeSet<(Word, Word, String)> = BTreeSet::new();
         for line in relation.lines(selection) {
-            let Spoken { from, to } = Spoken::of(&words, selection, &line);
+            let from = if selection.has_all_sources() {
+                words.sources(&line.from, &line.to, line.family)
+            } else {
+                words.each(&line.from, selection.sources_within())
+            };
+            let to = destinations(&words, selection, &line);
             nodes.extend(from.iter().chain(&to).cloned());
-            let ports = match family(line.family) {
-                "" => line.ports.to_string(),
-                family => format!("{} ({family})", line.ports),
+            let on = match family(line.family) {
+                "" => ports(&line.ports),
+                family => format!("{} ({family})", ports(&line.ports)),
             };
             for from in &from {
-                pairs.extend(to.iter().map(|to| (from.clone(), to.clone(), ports.clone())));
+                pairs.extend(to.iter().map(|to| (from.clone(), to.clone(), on.clone())));
             }
         }
         if selection.has_all_sources() && selection.has_all_destinations() {

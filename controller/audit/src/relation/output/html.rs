@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Spoken, Word, Words, family};
+use super::{Saying, Word, Words, destinations, family, ports, sources};
 use crate::relation::{Relation, Selection, Summary};
 
 /// What the page looks like and how it filters. The filter hides lines that lack one of its words.
@@ -59,7 +59,6 @@ pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn
         "<thead><tr><th scope=\"col\">From<th scope=\"col\">To<th scope=\"col\">Ports<th scope=\"col\">Family</tr></thead>\n<tbody>"
     )?;
     for line in relation.lines(selection) {
-        let Spoken { from, to: targets } = Spoken::of(&words, selection, &line);
         let say = |list: &[Word]| {
             let said: Vec<String> = list
                 .iter()
@@ -67,17 +66,18 @@ pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn
                 .collect();
             said.join("<br>")
         };
-        let class = if from.is_empty() { " class=\"none\"" } else { "" };
-        let from = if from.is_empty() {
-            "nobody".to_owned()
-        } else {
-            say(&from)
+        let targets = destinations(&words, selection, &line);
+        let Saying { all, words: from } = sources(&words, selection, &line);
+        let (class, from) = match all {
+            Some(all) => ("", format!("{} except<br>{}", say(&[all]), say(&from))),
+            None if from.is_empty() => (" class=\"none\"", "nobody".to_owned()),
+            None => ("", say(&from)),
         };
         writeln!(
             to,
             "<tr{class}><td>{from}<td>{}<td>{}<td>{}</tr>",
             say(&targets),
-            escaped(&line.ports.to_string()),
+            escaped(&ports(&line.ports)),
             family(line.family)
         )?;
     }

@@ -18,12 +18,13 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_policy::model::{Labels, Protocol};
-use palisade_policy::reach::{Class, End, Outside, PortSet};
+use palisade_policy::model::{Labels, NodeName};
+use palisade_policy::reach::{Class, End, Outside};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::family;
+use super::transports::Transports;
 use crate::relation::{Relation, Row, Selection, members};
 
 pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn Write) -> io::Result<()> {
@@ -165,17 +166,7 @@ struct FlowEntry<'a> {
     from: usize,
     to: &'a str,
     family: Option<&'static str>,
-    ports: PortsEntry,
-}
-
-#[derive(Serialize)]
-struct PortsEntry {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    all: bool,
-    #[serde(flatten)]
-    spans: BTreeMap<&'static str, Vec<(u16, u16)>>,
-    #[serde(rename = "withoutPorts", skip_serializing_if = "std::ops::Not::not")]
-    without_ports: bool,
+    ports: Transports,
 }
 
 impl<'a> Document<'a> {
@@ -217,7 +208,7 @@ impl<'a> Document<'a> {
             name: self.relation.names.end(End::Outside(index)),
             family: range.family.to_string(),
             blocks: range.blocks.iter().map(ToString::to_string).collect(),
-            nodes: nodes.map(|node| node.as_str()).collect(),
+            nodes: nodes.map(NodeName::as_str).collect(),
         }
     }
 
@@ -226,30 +217,11 @@ impl<'a> Document<'a> {
             from: self.sources.borrow_mut().place(row.from),
             to: self.relation.names.end(row.to),
             family: row.family.map(|own| family(Some(own))),
-            ports: ports(&row.ports),
+            ports: Transports::of(&row.ports),
         }
     }
 }
 
 fn labels(labels: &Labels) -> BTreeMap<&str, &str> {
     labels.iter().map(|(key, value)| (&**key, &**value)).collect()
-}
-
-fn ports(set: &PortSet) -> PortsEntry {
-    if set.is_all() {
-        return PortsEntry {
-            all: true,
-            spans: BTreeMap::new(),
-            without_ports: false,
-        };
-    }
-    let spans = Protocol::ALL
-        .into_iter()
-        .filter(|protocol| !set.ports(*protocol).is_empty())
-        .map(|protocol| (protocol.as_str(), set.ports(protocol).to_vec()));
-    PortsEntry {
-        all: false,
-        spans: spans.collect(),
-        without_ports: set.has_protocols_without_ports(),
-    }
 }

@@ -7,14 +7,17 @@ mod html;
 mod json;
 mod mermaid;
 mod table;
+mod transports;
 
 use std::io::{self, Write};
 
 use palisade_policy::reach::{End, Family};
 
-use super::words::{Word, Words};
+use super::words::{Limits, Saying, Word, Words, ports};
 use super::{Line, Relation, Selection};
 use crate::style::Style;
+
+pub(crate) use transports::Transports;
 
 /// In which form a relation is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +26,7 @@ pub enum Form {
     Table,
     /// The table with everything, and the policies that isolate.
     Wide,
-    /// A document for programs: `docs/reach.md` has its fields.
+    /// A document for programs: `docs/policy-audit-json.md` has its fields.
     Json,
     /// A line for each pair of ends.
     Csv,
@@ -54,27 +57,24 @@ pub fn write(
     }
 }
 
-/// A line with its ends in words.
-struct Spoken {
-    from: Vec<Word>,
-    to: Vec<Word>,
+/// The sources of a line, as shortly as they can be said.
+fn sources(words: &Words<'_>, selection: &Selection, line: &Line) -> Saying {
+    // Of what was asked for by name, nothing is "all".
+    if !selection.has_all_sources() {
+        return Saying {
+            all: None,
+            words: words.each(&line.from, selection.sources_within()),
+        };
+    }
+    words.say_sources(&line.from, &line.to, line.family)
 }
 
-impl Spoken {
-    fn of(words: &Words<'_>, selection: &Selection, line: &Line) -> Self {
-        Self {
-            // Of what was asked for by name, nothing is "all".
-            from: if selection.has_all_sources() {
-                words.sources(&line.from, &line.to, line.family)
-            } else {
-                words.each(&line.from)
-            },
-            to: match line.to.as_slice() {
-                [End::Pods(class)] => vec![Word::Class(*class)],
-                ends if selection.has_all_destinations() => words.destinations(ends),
-                ends => words.each(ends),
-            },
-        }
+/// The destinations of a line: a class, or addresses outside.
+fn destinations(words: &Words<'_>, selection: &Selection, line: &Line) -> Vec<Word> {
+    match line.to.as_slice() {
+        [End::Pods(class)] => vec![Word::Class(*class)],
+        ends if selection.has_all_destinations() => words.destinations(ends),
+        ends => words.each(ends, selection.destinations_within()),
     }
 }
 

@@ -7,7 +7,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 use palisade_policy::model::PolicyKey;
 use palisade_policy::reach::{Class, End};
 
-use super::{Spoken, Word, Words, family};
+use super::{Limits, Words, destinations, family, ports, sources};
 use crate::relation::{Line, Relation, Selection};
 use crate::style::Style;
 
@@ -21,11 +21,11 @@ pub(super) enum Detail {
 }
 
 impl Detail {
-    /// How many words a cell has, and how many excepts a word.
-    fn limits(self) -> (usize, usize) {
+    /// How much a cell has.
+    fn limits(self) -> Limits {
         match self {
-            Self::Short => (6, 4),
-            Self::Whole => (usize::MAX, usize::MAX),
+            Self::Short => Limits { words: 6, excepts: 4 },
+            Self::Whole => Limits::NONE,
         }
     }
 }
@@ -51,27 +51,19 @@ pub(super) fn write(
     to: &mut dyn Write,
 ) -> io::Result<()> {
     let words = Words::of(relation.ends());
-    let (most, excepts) = detail.limits();
+    let limits = detail.limits();
     let mut table = table(style);
     let mut by_family = false;
     for line in relation.lines(selection) {
-        let spoken = Spoken::of(&words, selection, &line);
-        let say = |list: &[Word], empty: &str| match list {
-            [] => empty.to_owned(),
-            list => said(&words, list, most, excepts),
-        };
         by_family |= line.family.is_some();
-        let ports = if line.ports.is_empty() {
-            style.dim("-").to_string()
+        let (from, on) = if line.from.is_empty() {
+            ("nobody".to_owned(), "-".to_owned())
         } else {
-            line.ports.to_string()
+            let from = words.said(&sources(&words, selection, &line), limits);
+            (from, ports(&line.ports))
         };
-        let mut cells = vec![
-            say(&spoken.from, "nobody"),
-            say(&spoken.to, "-"),
-            ports,
-            family(line.family).to_owned(),
-        ];
+        let targets = words.listed(&destinations(&words, selection, &line), limits);
+        let mut cells = vec![from, targets, on, family(line.family).to_owned()];
         if detail == Detail::Whole {
             cells.extend(more(relation, &line));
         }
@@ -87,9 +79,16 @@ pub(super) fn write(
             }
         }
     }
-    table
-        .lines()
-        .try_for_each(|line| writeln!(to, "{}", line.trim_end()))
+    for (number, line) in table.lines().enumerate() {
+        let line = line.trim_end();
+        // Letters that make colours would count for the widths of columns.
+        if number == 0 {
+            writeln!(to, "{}", style.bold(line))?;
+        } else {
+            writeln!(to, "{line}")?;
+        }
+    }
+    Ok(())
 }
 
 fn table(style: Style) -> Table {
@@ -101,23 +100,11 @@ fn table(style: Style) -> Table {
             .set_width(width),
         None => table.set_content_arrangement(ContentArrangement::Disabled),
     };
-    table.set_header(HEADS.iter().map(|head| style.bold(head).to_string()));
+    table.set_header(HEADS);
     for column in table.column_iter_mut() {
         column.set_padding((0, 3));
     }
     table
-}
-
-fn said(words: &Words<'_>, list: &[Word], most: usize, excepts: usize) -> String {
-    let mut parts: Vec<String> = list
-        .iter()
-        .take(most)
-        .map(|word| words.text(word, excepts))
-        .collect();
-    if list.len() > most {
-        parts.push(format!("and {} more", list.len() - most));
-    }
-    parts.join(", ")
 }
 
 /// The cells of the wide form: how many pods, and which policies isolate them.

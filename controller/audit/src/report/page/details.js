@@ -51,13 +51,14 @@ function sideDetails(end, other, direction) {
     const speaking = judgement.policies.filter(({ rules }) => rules.length);
     const silent = judgement.policies.filter(({ rules }) => !rules.length);
     if (speaking.length) {
-      content.push(make("p", {}, "Allowed by:"));
+      // Whether such a rule lets anything through depends on its ports as well: a name may be declared by no pod.
+      content.push(make("p", {}, `Rules that speak of ${other.full}:`));
       content.push(make("ul", {}, speaking.map(({ policy, rules }) =>
         make("li", {}, policyLink(policy), rules.map((rule) =>
           make("div", {}, `rule ${rule}: ${ruleText(policy, direction, rule)}`))))));
     }
     if (silent.length && data.scoped) {
-      const words = speaking.length ? "Isolated as well by, without a rule for this:" : `Isolated by, and no rule speaks of ${other.full}:`;
+      const words = speaking.length ? "Isolated as well by, without such a rule:" : `Isolated by, and no rule speaks of ${other.full}:`;
       content.push(make("p", {}, words));
       content.push(make("ul", {}, silent.map(({ policy }) => make("li", {}, policyLink(policy)))));
     }

@@ -8,7 +8,7 @@ use super::super::matrix::Share;
 const MOST: usize = 40;
 
 pub(in crate::report) fn matrix(overview: &Overview<'_>, html: &mut Html) {
-    let rows = &overview.rows.rows;
+    let rows = &overview.rows.all;
     if rows.is_empty() {
         html.raw("<p>There are no pods.</p>").line();
         return;

@@ -1,7 +1,6 @@
 //! What each policy does, in plain words.
 
 use palisade_policy::model::{Direction, Policy};
-use palisade_policy::reach::Class;
 
 use super::super::Overview;
 use super::super::html::Html;
@@ -46,14 +45,14 @@ pub(in crate::report) fn policies(overview: &Overview<'_>, html: &mut Html) {
 fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
     let key = &policy.key;
     let id = policy_id(key);
-    let classes: Vec<_> = overview
+    let classes: Vec<usize> = overview
         .subjects
         .get(key)
         .into_iter()
         .flatten()
-        .filter_map(|index| overview.reach.classes().get(*index))
+        .copied()
         .collect();
-    let pods: u64 = classes.iter().map(|class| overview.names.pods(class)).sum();
+    let pods: u64 = classes.iter().map(|class| overview.names.pods(*class)).sum();
     let words = words::describe(policy, usize::try_from(pods).unwrap_or(usize::MAX));
     let direction = |rules: &Option<_>| if rules.is_some() { "all" } else { "none" };
     html.open(
@@ -99,12 +98,12 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
 }
 
 /// The pods that a policy applies to, by class.
-fn subjects(overview: &Overview<'_>, classes: &[&Class], html: &mut Html) {
+fn subjects(overview: &Overview<'_>, classes: &[usize], html: &mut Html) {
     if classes.is_empty() {
         return;
     }
     html.raw("<ul class=\"subjects\" aria-label=\"Pods\">");
-    for class in classes.iter().take(MOST_SUBJECTS) {
+    for class in classes.iter().copied().take(MOST_SUBJECTS) {
         html.raw("<li>").text(overview.names.class(class));
         let count = overview.names.pods(class);
         if count > 1 {

@@ -10,7 +10,7 @@ use palisade_policy::model::PodUid;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::read::{self, Listing, Unreadable};
+use super::read::{self, Listing, Object, Unreadable};
 use super::ruleset::{Family, NotUnderstood, Ruleset};
 
 /// What was read of a node.
@@ -75,6 +75,7 @@ pub enum InvalidDocument {
 /// Either form: a listing has its objects at the top, a document below `tables`.
 #[derive(Deserialize)]
 struct Written {
+    nftables: Option<Vec<Object>>,
     node: Option<String>,
     generation: Option<u32>,
     tables: Option<Listing>,
@@ -104,20 +105,13 @@ struct WrittenPlace {
 impl NodeTables {
     /// Reads a document, or a listing.
     pub fn parse(json: &[u8]) -> Result<Self, InvalidDocument> {
-        // The listing can be long and is read straight into its types, so what the text is must be known first.
-        #[derive(Deserialize)]
-        struct Shape {
-            nftables: Option<serde::de::IgnoredAny>,
-        }
-        let shape: Shape = serde_json::from_slice(json).map_err(InvalidDocument::Form)?;
-        if shape.nftables.is_some() {
-            let listing = serde_json::from_slice(json).map_err(InvalidDocument::Form)?;
+        let written: Written = serde_json::from_slice(json).map_err(InvalidDocument::Form)?;
+        if let Some(objects) = written.nftables {
             return Ok(Self {
-                ruleset: read::read(listing)?,
+                ruleset: read::read(Listing { objects })?,
                 ..Self::default()
             });
         }
-        let written: Written = serde_json::from_slice(json).map_err(InvalidDocument::Form)?;
         let Rest {
             places,
             uplinks,

@@ -11,8 +11,8 @@ use std::rc::Rc;
 
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::model::{
-    Direction, IpBlock, NamespaceName, NamespaceScope, Peer, Peers, Pod, PodPeer, Policy, PolicyPort,
-    PortMatch, Ports,
+    Direction, IpBlock, NamespaceName, NamespaceScope, Operator, Peer, Peers, Pod, PodPeer, Policy,
+    PolicyPort, PortMatch, Ports, Selector,
 };
 use palisade_policy::reach::Family;
 
@@ -51,17 +51,75 @@ pub(crate) fn family(address: IpAddr) -> Family {
     }
 }
 
-/// Addresses from the first to the last, and what is allowed with them.
-type Allowed = (u128, u128, Spans<u32>);
+/// Addresses from the first to the last, and transports from the first to the last that are allowed with them.
+type Allowed = (u128, u128, (u32, u32));
+
+/// A pod with the addresses that are its own.
+struct Peered<'a> {
+    pod: &'a Pod,
+    v4: Vec<u128>,
+    v6: Vec<u128>,
+}
+
+impl Peered<'_> {
+    fn addresses(&self, family: Family) -> &[u128] {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+/// The pods of a namespace, and those of them that have a label.
+#[derive(Default)]
+struct Pods<'a> {
+    pods: Vec<Rc<Peered<'a>>>,
+    labelled: HashMap<(&'a str, &'a str), Vec<usize>>,
+}
+
+impl<'a> Pods<'a> {
+    fn add(&mut self, pod: Peered<'a>) {
+        for (key, value) in pod.pod.labels.iter() {
+            self.labelled
+                .entry((key, value))
+                .or_default()
+                .push(self.pods.len());
+        }
+        self.pods.push(Rc::new(pod));
+    }
+
+    /// The pods that a selector matches.
+    fn select(&self, selector: &Selector) -> Vec<Rc<Peered<'a>>> {
+        let matches = |pod: &&Rc<Peered<'a>>| selector.matches(&pod.pod.labels);
+        // A requirement that lists values leaves few pods to ask.
+        let listed = selector
+            .requirements()
+            .find_map(|requirement| match &requirement.operator {
+                Operator::In(values) => Some((&requirement.key, values)),
+                Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => None,
+            });
+        match listed {
+            Some((key, values)) => {
+                let places = values
+                    .iter()
+                    .filter_map(|value| self.labelled.get(&(&**key, &**value)))
+                    .flatten();
+                let pods = places.filter_map(|place| self.pods.get(*place));
+                pods.filter(matches).cloned().collect()
+            }
+            None => self.pods.iter().filter(matches).cloned().collect(),
+        }
+    }
+}
 
 /// The pods that a peer selects.
-type Selected<'a> = Rc<Vec<&'a Pod>>;
+type Selected<'a> = Rc<Vec<Rc<Peered<'a>>>>;
 
 /// What the policies of a cluster say of each side of its pods.
 pub(crate) struct Expected<'a> {
     state: &'a ClusterState,
     /// The pods of each namespace that have addresses of their own.
-    pods: BTreeMap<&'a NamespaceName, Vec<&'a Pod>>,
+    pods: BTreeMap<&'a NamespaceName, Pods<'a>>,
     policies: BTreeMap<&'a NamespaceName, Vec<&'a Policy>>,
     /// The pods that a peer of a namespace's policies selects.
     selected: HashMap<(&'a NamespaceName, &'a PodPeer), Selected<'a>>,
@@ -71,13 +129,22 @@ pub(crate) struct Expected<'a> {
 impl<'a> Expected<'a> {
     /// Sorts the objects of a cluster.
     pub(crate) fn of(state: &'a ClusterState) -> Self {
-        let mut pods: BTreeMap<_, Vec<&Pod>> = BTreeMap::new();
-        for pod in state
-            .pods()
-            .values()
-            .filter(|pod| own_addresses(state, pod).next().is_some())
-        {
-            pods.entry(&pod.key.namespace).or_default().push(pod);
+        let mut pods: BTreeMap<_, Pods<'_>> = BTreeMap::new();
+        for pod in state.pods().values() {
+            let mut peered = Peered {
+                pod,
+                v4: Vec::new(),
+                v6: Vec::new(),
+            };
+            for address in own_addresses(state, pod) {
+                match family(address) {
+                    Family::V4 => peered.v4.push(number(address)),
+                    Family::V6 => peered.v6.push(number(address)),
+                }
+            }
+            if !(peered.v4.is_empty() && peered.v6.is_empty()) {
+                pods.entry(&pod.key.namespace).or_default().add(peered);
+            }
         }
         let mut policies: BTreeMap<_, Vec<&Policy>> = BTreeMap::new();
         for (key, policy) in state.policies() {
@@ -135,7 +202,7 @@ impl<'a> Expected<'a> {
                 let ports = RulePorts::of(&rule.ports, (direction == Direction::Ingress).then_some(pod));
                 match &rule.peers {
                     Peers::All => {
-                        allowed.push((0, u128::MAX, ports.fixed.0.clone()));
+                        add(&mut allowed, (0, u128::MAX), &ports.fixed);
                         self.named(&ports, family, |_| true, &mut allowed);
                     }
                     Peers::AnyOf(peers) => {
@@ -163,23 +230,19 @@ impl<'a> Expected<'a> {
     ) {
         match peer {
             Peer::Pods(peer) => {
-                for pod in self.select(&policy.key.namespace, peer).iter() {
-                    let carried = ports.on(pod);
-                    let addresses = own_addresses(self.state, pod).filter(|address| family(*address) == of);
-                    allowed.extend(
-                        addresses.map(|address| (number(address), number(address), carried.0.clone())),
-                    );
+                for peered in self.select(&policy.key.namespace, peer).iter() {
+                    let carried = ports.on(peered.pod);
+                    for address in peered.addresses(of) {
+                        add(allowed, (*address, *address), &carried);
+                    }
                 }
             }
             Peer::Block(block) if family(block.cidr().addr()) == of => {
                 let spans = spans(block);
-                allowed.extend(
-                    spans
-                        .stretches()
-                        .iter()
-                        .map(|(first, last)| (*first, *last, ports.fixed.0.clone())),
-                );
-                self.named(ports, of, |address| spans.contains(number(address)), allowed);
+                for stretch in spans.stretches() {
+                    add(allowed, *stretch, &ports.fixed);
+                }
+                self.named(ports, of, |address| spans.contains(address), allowed);
             }
             Peer::Block(_) => {}
         }
@@ -190,17 +253,17 @@ impl<'a> Expected<'a> {
         &self,
         ports: &RulePorts<'_>,
         of: Family,
-        is_within: impl Fn(IpAddr) -> bool,
+        is_within: impl Fn(u128) -> bool,
         allowed: &mut Vec<Allowed>,
     ) {
         if ports.named.is_empty() {
             return;
         }
-        for pod in self.pods.values().flatten() {
-            let carried = ports.on(pod);
-            let addresses = own_addresses(self.state, pod)
-                .filter(|address| family(*address) == of && is_within(*address));
-            allowed.extend(addresses.map(|address| (number(address), number(address), carried.0.clone())));
+        for peered in self.pods.values().flat_map(|pods| &pods.pods) {
+            let carried = ports.on(peered.pod);
+            for address in peered.addresses(of).iter().filter(|address| is_within(**address)) {
+                add(allowed, (*address, *address), &carried);
+            }
         }
     }
 
@@ -217,14 +280,24 @@ impl<'a> Expected<'a> {
             }
         };
         let namespaces = self.pods.iter().filter(|(namespace, _)| is_in_scope(namespace));
-        let pods = namespaces.flat_map(|(_, pods)| pods).copied();
         let selected = Rc::new(
-            pods.filter(|pod| peer.pods.matches(&pod.labels))
+            namespaces
+                .flat_map(|(_, pods)| pods.select(&peer.pods))
                 .collect::<Vec<_>>(),
         );
         self.selected.insert((own, peer), selected.clone());
         selected
     }
+}
+
+fn add(allowed: &mut Vec<Allowed>, (first, last): (u128, u128), carried: &Transports) {
+    allowed.extend(
+        carried
+            .0
+            .stretches()
+            .iter()
+            .map(|stretch| (first, last, *stretch)),
+    );
 }
 
 /// The ports of a rule.

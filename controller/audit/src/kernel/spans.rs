@@ -4,12 +4,13 @@
 //! connection is [`Pieces`]. Everything that the walk and the comparison do is arithmetic on these two, which is why their
 //! answers hold for every address and every port, and not for a sample.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// What spans are made of.
-pub trait Number: Copy + Ord + Debug {
+pub trait Number: Copy + Ord + Hash + Debug {
     /// The number after this one, if there is one.
     fn next(self) -> Option<Self>;
     /// The number before this one, if there is one.
@@ -264,11 +265,6 @@ impl<T: Clone + PartialEq> Pieces<T> {
             .map(|((start, value), end)| (*start, end, value))
     }
 
-    /// How many pieces there are.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Another function of the value.
     pub(crate) fn map<U: Clone + PartialEq>(&self, of: impl Fn(&T) -> U) -> Pieces<U> {
         let mut pieces = Builder::default();
@@ -331,31 +327,31 @@ impl<T: PartialEq> Builder<T> {
     }
 }
 
-/// What several sets hold at addresses from the first to the last.
-type Parts<N> = (u128, u128, Vec<(N, N)>);
-
-/// What holds at each address where several stretches of addresses hold sets, each on its own.
-pub(crate) fn overlaid<N: Number>(mut sets: Vec<(u128, u128, Spans<N>)>) -> Pieces<Spans<N>> {
-    sets.retain(|(first, last, set)| first <= last && !set.is_empty());
-    sets.sort_unstable_by_key(|(first, last, _)| (*first, *last));
-    // Most often many sets at one address: a pod on several ports.
-    let mut stretches: Vec<Parts<N>> = Vec::with_capacity(sets.len());
-    for (first, last, set) in sets {
-        match stretches.last_mut() {
-            Some((same_first, same_last, parts)) if (*same_first, *same_last) == (first, last) => {
-                parts.extend_from_slice(set.stretches());
-            }
-            _ => stretches.push((first, last, set.stretches().to_vec())),
-        }
-    }
-    let is_disjoint = stretches.is_sorted_by(|(_, last, _), (first, _, _)| last < first);
-    let stretches = stretches
-        .into_iter()
-        .map(|(first, last, parts)| (first, last, Spans::of(parts)));
-    if is_disjoint {
+/// What holds at each address, where numbers from one to another hold on stretches of addresses: first and last address, first
+/// and last number.
+pub(crate) fn overlaid<N: Number>(mut held: Vec<(u128, u128, (N, N))>) -> Pieces<Spans<N>> {
+    held.retain(|(first, last, (from, to))| first <= last && from <= to);
+    held.sort_unstable();
+    // Few different sets hold at many addresses: those that are equal are one.
+    let mut known: HashMap<Vec<(N, N)>, Spans<N>> = HashMap::new();
+    let groups = held.chunk_by(|(first, last, _), (other_first, other_last, _)| {
+        (first, last) == (other_first, other_last)
+    });
+    let stretches: Vec<(u128, u128, Spans<N>)> = groups
+        .filter_map(|group| {
+            let (first, last, _) = group.first()?;
+            let parts: Vec<(N, N)> = group.iter().map(|(_, _, part)| *part).collect();
+            let set = match known.get(&parts) {
+                Some(set) => set.clone(),
+                None => known.entry(parts.clone()).or_insert(Spans::of(parts)).clone(),
+            };
+            Some((*first, *last, set))
+        })
+        .collect();
+    if stretches.is_sorted_by(|(_, last, _), (first, _, _)| last < first) {
         Pieces::on(stretches, Spans::default())
     } else {
-        swept(stretches)
+        swept(stretches.into_iter())
     }
 }
 
@@ -428,15 +424,13 @@ mod tests {
 
         #[test]
         fn what_is_overlaid_holds_at_each_address_what_any_of_it_holds(
-            sets in vec((0_u128..40, 0_u128..9, stretches()), 0..8)
+            held in vec((0_u128..40, 0_u128..9, 0_u32..50, 0_u32..9), 0..12)
         ) {
-            let sets: Vec<_> = sets.into_iter().map(|(first, width, set)| (first, first + width, Spans::of(set))).collect();
-            let pieces = overlaid(sets.clone());
+            let held: Vec<_> = held.into_iter().map(|(first, width, from, more)| (first, first + width, (from, from + more))).collect();
+            let pieces = overlaid(held.clone());
             for address in 0..60 {
-                let mut expected = Spans::default();
-                for (_, _, set) in sets.iter().filter(|(first, last, _)| (*first..=*last).contains(&address)) {
-                    expected = expected.union(set);
-                }
+                let here = held.iter().filter(|(first, last, _)| (*first..=*last).contains(&address));
+                let expected = Spans::of(here.map(|(_, _, numbers)| *numbers).collect());
                 prop_assert_eq!(pieces.at(address), Some(&expected));
             }
             let doubled = pieces.zip(&pieces.map(|set| set.stretches().len()), |set, count| (set.clone(), *count));

@@ -8,7 +8,7 @@ use std::fmt;
 use palisade_policy::model::{Protocol, Transport};
 use palisade_policy::reach::PortSet;
 
-use super::spans::Spans;
+use super::spans::{Pieces, Spans};
 
 /// The protocols whose header has a destination port in its second 16 bits: TCP, UDP, DCCP, SCTP, UDP-Lite.
 pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
@@ -16,6 +16,9 @@ pub(crate) const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 pub(crate) const ICMP: u8 = 1;
 /// The form of ICMP for IPv6.
 pub(crate) const ICMP_V6: u8 = 58;
+
+/// First and last number of all transports.
+const EVERYTHING: (u32, u32) = (0, 0x00ff_ffff);
 
 /// One transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -238,6 +241,65 @@ impl Transports {
             .iter()
             .map(|(first, last)| (detail(first), detail(last)))
             .collect()
+    }
+}
+
+/// What is carried, for each address. Where one side is nothing or everything at all addresses there is nothing to do.
+impl Pieces<Transports> {
+    /// Nothing.
+    pub(crate) fn nothing() -> Self {
+        Self::constant(Transports::none())
+    }
+
+    /// Everything.
+    pub(crate) fn everything() -> Self {
+        Self::constant(Transports::all())
+    }
+
+    /// Whether it is nothing at all addresses.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.is_constant().is_some_and(Transports::is_empty)
+    }
+
+    fn is_everything(&self) -> bool {
+        self.is_constant()
+            .is_some_and(|carried| carried.0.stretches() == [EVERYTHING])
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        if other.is_nothing() || self.is_everything() {
+            self.clone()
+        } else if self.is_nothing() || other.is_everything() {
+            other.clone()
+        } else {
+            self.zip(other, Transports::union)
+        }
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        if self.is_nothing() || other.is_everything() {
+            self.clone()
+        } else if other.is_nothing() || self.is_everything() {
+            other.clone()
+        } else {
+            self.zip(other, Transports::intersection)
+        }
+    }
+
+    /// What is in this one and not in the other.
+    #[must_use]
+    pub(crate) fn difference(&self, other: &Self) -> Self {
+        if self.is_nothing() || other.is_nothing() {
+            self.clone()
+        } else if other.is_everything() {
+            Self::nothing()
+        } else {
+            self.zip(other, Transports::difference)
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::ruleset::{
     Base, Chain, Element, Family, Hook, NotUnderstood, Policy, Rule, Ruleset, Set, Table, Verdict,
 };
 
-pub(crate) use object::Listing;
+pub(crate) use object::{Listing, Object};
 
 /// The name of the tables that are read.
 pub(crate) const TABLE: &str = "palisade";

@@ -9,12 +9,12 @@ use super::value::{Raw, RawType};
 pub(crate) struct Listing {
     /// Its objects, in order.
     #[serde(rename = "nftables")]
-    pub(super) objects: Vec<Object>,
+    pub(crate) objects: Vec<Object>,
 }
 
 /// One object: at most one of the fields is there.
 #[derive(Debug, Deserialize)]
-pub(super) struct Object {
+pub(crate) struct Object {
     pub(super) table: Option<Table>,
     pub(super) chain: Option<Chain>,
     pub(super) rule: Option<Rule>,

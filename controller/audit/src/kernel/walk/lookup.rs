@@ -7,7 +7,7 @@ use crate::kernel::ruleset::{
     Body, Cast, Condition, Element, Field, Frame, Kind, Lookup, NotUnderstood, Outcome, Part, Set, SetRef,
     Table, Verdict,
 };
-use crate::kernel::spans::{Pieces, Spans, overlaid};
+use crate::kernel::spans::{Pieces, overlaid};
 use crate::kernel::transport::{ICMP, ICMP_V6, Transports, WITH_PORTS};
 
 use super::Axis;
@@ -36,26 +36,29 @@ pub(super) struct Matched {
 impl Seen<'_> {
     /// What the conditions of a rule hold of.
     pub(super) fn conditions(&self, body: &Body) -> Result<Matched, NotUnderstood> {
-        let mut certain = Pieces::constant(Transports::all());
-        let mut possible = certain.clone();
+        let mut certain = Pieces::everything();
+        // The same, with what is doubtful taken for what holds; as long as nothing is, there is no need for it.
+        let mut possible = None;
         for condition in &body.conditions {
             let lookup = match condition {
                 Condition::OfNewConnections(true) => continue,
                 Condition::OfNewConnections(false) => {
-                    let nothing = || Pieces::constant(Transports::none());
                     return Ok(Matched {
-                        certain: nothing(),
-                        doubtful: nothing(),
+                        certain: Pieces::nothing(),
+                        doubtful: Pieces::nothing(),
                     });
                 }
                 Condition::Lookup(lookup) => lookup,
             };
             let holds = self.lookup(lookup)?;
-            certain = certain.zip(&holds, Transports::intersection);
             let doubt = doubt(&lookup.key);
-            possible = possible.zip(&holds, |all, holds| all.intersection(&holds.union(&doubt)));
+            if possible.is_some() || !doubt.is_empty() {
+                let before = possible.as_ref().unwrap_or(&certain);
+                possible = Some(before.intersection(&holds.union(&Pieces::constant(doubt))));
+            }
+            certain = certain.intersection(&holds);
         }
-        let doubtful = possible.zip(&certain, Transports::difference);
+        let doubtful = possible.map_or_else(Pieces::nothing, |possible| possible.difference(&certain));
         Ok(Matched { certain, doubtful })
     }
 
@@ -66,34 +69,29 @@ impl Seen<'_> {
     ) -> Result<Vec<(Verdict, Pieces<Transports>)>, NotUnderstood> {
         let (key, map) = match outcome {
             Outcome::Always(verdict) => {
-                return Ok(vec![(verdict.clone(), Pieces::constant(Transports::all()))]);
+                return Ok(vec![(verdict.clone(), Pieces::everything())]);
             }
             Outcome::Mapped { key, map } => (key, self.set(map, key)?),
         };
         if !doubt(key).is_empty() {
             return Err(NotUnderstood("a map of ports of any protocol".to_owned()));
         }
-        let mut by_verdict: BTreeMap<&Verdict, Vec<_>> = BTreeMap::new();
-        if let Some(domain) = self.domain(key) {
-            for element in &map.elements {
-                let verdict = element.verdict.as_ref();
-                let verdict =
-                    verdict.ok_or_else(|| NotUnderstood("a set where a map is asked for".to_owned()))?;
-                if let Some((first, last, carried)) = self.element(key, element)? {
-                    let carried = carried.intersection(&domain).0;
-                    by_verdict
-                        .entry(verdict)
-                        .or_default()
-                        .push((first, last, carried));
-                }
+        let Some(domain) = self.domain(key) else {
+            return Ok(Vec::new());
+        };
+        let mut by_verdict: BTreeMap<&Verdict, Vec<Held>> = BTreeMap::new();
+        for element in &map.elements {
+            let verdict = element.verdict.as_ref();
+            let verdict =
+                verdict.ok_or_else(|| NotUnderstood("a set where a map is asked for".to_owned()))?;
+            let mut held = Vec::new();
+            self.element(key, element, &mut held)?;
+            if !held.is_empty() {
+                by_verdict.entry(verdict).or_default().append(&mut held);
             }
         }
-        let pieces = |(verdict, held): (&Verdict, _)| {
-            (
-                verdict.clone(),
-                overlaid(held).map(|held| Transports(held.clone())),
-            )
-        };
+        let domain = Pieces::constant(domain);
+        let pieces = |(verdict, held): (&Verdict, _)| (verdict.clone(), carried(held).intersection(&domain));
         Ok(by_verdict.into_iter().map(pieces).collect())
     }
 
@@ -101,23 +99,19 @@ impl Seen<'_> {
         let key = &lookup.key;
         let set = self.set(&lookup.set, key)?;
         let Some(domain) = self.domain(key) else {
-            return Ok(Pieces::constant(Transports::none()));
+            return Ok(Pieces::nothing());
         };
-        let mut held: Vec<(u128, u128, Spans<u32>)> = Vec::new();
+        let domain = Pieces::constant(domain);
+        let mut held = Vec::new();
         for element in &set.elements {
-            if let Some((first, last, carried)) = self.element(key, element)? {
-                held.push((first, last, carried.0));
-            }
+            self.element(key, element, &mut held)?;
         }
-        let held = overlaid(held);
-        Ok(held.map(|held| {
-            let held = Transports(held.clone());
-            if lookup.negated {
-                domain.difference(&held)
-            } else {
-                domain.intersection(&held)
-            }
-        }))
+        let held = carried(held);
+        Ok(if lookup.negated {
+            domain.difference(&held)
+        } else {
+            domain.intersection(&held)
+        })
     }
 
     fn set<'t>(&'t self, set: &'t SetRef, key: &[Field]) -> Result<&'t Arc<Set>, NotUnderstood> {
@@ -169,12 +163,8 @@ impl Seen<'_> {
         Some(domain)
     }
 
-    /// The addresses and what they carry that an element holds; `None` where it holds nothing that is seen here.
-    fn element(
-        &self,
-        key: &[Field],
-        element: &Element,
-    ) -> Result<Option<(u128, u128, Transports)>, NotUnderstood> {
+    /// Adds the addresses that an element holds and what they carry: nothing, where it holds nothing that is seen here.
+    fn element(&self, key: &[Field], element: &Element, held: &mut Vec<Held>) -> Result<(), NotUnderstood> {
         let (mut first, mut last) = (0, u128::MAX);
         let (mut protocols, mut ports, mut types) = ((0, u128::from(u8::MAX)), None, None);
         for (field, part) in key.iter().zip(&element.parts) {
@@ -211,8 +201,16 @@ impl Seen<'_> {
                 }
             };
             if !holds {
-                return Ok(None);
+                return Ok(());
             }
+        }
+        // Most elements of most sets: one protocol, and one stretch of its ports.
+        if let (Some((None, from, to)), None, true) = (ports, types, protocols.0 == protocols.1)
+            && WITH_PORTS.map(u128::from).contains(&protocols.0)
+        {
+            let number = |port: u128| Ok(narrow::<u32>(protocols.0 << 16)? | u32::from(narrow::<u16>(port)?));
+            held.push((first, last, (number(from)?, number(to)?)));
+            return Ok(());
         }
         let mut carried = Transports::protocols(narrow(protocols.0)?, narrow(protocols.1)?);
         if let Some((named, from, to)) = ports {
@@ -222,8 +220,23 @@ impl Seen<'_> {
         if let Some((protocol, from, to)) = types {
             carried = carried.intersection(&Transports::icmp_types(protocol, narrow(from)?, narrow(to)?));
         }
-        Ok(Some((first, last, carried)))
+        held.extend(
+            carried
+                .0
+                .stretches()
+                .iter()
+                .map(|stretch| (first, last, *stretch)),
+        );
+        Ok(())
     }
+}
+
+/// Addresses from the first to the last, and transports from the first to the last.
+type Held = (u128, u128, (u32, u32));
+
+/// What is held, for each address.
+fn carried(held: Vec<Held>) -> Pieces<Transports> {
+    overlaid(held).map(|held| Transports(held.clone()))
 }
 
 /// Some ports of the protocols of an element.

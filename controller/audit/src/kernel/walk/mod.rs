@@ -100,19 +100,24 @@ impl Passed<Pieces<Transports>> {
     /// Everything.
     pub(crate) fn all() -> Self {
         Self {
-            accept: Pieces::constant(Transports::all()),
-            unknown: Pieces::constant(Transports::none()),
+            accept: Pieces::everything(),
+            unknown: Pieces::nothing(),
         }
     }
 
     /// What passes both.
     #[must_use]
     pub(crate) fn and(&self, other: &Self) -> Self {
-        let accept = self.accept.zip(&other.accept, Transports::intersection);
-        let ours = self.accept.zip(&self.unknown, Transports::union);
-        let theirs = other.accept.zip(&other.unknown, Transports::union);
-        let possible = ours.zip(&theirs, Transports::intersection);
-        let unknown = possible.zip(&accept, Transports::difference);
+        let accept = self.accept.intersection(&other.accept);
+        if self.unknown.is_nothing() && other.unknown.is_nothing() {
+            let unknown = Pieces::nothing();
+            return Self { accept, unknown };
+        }
+        let possible = self
+            .accept
+            .union(&self.unknown)
+            .intersection(&other.accept.union(&other.unknown));
+        let unknown = possible.difference(&accept);
         Self { accept, unknown }
     }
 }
@@ -146,6 +151,7 @@ pub(crate) struct Walker<'r> {
     numbers: HashMap<Arc<str>, Name>,
     asked: HashMap<(Family, usize), Asked>,
     summaries: HashMap<Key, Rc<Summary>>,
+    bases: HashMap<(Family, Hook, Option<Name>), Rc<[(usize, Policy)]>>,
 }
 
 impl<'r> Walker<'r> {
@@ -157,6 +163,7 @@ impl<'r> Walker<'r> {
             numbers: HashMap::new(),
             asked: HashMap::new(),
             summaries: HashMap::new(),
+            bases: HashMap::new(),
         }
     }
 
@@ -181,7 +188,7 @@ impl<'r> Walker<'r> {
     /// What passes a stop between two addresses.
     pub(crate) fn at(&mut self, stop: &Stop, ends: Ends) -> Passed<Transports> {
         let mut passed = Passed::<Transports>::all();
-        for (place, policy) in self.bases(stop) {
+        for &(place, policy) in &*self.known_bases(stop) {
             let mut own = self.resolve_at(stop.family, place, stop.view, ends, Axis::Destination);
             if policy == Policy::Accept {
                 own.accept = own.accept.union(&own.end);
@@ -195,15 +202,29 @@ impl<'r> Walker<'r> {
     /// What passes a stop, for every address at one end.
     pub(crate) fn over(&mut self, stop: &Stop, axis: Axis, ends: Ends) -> Passed<Pieces<Transports>> {
         let mut passed = Passed::<Pieces<Transports>>::all();
-        for (place, policy) in self.bases(stop) {
+        for &(place, policy) in &*self.known_bases(stop) {
             let mut own = self.resolve(stop.family, place, stop.view, ends, axis);
             if policy == Policy::Accept {
-                own.accept = own.accept.zip(&own.end, Transports::union);
+                own.accept = own.accept.union(&own.end);
             }
             let Resolved { accept, unknown, .. } = own;
             passed = passed.and(&Passed { accept, unknown });
         }
         passed
+    }
+
+    fn known_bases(&mut self, stop: &Stop) -> Rc<[(usize, Policy)]> {
+        let key = (
+            stop.family,
+            stop.hook,
+            stop.view.input.filter(|_| stop.family == Family::Netdev),
+        );
+        if let Some(known) = self.bases.get(&key) {
+            return known.clone();
+        }
+        let bases: Rc<[_]> = self.bases(stop).into();
+        self.bases.insert(key, bases.clone());
+        bases
     }
 
     /// The base chains of a stop in the order of their priority, and what becomes of packets at their ends. In the netdev

@@ -32,11 +32,11 @@ pub(super) struct Summary {
 
 impl Summary {
     fn add(&mut self, exit: Exit, more: &Pieces<Transports>) {
-        if is_nothing(more) {
+        if more.is_nothing() {
             return;
         }
         match self.exits.iter_mut().find(|(known, _)| *known == exit) {
-            Some((_, all)) => *all = all.zip(more, Transports::union),
+            Some((_, all)) => *all = all.union(more),
             None => self.exits.push((exit, more.clone())),
         }
     }
@@ -127,11 +127,10 @@ impl Walker<'_> {
         axis: Axis,
     ) -> Resolved<Pieces<Transports>> {
         let summary = self.summary(family, place, view, ends, axis);
-        let nothing = || Pieces::constant(Transports::none());
         let mut resolved = Resolved {
-            accept: nothing(),
-            end: nothing(),
-            unknown: nothing(),
+            accept: Pieces::nothing(),
+            end: Pieces::nothing(),
+            unknown: Pieces::nothing(),
         };
         for (exit, pieces) in &summary.exits {
             let constant;
@@ -141,21 +140,19 @@ impl Walker<'_> {
                 constant = Pieces::constant(pieces.at(ends.at(summary.axis)).cloned().unwrap_or_default());
                 &constant
             };
-            if is_nothing(pieces) {
+            if pieces.is_nothing() {
                 continue;
             }
-            let both =
-                |one: &Pieces<Transports>, other: &Pieces<Transports>| one.zip(other, Transports::union);
             match exit {
-                Exit::Accept => resolved.accept = both(&resolved.accept, pieces),
-                Exit::End => resolved.end = both(&resolved.end, pieces),
-                Exit::Unknown => resolved.unknown = both(&resolved.unknown, pieces),
+                Exit::Accept => resolved.accept = resolved.accept.union(pieces),
+                Exit::End => resolved.end = resolved.end.union(pieces),
+                Exit::Unknown => resolved.unknown = resolved.unknown.union(pieces),
                 Exit::Goto(next) => {
                     let next = self.resolve(family, *next, view, ends, axis);
-                    let of = |all: &Pieces<Transports>| all.zip(pieces, Transports::intersection);
-                    resolved.accept = both(&resolved.accept, &of(&next.accept));
-                    resolved.end = both(&resolved.end, &of(&next.end));
-                    resolved.unknown = both(&resolved.unknown, &of(&next.unknown));
+                    let of = |all: &Pieces<Transports>| all.intersection(pieces);
+                    resolved.accept = resolved.accept.union(&of(&next.accept));
+                    resolved.end = resolved.end.union(&of(&next.end));
+                    resolved.unknown = resolved.unknown.union(&of(&next.unknown));
                 }
             }
         }
@@ -244,7 +241,7 @@ impl Walker<'_> {
         let Some((table, chain)) = chain_of(ruleset, family, place) else {
             return summary;
         };
-        let mut left = Pieces::constant(Transports::all());
+        let mut left = Pieces::everything();
         for rule in &chain.rules {
             let matched = rule.body.as_ref().map_err(Clone::clone).and_then(|body| {
                 let seen = self.seen(table, view, axis, ends);
@@ -256,19 +253,19 @@ impl Walker<'_> {
                 summary.add(Exit::Unknown, &left);
                 return summary;
             };
-            let doubtful = matched.doubtful.zip(&left, Transports::intersection);
+            let doubtful = matched.doubtful.intersection(&left);
             summary.add(Exit::Unknown, &doubtful);
-            left = left.zip(&doubtful, Transports::difference);
-            let hit = matched.certain.zip(&left, Transports::intersection);
-            if is_nothing(&hit) {
+            left = left.difference(&doubtful);
+            let hit = matched.certain.intersection(&left);
+            if hit.is_nothing() {
                 continue;
             }
             for (verdict, of) in verdicts {
-                let hit = hit.zip(&of, Transports::intersection);
-                if is_nothing(&hit) || verdict == Verdict::Continue {
+                let hit = hit.intersection(&of);
+                if hit.is_nothing() || verdict == Verdict::Continue {
                     continue;
                 }
-                left = left.zip(&hit, Transports::difference);
+                left = left.difference(&hit);
                 match &verdict {
                     Verdict::Accept => summary.add(Exit::Accept, &hit),
                     Verdict::Return => summary.add(Exit::End, &hit),
@@ -280,10 +277,10 @@ impl Walker<'_> {
                     Verdict::Jump(next) => match table.chain(next) {
                         Some(next) => {
                             let next = self.resolve(family, next, view, ends, axis);
-                            let of = |all: &Pieces<Transports>| all.zip(&hit, Transports::intersection);
+                            let of = |all: &Pieces<Transports>| all.intersection(&hit);
                             summary.add(Exit::Accept, &of(&next.accept));
                             summary.add(Exit::Unknown, &of(&next.unknown));
-                            left = left.zip(&of(&next.end), Transports::union);
+                            left = left.union(&of(&next.end));
                         }
                         None => summary.add(Exit::Unknown, &hit),
                     },
@@ -318,8 +315,4 @@ pub(super) struct Resolved<T> {
 fn chain_of(ruleset: &Ruleset, family: Family, place: usize) -> Option<(&Table, &Chain)> {
     let table = ruleset.tables.get(&family)?;
     Some((table, table.chains.get(place)?))
-}
-
-fn is_nothing(pieces: &Pieces<Transports>) -> bool {
-    pieces.is_constant().is_some_and(Transports::is_empty)
 }

@@ -144,6 +144,9 @@ impl Passed<Transports> {
     }
 }
 
+/// The base chains of a stop, and what becomes of packets at their ends.
+type Bases = Rc<[(usize, Policy)]>;
+
 /// Walks through a ruleset, and remembers what it has found.
 pub(crate) struct Walker<'r> {
     ruleset: &'r Ruleset,
@@ -151,7 +154,7 @@ pub(crate) struct Walker<'r> {
     numbers: HashMap<Arc<str>, Name>,
     asked: HashMap<(Family, usize), Asked>,
     summaries: HashMap<Key, Rc<Summary>>,
-    bases: HashMap<(Family, Hook, Option<Name>), Rc<[(usize, Policy)]>>,
+    bases: HashMap<(Family, Hook, Option<Name>), Bases>,
 }
 
 impl<'r> Walker<'r> {
@@ -213,7 +216,7 @@ impl<'r> Walker<'r> {
         passed
     }
 
-    fn known_bases(&mut self, stop: &Stop) -> Rc<[(usize, Policy)]> {
+    fn known_bases(&mut self, stop: &Stop) -> Bases {
         let key = (
             stop.family,
             stop.hook,
@@ -222,7 +225,7 @@ impl<'r> Walker<'r> {
         if let Some(known) = self.bases.get(&key) {
             return known.clone();
         }
-        let bases: Rc<[_]> = self.bases(stop).into();
+        let bases: Bases = self.bases(stop).into();
         self.bases.insert(key, bases.clone());
         bases
     }

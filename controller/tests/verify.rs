@@ -111,6 +111,45 @@ fn tables_of_any_form_agree_if_they_mean_what_the_api_says() {
     assert!(run.errors.contains("0 findings"), "{}", run.errors);
 }
 
+/// A rule for single flows: who sends them, from which port, to whom, to which.
+fn flows(verdict: &str) -> Value {
+    let field = |protocol: &str, field: &str| json!({ "payload": { "protocol": protocol, "field": field } });
+    let key = [
+        field("ip", "saddr"),
+        field("th", "sport"),
+        field("ip", "daddr"),
+        field("th", "dport"),
+        json!({ "meta": { "key": "l4proto" } }),
+    ];
+    let flow = json!({ "concat": ["10.0.0.2", 40_000, "10.0.0.1", 80, "tcp"] });
+    let matched = json!({ "op": "==", "left": { "concat": key }, "right": { "set": [flow] } });
+    json!([{ "match": matched }, { verdict: null }])
+}
+
+#[test]
+fn flows_that_were_ended_are_told_and_no_difference() {
+    let mut ended = rules();
+    ended.insert(0, flows("drop"));
+    let run = verify(&document(&ended), &[]);
+    assert_eq!(run.exit, Exit::Success, "{}{}", run.output, run.errors);
+    assert!(
+        run.errors
+            .contains("1 flows with single source ports are dropped"),
+        "{}",
+        run.errors
+    );
+
+    // Whoever sends chooses the port: letting one pass lets anybody in who knows it.
+    ended[0] = flows("accept");
+    let run = verify(&document(&ended), &[]);
+    assert_eq!(run.exit, Exit::Negative);
+    assert!(
+        run.output.contains("the verdict depends on the source port"),
+        "{}",
+        run.output
+    );
+}
+
 #[test]
 fn a_difference_comes_with_packet_rule_and_policy() {
     let mut changed = rules();

@@ -7,9 +7,7 @@ use std::net::IpAddr;
 use std::process::Command;
 
 use palisade_audit::kernel::{Finding, Kernel, NodeReport, NodeTables, Verifier, text};
-use palisade_enforcer::nft::model::{
-    Element, Name, Ruleset, Set, Table, TableKey, Value, Verdict, VerdictMap,
-};
+use palisade_enforcer::nft::model::{Ruleset, TableKey};
 use palisade_enforcer::nft::{Kernel as _, Nlink};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{self, Node, NodeName, PodKey, PodUid, Protocol, Transport};
@@ -19,6 +17,8 @@ use palisade_policy::testing::builders::{
 use palisade_tests::bed::{BedSpec, Slot, Topology};
 use palisade_tests::probe::Probe;
 use palisade_tests::stage::{Stage, program};
+
+use super::loaded::{chain, entry, inet, named, set, written};
 
 /// The pods of the first node by name, and one of the second.
 const PODS: [(&str, usize, usize); 4] = [
@@ -99,6 +99,8 @@ impl Live {
         enforcer.restart(node).unwrap();
         self.stage.enact(&self.state).await.unwrap();
         self.leave_alone().await;
+        let report = self.report().await;
+        assert!(report.agrees(), "after a repair: {}", text(&[report]));
     }
 
     async fn report(&self) -> NodeReport {
@@ -222,61 +224,6 @@ fn shows(report: &NodeReport, kernel: Kernel, from: IpAddr, to: IpAddr, policy: 
         }
         _ => false,
     })
-}
-
-fn inet(ruleset: &Ruleset) -> &Table {
-    &ruleset.tables[&TableKey::Inet]
-}
-
-/// The name of the chain of a policy's pods.
-fn chain<'t>(table: &'t Table, stem: &str) -> &'t Name {
-    table
-        .chains
-        .keys()
-        .find(|name| name.as_str().starts_with(stem))
-        .unwrap()
-}
-
-/// A set of the chain of a policy's pods.
-fn set<'t>(table: &'t Table, stem: &str, suffix: &str) -> (&'t Name, &'t Set) {
-    let name = Name::new(format!("{}{suffix}", chain(table, stem))).unwrap();
-    table
-        .sets
-        .get_key_value(&name)
-        .unwrap_or_else(|| panic!("no set {name}"))
-}
-
-/// An element as `nft` takes it.
-fn written(element: &Element, key: &[palisade_enforcer::nft::model::KeyType]) -> String {
-    let parts = element.parts(key).unwrap();
-    let part = |part: &palisade_enforcer::nft::model::Range| match (&part.first, &part.last) {
-        (Value::Interface(name), _) => format!("\"{name}\""),
-        _ => part.to_string(),
-    };
-    parts.iter().map(part).collect::<Vec<_>>().join(" . ")
-}
-
-/// The entry of a map for an address.
-fn entry(map: &VerdictMap, address: IpAddr) -> (Element, String, String) {
-    let found = map.elements.iter().find(|(element, _)| {
-        element
-            .parts(&map.key)
-            .unwrap()
-            .iter()
-            .any(|part| part.first == Value::Address(address))
-    });
-    let (element, entry) = found.unwrap();
-    let verdict = match &entry.verdict {
-        Verdict::Accept => "accept".to_owned(),
-        Verdict::Drop => "drop".to_owned(),
-        Verdict::Goto(chain) => format!("goto {chain}"),
-        other => panic!("{other:?}"),
-    };
-    (element.clone(), written(element, &map.key), verdict)
-}
-
-fn named<'m>(table: &'m Table, map: &str) -> &'m VerdictMap {
-    &table.maps[&Name::new(map).unwrap()]
 }
 
 #[expect(
@@ -480,7 +427,8 @@ async fn each_fault_is_found(topology: Topology) {
     assert!(report.findings.iter().any(unknown), "{}", text(&[report]));
     live.repair().await;
 
-    assert!(live.report().await.agrees());
+    let report = live.report().await;
+    assert!(report.agrees(), "{}", text(&[report]));
     assert!(probed >= 5, "{probed} differences were asked with packets");
     live.stage.stop().await.unwrap();
 }

@@ -10,6 +10,7 @@
 )]
 
 mod live;
+mod loaded;
 mod mutation;
 mod planned;
 mod world;

@@ -189,6 +189,28 @@ pub(crate) struct Lookup {
     pub(crate) negated: bool,
 }
 
+impl Lookup {
+    /// Whether it asks for the port that a packet comes from.
+    pub(crate) fn asks_for_source_port(&self) -> bool {
+        self.key.iter().any(|field| matches!(field, Field::SourcePort(_)))
+    }
+
+    /// Whether it holds of single source ports alone.
+    ///
+    /// Whoever begins a connection chooses its source port, so a rule that *drops* those of single source ports denies no
+    /// connection: it concerns flows that were there before. A rule that lets some source ports pass, or drops many, would
+    /// make the verdict a matter of the source port, of which policies say nothing.
+    pub(crate) fn is_of_single_source_ports(&self, set: &Set) -> bool {
+        let is_single = |element: &Element| {
+            let mut parts = self.key.iter().zip(&element.parts);
+            parts.any(|(field, part)| {
+                matches!((field, part), (Field::SourcePort(_), Part::Numbers(first, last)) if first == last)
+            })
+        };
+        !self.negated && set.elements.iter().all(is_single)
+    }
+}
+
 /// A set of a table, or one that is part of a rule.
 #[derive(Clone, Debug)]
 pub(crate) enum SetRef {
@@ -304,6 +326,8 @@ pub(crate) enum Field {
     Protocol,
     /// The destination port, of this protocol alone where one is named.
     DestinationPort(Option<u8>),
+    /// The source port, of this protocol alone where one is named.
+    SourcePort(Option<u8>),
     /// The type, of this form of ICMP alone.
     IcmpType(u8),
     /// The kind of frame.
@@ -320,7 +344,7 @@ impl Field {
             Self::Source(Frame::V6) | Self::Destination(Frame::V6) => Kind::V6,
             Self::Source(Frame::V4 | Frame::Arp) | Self::Destination(Frame::V4 | Frame::Arp) => Kind::V4,
             Self::Protocol => Kind::Protocol,
-            Self::DestinationPort(_) => Kind::Port,
+            Self::DestinationPort(_) | Self::SourcePort(_) => Kind::Port,
             Self::IcmpType(ICMP) => Kind::IcmpType,
             Self::IcmpType(_) => Kind::IcmpV6Type,
             Self::Frame => Kind::Frame,

@@ -27,7 +27,7 @@ use super::difference::{Compared, Finding, NodeReport};
 use super::document::NodeTables;
 use super::expected::Expected;
 use super::node::{Node, Source};
-use super::ruleset::{Family, Hook, Part};
+use super::ruleset::{Condition, Family, Hook, Part, SetRef, Table};
 use super::walk::Walker;
 use path::Paths;
 
@@ -143,6 +143,12 @@ impl Comparison<'_, '_> {
                 self.tables.ruleset.others
             ));
         }
+        let ended = self.ended_flows();
+        if ended > 0 {
+            notes.push(format!(
+                "{ended} flows with single source ports are dropped: they were ended, and new connections are not concerned"
+            ));
+        }
         if !self.devices_are_known() {
             notes.push(
                 "this listing does not say which interfaces netdev chains are on: sources were not compared"
@@ -150,6 +156,26 @@ impl Comparison<'_, '_> {
             );
         }
         notes
+    }
+
+    /// How many source ports rules name in order to drop what comes from them.
+    fn ended_flows(&self) -> usize {
+        let inet = self.tables.ruleset.tables.get(&Family::Inet);
+        let count = |table: &Table| {
+            let rules = table.chains.iter().flat_map(|chain| &chain.rules);
+            let conditions = rules
+                .filter_map(|rule| rule.body.as_ref().ok())
+                .flat_map(|body| &body.conditions);
+            let sets = conditions.filter_map(|condition| match condition {
+                Condition::Lookup(lookup) if lookup.asks_for_source_port() => match &lookup.set {
+                    SetRef::Here(set) => Some(set),
+                    SetRef::Named(name) => table.sets.get(name)?.as_ref().ok(),
+                },
+                Condition::Lookup(_) | Condition::OfNewConnections(_) => None,
+            });
+            sets.map(|set| set.elements.len()).sum::<usize>()
+        };
+        inet.map_or(0, count)
     }
 
     /// Whether the chains of the netdev table say where they are.
@@ -168,7 +194,6 @@ pub(super) const ELSEWHERE: &str = "?elsewhere";
 
 /// The interfaces that the tables for forwarded packets name; a pattern stands for a name that it covers.
 fn named(tables: &NodeTables) -> BTreeSet<String> {
-    use super::ruleset::{Condition, SetRef};
     let mut names = BTreeSet::new();
     let Some(table) = tables.ruleset.tables.get(&Family::Inet) else {
         return names;

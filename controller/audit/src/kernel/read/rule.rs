@@ -141,6 +141,10 @@ fn field(expression: &Value) -> Result<Field, NotUnderstood> {
             ("ip6", "daddr") => Ok(Field::Destination(Frame::V6)),
             ("arp", "saddr ip") => Ok(Field::Source(Frame::Arp)),
             ("th", "dport") => Ok(Field::DestinationPort(None)),
+            ("th", "sport") => Ok(Field::SourcePort(None)),
+            (protocol @ ("tcp" | "udp" | "sctp" | "dccp" | "udplite"), "sport") => {
+                Ok(Field::SourcePort(value::protocol(protocol)))
+            }
             (protocol @ ("tcp" | "udp" | "sctp" | "dccp" | "udplite"), "dport") => {
                 Ok(Field::DestinationPort(value::protocol(protocol)))
             }

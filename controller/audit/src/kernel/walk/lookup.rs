@@ -50,6 +50,9 @@ impl Seen<'_> {
                 }
                 Condition::Lookup(lookup) => lookup,
             };
+            if lookup.asks_for_source_port() {
+                return self.of_source_ports(lookup, &body.outcome);
+            }
             let holds = self.lookup(lookup)?;
             let doubt = doubt(&lookup.key);
             if possible.is_some() || !doubt.is_empty() {
@@ -60,6 +63,19 @@ impl Seen<'_> {
         }
         let doubtful = possible.map_or_else(Pieces::nothing, |possible| possible.difference(&certain));
         Ok(Matched { certain, doubtful })
+    }
+
+    /// What a rule that asks for source ports holds of, as far as it matters for who may begin a connection.
+    fn of_source_ports(&self, lookup: &Lookup, outcome: &Outcome) -> Result<Matched, NotUnderstood> {
+        let set = self.set(&lookup.set, &lookup.key)?;
+        let is_drop = matches!(outcome, Outcome::Always(Verdict::Drop));
+        if set.elements.is_empty() && !lookup.negated || is_drop && lookup.is_of_single_source_ports(set) {
+            return Ok(Matched {
+                certain: Pieces::nothing(),
+                doubtful: Pieces::nothing(),
+            });
+        }
+        Err(NotUnderstood("the verdict depends on the source port".to_owned()))
     }
 
     /// Each verdict that a rule can come to, and on what.
@@ -75,6 +91,9 @@ impl Seen<'_> {
         };
         if !doubt(key).is_empty() {
             return Err(NotUnderstood("a map of ports of any protocol".to_owned()));
+        }
+        if key.iter().any(|field| matches!(field, Field::SourcePort(_))) {
+            return Err(NotUnderstood("the verdict depends on the source port".to_owned()));
         }
         let Some(domain) = self.domain(key) else {
             return Ok(Vec::new());
@@ -144,11 +163,11 @@ impl Seen<'_> {
                 }
                 Field::Frame | Field::Cast => Some(Transports::all()),
                 Field::Protocol => of_ip.then(Transports::all),
-                Field::DestinationPort(Some(protocol)) => {
+                Field::DestinationPort(Some(protocol)) | Field::SourcePort(Some(protocol)) => {
                     of_ip.then(|| Transports::protocols(*protocol, *protocol))
                 }
                 Field::DestinationPort(None) if key.contains(&Field::Protocol) => of_ip.then(Transports::all),
-                Field::DestinationPort(None) => of_ip.then(Transports::with_ports),
+                Field::DestinationPort(None) | Field::SourcePort(None) => of_ip.then(Transports::with_ports),
                 Field::IcmpType(protocol) => {
                     let frame = if *protocol == ICMP_V6 {
                         Frame::V6
@@ -171,7 +190,8 @@ impl Seen<'_> {
             let holds = match (*field, part) {
                 (Field::Input, part) => self.input.is_some_and(|name| part.names(name)),
                 (Field::Output, part) => self.output.is_some_and(|name| part.names(name)),
-                (_, Part::Interface(_) | Part::Interfaces(_)) => false,
+                // A rule that asks for source ports comes no further than `of_source_ports`.
+                (_, Part::Interface(_) | Part::Interfaces(_)) | (Field::SourcePort(_), _) => false,
                 (field @ (Field::Source(_) | Field::Destination(_)), Part::Numbers(from, to)) => {
                     let axis = if matches!(field, Field::Source(_)) {
                         Axis::Source

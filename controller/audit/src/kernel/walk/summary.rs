@@ -65,7 +65,11 @@ impl Asked {
             Field::Source(_) => self.source = true,
             Field::Destination(_) => self.destination = true,
             // The kind of frame is part of every summary's key, and what is carried is left open.
-            Field::Frame | Field::Protocol | Field::DestinationPort(_) | Field::IcmpType(_) => {}
+            Field::Frame
+            | Field::Protocol
+            | Field::DestinationPort(_)
+            | Field::SourcePort(_)
+            | Field::IcmpType(_) => {}
         }
     }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::kernel::ruleset::{
-    Body, Condition, Element, Family, Field, Frame, Lookup, NotUnderstood, Outcome, Part, Policy, Rule,
+    Body, Condition, Element, Family, Field, Frame, Lookup, NotUnderstood, Outcome, Part, Policy, Rule, Set,
     SetRef, Table, Verdict,
 };
 use crate::kernel::transport::{Carried, ICMP_V6, WITH_PORTS};
@@ -204,6 +204,9 @@ impl Tracer<'_> {
         for condition in conditions {
             let holds = match condition {
                 Condition::OfNewConnections(holds) => *holds,
+                Condition::Lookup(lookup) if lookup.asks_for_source_port() => {
+                    self.source_port(lookup, outcome)?
+                }
                 Condition::Lookup(lookup) => self.lookup(lookup)?,
             };
             if !holds {
@@ -219,6 +222,16 @@ impl Tracer<'_> {
         }
     }
 
+    /// Whether a rule that asks for source ports matches the packet, whose source port is one that no rule names.
+    fn source_port(&self, lookup: &Lookup, outcome: &Outcome) -> Result<bool, NotUnderstood> {
+        let set = self.set(&lookup.set)?;
+        let is_drop = matches!(outcome, Outcome::Always(Verdict::Drop));
+        if set.elements.is_empty() && !lookup.negated || is_drop && lookup.is_of_single_source_ports(set) {
+            return Ok(false);
+        }
+        Err(NotUnderstood("the verdict depends on the source port".to_owned()))
+    }
+
     fn lookup(&self, lookup: &Lookup) -> Result<bool, NotUnderstood> {
         if !lookup.key.iter().all(|field| self.has(*field)) {
             return Ok(false);
@@ -227,15 +240,19 @@ impl Tracer<'_> {
         Ok(found != lookup.negated)
     }
 
-    fn find<'r>(&'r self, key: &[Field], set: &'r SetRef) -> Result<Option<&'r Element>, NotUnderstood> {
-        let set = match set {
-            SetRef::Here(set) => set,
+    fn set<'r>(&'r self, set: &'r SetRef) -> Result<&'r Set, NotUnderstood> {
+        match set {
+            SetRef::Here(set) => Ok(set),
             SetRef::Named(name) => match self.table.sets.get(name) {
-                Some(Ok(set)) => set,
-                Some(Err(what)) => return Err(what.clone()),
-                None => return Err(NotUnderstood(format!("set {name} is not listed"))),
+                Some(Ok(set)) => Ok(set),
+                Some(Err(what)) => Err(what.clone()),
+                None => Err(NotUnderstood(format!("set {name} is not listed"))),
             },
-        };
+        }
+    }
+
+    fn find<'r>(&'r self, key: &[Field], set: &'r SetRef) -> Result<Option<&'r Element>, NotUnderstood> {
+        let set = self.set(set)?;
         let holds = |element: &&Element| {
             element.parts.len() == key.len()
                 && key
@@ -254,8 +271,12 @@ impl Tracer<'_> {
             Field::Output => self.output.is_some(),
             Field::Source(frame) | Field::Destination(frame) => frame == self.frame,
             Field::Protocol => self.frame != Frame::Arp,
-            Field::DestinationPort(Some(named)) => self.frame != Frame::Arp && protocol == named,
-            Field::DestinationPort(None) => self.frame != Frame::Arp && WITH_PORTS.contains(&protocol),
+            Field::DestinationPort(Some(named)) | Field::SourcePort(Some(named)) => {
+                self.frame != Frame::Arp && protocol == named
+            }
+            Field::DestinationPort(None) | Field::SourcePort(None) => {
+                self.frame != Frame::Arp && WITH_PORTS.contains(&protocol)
+            }
             Field::IcmpType(named) => {
                 let frame = if named == ICMP_V6 { Frame::V6 } else { Frame::V4 };
                 frame == self.frame && protocol == named
@@ -274,6 +295,7 @@ impl Tracer<'_> {
             Field::Destination(_) => self.packet.ends.destination,
             Field::Protocol => protocol.into(),
             Field::DestinationPort(_) => detail.into(),
+            Field::SourcePort(_) => return false,
             Field::IcmpType(_) => (detail >> 8).into(),
             Field::Frame => self.frame.number(),
             Field::Cast => self.cast,

@@ -25,6 +25,9 @@ const POLICIES: usize = 75_000;
 const NAMESPACES: usize = 1_000;
 const NODES: usize = 1_000;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cluster.json");
     let text = cluster();

@@ -59,10 +59,10 @@ pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec
     let mut texts = Vec::new();
     for source in sources {
         match source {
-            Source::Stdin => texts.extend(text(source.to_string(), Ok(&mut *stdin), problems)),
+            Source::Stdin => texts.extend(text(source.to_string(), Ok((&mut *stdin, 0)), problems)),
             Source::Path(path) => {
                 for file in files(path, problems) {
-                    texts.extend(text(file.display().to_string(), File::open(&file), problems));
+                    texts.extend(text(file.display().to_string(), open(&file), problems));
                 }
             }
         }
@@ -70,8 +70,15 @@ pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec
     texts
 }
 
-fn text(file: String, opened: io::Result<impl Read>, problems: &mut Vec<Problem>) -> Option<Text> {
-    match opened.and_then(content) {
+/// A file, and how long it says it is.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+fn text(file: String, opened: io::Result<(impl Read, u64)>, problems: &mut Vec<Problem>) -> Option<Text> {
+    match opened.and_then(|(reader, length)| content(reader, length)) {
         Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
             problems.push(Problem::of_file(file, "is larger than 1 GiB"));
             None
@@ -89,9 +96,11 @@ fn text(file: String, opened: io::Result<impl Read>, problems: &mut Vec<Problem>
 
 /// All of a text, of one that is too large a little more than is allowed. What has a NUL in it is no text, and is read no
 /// further: there its reader will stop.
-fn content(reader: impl Read) -> io::Result<Vec<u8>> {
+fn content(reader: impl Read, length: u64) -> io::Result<Vec<u8>> {
     let mut reader = reader.take(MAX_BYTES + 1);
-    let mut bytes = Vec::new();
+    // A vector that grows is copied a few times. Of what is too long not everything is read.
+    let room = usize::try_from(length).ok().filter(|_| length <= MAX_BYTES);
+    let mut bytes = Vec::with_capacity(room.unwrap_or_default());
     loop {
         let start = bytes.len();
         let length = reader.by_ref().take(PORTION).read_to_end(&mut bytes)?;

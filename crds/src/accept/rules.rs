@@ -1,11 +1,10 @@
 //! The policies.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use palisade_policy::model::{
-    Defect, Direction, IpBlock, Operator, PolicyKey, PortName, PortRange, Requirement, Selector,
+    Defect, Direction, IpBlock, Operator, PolicyKey, PortName, PortRange, Requirement, Selector, Sorted,
 };
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort, PolicyRules,
@@ -53,9 +52,9 @@ fn selector(selector: &LabelSelector, field: &str) -> Result<Selector, DocumentE
 }
 
 fn requirement(entry: &LabelSelectorRequirement, field: &str) -> Result<Requirement, DocumentError> {
-    let values = || -> Result<BTreeSet<Arc<str>>, DocumentError> {
+    let values = || -> Result<Sorted<Arc<str>>, DocumentError> {
         let values = entry.values.iter().flatten();
-        let values: BTreeSet<Arc<str>> = values.map(|value| value.as_str().into()).collect();
+        let values: Sorted<Arc<str>> = values.map(|value| value.as_str().into()).collect();
         let some = (!values.is_empty()).then_some(values);
         some.ok_or(Problem::Empty).in_field(|| format!("{field}.values"))
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use palisade_policy::model::{
     Defect, IpBlock, NamespaceName, NodeName, Operator, PodKey, PodUid, PolicyKey, PortRange, Protocol,
-    Requirement, Selector,
+    Requirement, Selector, Sorted,
 };
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, Group, GroupId, GroupSpec,
@@ -102,7 +102,7 @@ pub(crate) fn full_policies() -> PolicySlice {
 
 /// A selector with each operator. As a document: one label, and expressions in the order of their keys.
 fn full_selector() -> Selector {
-    let values = || BTreeSet::from(["a".into(), "b".into()]);
+    let values = || Sorted::from(["a".into(), "b".into()]);
     let expressions = [
         ("env", Operator::In(values())),
         ("old", Operator::DoesNotExist),

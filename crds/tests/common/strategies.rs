@@ -90,7 +90,10 @@ fn selector() -> impl Strategy<Value = Selector> {
         2 => select(&["app", "tier"][..]).prop_map(str::to_owned),
         1 => text().prop_filter("a key", |key| !key.is_empty()),
     ];
-    let values = || btree_set(text().prop_map(Into::into), 1..3);
+    let values = || {
+        let values = vec(text(), 1..3);
+        values.prop_map(|values| values.into_iter().map(Into::into).collect())
+    };
     let operator = prop_oneof![
         4 => values().prop_map(Operator::In),
         2 => values().prop_map(Operator::NotIn),

@@ -2,6 +2,7 @@
 //! their pods. On a running cluster: `make e2e`.
 #![expect(clippy::print_stdout, reason = "tests tell what they measure")]
 
+mod audit;
 mod frontend;
 mod labels;
 mod newborn;

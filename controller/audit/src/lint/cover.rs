@@ -116,9 +116,9 @@ fn implies(inner: &Requirement, outer: &Requirement) -> bool {
     use Operator::{DoesNotExist, Exists, In, NotIn};
     inner.key == outer.key
         && match (&inner.operator, &outer.operator) {
-            (In(inner), In(outer)) => inner.is_subset(outer),
-            (In(inner), NotIn(outer)) => inner.is_disjoint(outer),
-            (NotIn(inner), NotIn(outer)) => outer.is_subset(inner),
+            (In(inner), In(outer)) => inner.iter().all(|value| outer.contains(value)),
+            (In(inner), NotIn(outer)) => !inner.iter().any(|value| outer.contains(value)),
+            (NotIn(inner), NotIn(outer)) => outer.iter().all(|value| inner.contains(value)),
             (In(_) | Exists, Exists) | (DoesNotExist, DoesNotExist | NotIn(_)) => true,
             (In(_) | NotIn(_) | Exists, DoesNotExist)
             | (Exists | NotIn(_) | DoesNotExist, In(_))

@@ -206,7 +206,7 @@ fn contradicts_itself(selector: &Selector) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use palisade_policy::model::Requirement;
+    use palisade_policy::model::{Requirement, Sorted};
 
     use super::*;
 
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    fn values(texts: &[&str]) -> BTreeSet<Arc<str>> {
+    fn values(texts: &[&str]) -> Sorted<Arc<str>> {
         texts.iter().map(|text| Arc::from(*text)).collect()
     }
 

@@ -1,36 +1,76 @@
 //! Labels of pods and namespaces.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The labels of one object, sorted by key.
+///
+/// A vector, as they are few: a map would take twice the memory, and large clusters have a million labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(BTreeMap<Arc<str>, Arc<str>>);
+pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
 
 impl Labels {
     /// The value under `key`, if the label is there.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).map(AsRef::as_ref)
+        let position = self.position(key).ok()?;
+        self.0.get(position).map(|(_, value)| value.as_ref())
     }
 
     /// Adds or replaces one label.
     pub fn insert(&mut self, key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) {
-        self.0.insert(key.into(), value.into());
+        let label = (key.into(), value.into());
+        match self.position(&label.0) {
+            Ok(position) => {
+                if let Some(known) = self.0.get_mut(position) {
+                    *known = label;
+                }
+            }
+            Err(position) => self.0.insert(position, label),
+        }
     }
 
     /// All labels in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
-        self.0.iter()
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+
+    /// Where the label of a key is, or would be.
+    fn position(&self, key: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_ref().cmp(key))
     }
 }
 
 impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
+    /// Of several labels with one key the last counts.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Self {
-        Self(
-            labels
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into()))
-                .collect(),
-        )
+        let labels = labels.into_iter();
+        let mut labels: Vec<_> = labels.map(|(key, value)| (key.into(), value.into())).collect();
+        labels.sort_by(|(one, _), (other, _)| one.cmp(other));
+        labels.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                std::mem::swap(later, earlier);
+            }
+            same
+        });
+        Self(labels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_label_of_a_key_counts() {
+        let labels: Labels = [("b", "1"), ("a", "2"), ("b", "3"), ("b", "4")]
+            .into_iter()
+            .collect();
+        let mut other = Labels::default();
+        for (key, value) in [("b", "4"), ("a", "1"), ("a", "2")] {
+            other.insert(key, value);
+        }
+        assert_eq!(labels, other);
+        assert_eq!(labels.iter().count(), 2);
+        assert_eq!((labels.get("b"), labels.get("c")), (Some("4"), None));
     }
 }

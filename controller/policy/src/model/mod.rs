@@ -10,6 +10,7 @@ mod objects;
 mod packet;
 mod policy;
 mod selector;
+mod sorted;
 
 pub use labels::Labels;
 pub use names::{NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName};
@@ -18,3 +19,4 @@ pub use objects::{ContainerPort, Namespace, Node, Pod};
 pub use packet::{Packet, Transport, Verdict};
 pub use policy::{Defect, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyPort, PortMatch, Ports, Rule};
 pub use selector::{Operator, Requirement, Selector};
+pub use sorted::Sorted;

@@ -1,10 +1,9 @@
 //! Label selectors (`LabelSelector` of the API).
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Labels;
+use super::{Labels, Sorted};
 
 /// A label selector: all requirements must hold. Without any it selects everything.
 ///
@@ -12,7 +11,7 @@ use super::Labels;
 /// An absent selector (nil in the API) is an `Option` at the place that allows it, never an empty `Selector`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {
-    requirements: BTreeSet<Requirement>,
+    requirements: Sorted<Requirement>,
 }
 
 /// One condition on one label key.
@@ -28,9 +27,9 @@ pub struct Requirement {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// The label is there and has one of these values. `matchLabels` is this with one value.
-    In(BTreeSet<Arc<str>>),
+    In(Sorted<Arc<str>>),
     /// The label is absent or has none of these values.
-    NotIn(BTreeSet<Arc<str>>),
+    NotIn(Sorted<Arc<str>>),
     /// The label is there.
     Exists,
     /// The label is absent.
@@ -86,7 +85,7 @@ impl Requirement {
     pub fn equals(key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
         Self {
             key: key.into(),
-            operator: Operator::In(BTreeSet::from([value.into()])),
+            operator: Operator::In(Sorted::from([value.into()])),
         }
     }
 
@@ -133,6 +132,6 @@ impl fmt::Display for Requirement {
     }
 }
 
-fn join(values: &BTreeSet<Arc<str>>) -> String {
+fn join(values: &Sorted<Arc<str>>) -> String {
     values.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(",")
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use proptest::collection::{btree_set, vec};
+use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -49,7 +49,10 @@ pub fn labels() -> impl Strategy<Value = Labels> {
 
 /// A selector: often everything, rarely contradictory.
 pub fn selector() -> impl Strategy<Value = Selector> {
-    let values = || btree_set(select(&VALUES[..]).prop_map(Into::into), 1..3);
+    let values = || {
+        let values = vec(select(&VALUES[..]), 1..3);
+        values.prop_map(|values| values.into_iter().map(Into::into).collect())
+    };
     let operator = prop_oneof![
         4 => values().prop_map(Operator::In),
         2 => values().prop_map(Operator::NotIn),

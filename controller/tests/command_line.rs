@@ -94,6 +94,10 @@ fn options_about_sources_stand_together() {
         "--filename",
         "--context",
         "--kubeconfig",
+        "--cluster",
+        "--user",
+        "--as",
+        "--as-group",
         "--namespace",
         "--pod-network",
     ] {
@@ -107,18 +111,24 @@ fn options_about_sources_stand_together() {
 
 #[test]
 fn files_and_a_cluster_at_once_are_refused() {
-    let run = palisade(&[
-        "policy-audit",
-        "snapshot",
-        "-f",
-        "a.yaml",
-        "--context",
-        "c",
-        "-o",
-        "-",
-    ]);
-    assert_eq!(run.exit, Exit::Failure);
-    assert!(run.errors.contains("cannot be used with"), "{}", run.errors);
+    for option in ["--kubeconfig", "--context", "--cluster", "--user", "--as"] {
+        let lint = ["policy-audit", "lint", "-f", "a.yaml", option, "c"];
+        let diff = [
+            "policy-audit",
+            "diff",
+            "-f",
+            "a.yaml",
+            "--base",
+            "b.yaml",
+            option,
+            "c",
+        ];
+        for words in [&lint[..], &diff[..]] {
+            let run = palisade(words);
+            assert_eq!(run.exit, Exit::Failure);
+            assert!(run.errors.contains("cannot be used with"), "{}", run.errors);
+        }
+    }
 }
 
 #[test]

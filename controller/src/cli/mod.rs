@@ -40,7 +40,7 @@ enum Command {
     Compile(compile::Options),
     Controller(controller::Options),
     Crds(crds::Options),
-    PolicyAudit(policy_audit::Options),
+    PolicyAudit(Box<policy_audit::Options>),
     Completions(completions::Options),
     Man(man::Options),
 }

@@ -216,22 +216,35 @@ fn connected<T>(
 /// Where the cluster is, found as `kubectl` finds it.
 async fn config(surroundings: &Surroundings) -> Result<Config, ClusterError> {
     let Surroundings {
-        kubeconfig, context, ..
+        kubeconfig,
+        context,
+        cluster,
+        user,
+        impersonated,
+        impersonated_groups,
+        namespace: _,
+        pod_networks: _,
     } = surroundings;
     let options = KubeConfigOptions {
         context: context.clone(),
-        ..KubeConfigOptions::default()
+        cluster: cluster.clone(),
+        user: user.clone(),
     };
-    match (kubeconfig, context) {
-        (Some(path), _) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(Box::new)?;
-            Ok(Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .map_err(Box::new)?)
-        }
-        (None, Some(_)) => Ok(Config::from_kubeconfig(&options).await.map_err(Box::new)?),
-        (None, None) => Ok(Config::infer().await.map_err(Box::new)?),
+    let mut config = if let Some(path) = kubeconfig {
+        let kubeconfig = Kubeconfig::read_from(path).map_err(Box::new)?;
+        Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(Box::new)?
+    } else if context.is_some() || cluster.is_some() || user.is_some() {
+        Config::from_kubeconfig(&options).await.map_err(Box::new)?
+    } else {
+        Config::infer().await.map_err(Box::new)?
+    };
+    if let Some(user) = impersonated {
+        config.auth_info.impersonate = Some(user.clone());
+        config.auth_info.impersonate_groups = Some(impersonated_groups.clone());
     }
+    Ok(config)
 }
 
 /// Lists objects and counts them.

@@ -40,6 +40,9 @@ pub use snapshot::snapshot;
 /// What the help puts these options under.
 const HEADING: &str = "Where the objects are";
 
+/// The options of [`Surroundings`] that say which cluster is asked: beside files they have no meaning.
+pub(crate) const OF_A_CLUSTER: [&str; 5] = ["kubeconfig", "context", "cluster", "user", "impersonated"];
+
 /// Which objects are asked about.
 #[expect(clippy::doc_markdown, reason = "the help is read in a terminal")]
 #[derive(Clone, Debug, Default, Args)]
@@ -54,7 +57,7 @@ pub struct Sources {
         short,
         long = "filename",
         value_name = "FILE|DIR|-",
-        conflicts_with_all = ["kubeconfig", "context"],
+        conflicts_with_all = OF_A_CLUSTER,
         help_heading = HEADING
     )]
     pub filenames: Vec<PathBuf>,
@@ -74,6 +77,18 @@ pub struct Surroundings {
     /// The context of the kubeconfig, if not the current one
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub context: Option<String>,
+    /// The kubeconfig's cluster, if not the context's
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    pub cluster: Option<String>,
+    /// The kubeconfig's user, if not the context's
+    #[arg(long, value_name = "NAME", help_heading = HEADING)]
+    pub user: Option<String>,
+    /// In whose name the cluster is asked; the user has to be allowed that
+    #[arg(id = "impersonated", long = "as", value_name = "USER", help_heading = HEADING)]
+    pub impersonated: Option<String>,
+    /// The groups of the one of --as; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonated", help_heading = HEADING)]
+    pub impersonated_groups: Vec<String>,
     /// The namespace of names that are given without one; by default the context's, or `default`
     #[arg(short, long, value_name = "NAME", help_heading = HEADING)]
     pub namespace: Option<String>,

@@ -17,7 +17,17 @@ const SHOWN: usize = 6;
 /// The reports of nodes as text: nothing for a node that agrees.
 pub fn text(reports: &[NodeReport]) -> String {
     let mut text = String::new();
-    for report in reports.iter().filter(|report| !report.agrees()) {
+    for report in reports {
+        if report.agrees() {
+            let NodeReport { node, compared, .. } = report;
+            let noun = if compared.pods == 1 { "pod" } else { "pods" };
+            let agrees = format!(
+                "node {node}: the kernel does what the API says, for {} {noun}",
+                compared.pods
+            );
+            line(&mut text, 0, &agrees);
+            continue;
+        }
         let count = report.findings.len() + report.untold;
         let noun = if count == 1 { "finding" } else { "findings" };
         line(&mut text, 0, &format!("node {}: {count} {noun}", report.node));

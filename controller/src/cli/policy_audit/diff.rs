@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use palisade_audit::diff::{Diff, output};
 
 use crate::cli::{Exit, Streams};
-use crate::inventory::{self, LoadError, Loaded, Sources, Surroundings};
+use crate::inventory::{self, LoadError, Loaded, OF_A_CLUSTER, Sources, Surroundings};
 
 /// Say what a change would mean
 ///
@@ -30,7 +30,7 @@ pub(super) struct Options {
     #[arg(short = 'f', long = "filename", value_name = "NEW")]
     changes: Vec<PathBuf>,
     /// What -f is laid over, instead of the cluster; may be repeated
-    #[arg(long, value_name = "FILE|DIR|-", requires = "changes", conflicts_with_all = ["kubeconfig", "context"])]
+    #[arg(long, value_name = "FILE|DIR|-", requires = "changes", conflicts_with_all = OF_A_CLUSTER)]
     base: Vec<PathBuf>,
     #[command(flatten)]
     surroundings: Surroundings,

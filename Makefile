@@ -151,6 +151,7 @@ bench-audit: ## time policy-audit's answers on large clusters (W1: 100,000 pods,
 	$(CARGO) bench --locked --package palisade-controller --bench load
 	$(CARGO) bench --locked --package palisade-audit --bench lint
 	$(CARGO) bench --locked --package palisade-audit --bench explain
+	$(CARGO) bench --locked --package palisade-audit --bench relation
 	$(CARGO) bench --locked --package palisade-tests --bench verify
 
 clean: ## remove what was built

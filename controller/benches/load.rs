@@ -1,4 +1,4 @@
-//! How long it takes to load a large cluster from a snapshot: 100,000 pods and 75,000 policies.
+//! How long it takes to load a large cluster from a snapshot and to answer a question about it: 100,000 pods and 75,000 policies.
 //!
 //! `cargo bench -p palisade-controller --bench load`. Times are printed, counts are asserted.
 #![allow(
@@ -14,7 +14,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use palisade_audit::explain::{Overall, explain};
 use palisade_audit::inventory::{ObjectRef, Places};
+use palisade_audit::question::{Question, resolve};
 use palisade_audit::style::Style;
 use palisade_controller::cli::Streams;
 use palisade_controller::inventory::{self, Loaded, Sources};
@@ -38,6 +40,12 @@ fn main() {
     assert_eq!(state.pods().len(), PODS);
     assert_eq!(state.policies().len(), POLICIES);
     assert_eq!(loaded.inventory.workloads.len(), PODS / 10);
+    let answer = timed("explain pod to pod", || {
+        let question = Question::parse("ns-1/app-0-5d9f8c7b6-1", "ns-1/app-1-5d9f8c7b6-10001:http").unwrap();
+        let question = resolve(&loaded.inventory, &loaded.namespace, &question).unwrap();
+        explain(&loaded.inventory, &question).unwrap()
+    });
+    assert_eq!(answer.verdict, Overall::Allowed);
     let policy = ObjectRef::Policy(PolicyKey::new("ns-7", "allow-74007"));
     let place = timed("find a field", || {
         loaded.origins.place(&policy, Some("spec.ingress[0].from"))

@@ -13,17 +13,9 @@ use palisade_policy::cluster::ClusterState;
 use palisade_policy::testing::workloads;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // `cargo test --benches` runs it too, where its time says nothing: a small cluster shows that it works.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return measure(workloads::small_namespaces(10));
-    }
-    let words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
-    let wanted: Vec<String> = words.collect();
-    for workload in workloads::ALL {
-        if wanted.is_empty() || wanted.iter().any(|name| name == workload.name) {
-            println!("\n{}: {}", workload.name, workload.about);
-            measure((workload.state)())?;
-        }
+    for workload in workloads::chosen(std::env::args()) {
+        println!("\n{}: {}", workload.name, workload.about);
+        measure((workload.state)())?;
     }
     Ok(())
 }

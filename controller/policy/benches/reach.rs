@@ -35,15 +35,9 @@ fn main() {
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg").trim()
     );
-    let wanted: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|word| !word.starts_with('-'))
-        .collect();
-    for workload in workloads::ALL {
-        if wanted.is_empty() || wanted.iter().any(|name| name == workload.name) {
-            println!("\n{}: {}", workload.name, workload.about);
-            measure(&(workload.state)());
-        }
+    for workload in workloads::chosen(std::env::args()) {
+        println!("\n{}: {}", workload.name, workload.about);
+        measure(&(workload.state)());
     }
 }
 

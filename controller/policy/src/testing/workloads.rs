@@ -57,6 +57,27 @@ pub const ALL: [Workload; 6] = [
     },
 ];
 
+/// What [`chosen`] gives without `--bench`.
+const SMALL: Workload = Workload {
+    name: "small",
+    about: "10 namespaces × 4 pods × 3 policies",
+    state: || small_namespaces(10),
+};
+
+/// The workloads that the arguments of a bench name; all if they name none. Without `--bench` it is a small one: so does
+/// `cargo test` run benches, where times say nothing but that they work.
+pub fn chosen(arguments: impl IntoIterator<Item = String>) -> Vec<Workload> {
+    let (options, names): (Vec<String>, Vec<String>) = arguments
+        .into_iter()
+        .skip(1)
+        .partition(|argument| argument.starts_with('-'));
+    if !options.iter().any(|option| option == "--bench") {
+        return vec![SMALL];
+    }
+    let wanted = |workload: &Workload| names.is_empty() || names.iter().any(|name| name == workload.name);
+    ALL.into_iter().filter(wanted).collect()
+}
+
 /// W1: namespaces of four pods of two apps. All are denied by default, and each app may talk to itself.
 pub fn small_namespaces(namespaces: usize) -> ClusterState {
     let mut cluster = Cluster::default();

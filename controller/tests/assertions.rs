@@ -11,7 +11,7 @@ use serde_json::Value;
 const SHOP: &str = "\
 apiVersion: v1
 kind: Pod
-metadata: {name: web, namespace: shop, labels: {app: web}}
+metadata: {name: web, namespace: shop, labels: {app: web, tier: front}}
 spec: {containers: [{name: web}]}
 status: {podIPs: [{ip: 10.0.0.1}]}
 ---
@@ -84,6 +84,31 @@ fn all_that_hold_are_success_in_tap() {
         ok 2 - deny shop/client, 203.0.113.1 → shop/web, port 443, 53/UDP
         ");
     assert_eq!(run.errors, "2 assertions, 0 failed\n");
+}
+
+#[test]
+fn ends_may_be_labels() {
+    let labels = "\
+- from: app=client
+  to: shop/app=web
+  port: 80
+  expect: allow
+- from: [app=client, shop/client]
+  to: [shop/app=web:53/UDP, \"app=web,tier=front:443\"]
+  expect: deny
+- from: app=probe
+  to: shop/*
+  expect: deny
+";
+    let run = test(&[("labels.yaml", labels)], &["-o", "text"]);
+    assert_eq!(run.exit, Exit::Negative, "{}", run.errors);
+    insta::assert_snapshot!(run.output, @r"
+        holds  allow app=client → shop/app=web, port 80
+        holds  deny app=client, shop/client → shop/app=web:53/UDP, app=web,tier=front:443
+        fails  deny app=probe → shop/*
+          DIR/labels.yaml:8: expected deny: no pod is meant by app=probe
+            no pod is meant by app=probe
+        ");
 }
 
 #[test]

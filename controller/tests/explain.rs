@@ -134,6 +134,36 @@ fn a_part_that_is_denied_is_no_too() {
 }
 
 #[test]
+fn pods_are_asked_about_by_their_labels() {
+    let run = explain(&Workshop::new(), &["app=web", "shop/*:8080"]);
+    assert_eq!(run.exit, Exit::Success, "{}", run.errors);
+    insta::assert_snapshot!(run.output, @r"
+        allowed: app=web → shop/*, 8080/TCP
+
+          allowed: shop/web → 1 of 2 pods (shop/client), 8080/TCP (IPv4)
+            10.9.0.5 → 10.0.0.9 8080/TCP: allowed
+              egress of shop/web: allowed, no policy isolates it
+              ingress of shop/client: allowed, no policy isolates it
+
+          allowed: shop/web → 1 of 2 pods (shop/web), 8080/TCP (IPv4)
+            10.9.0.5 → 10.9.0.5 8080/TCP: allowed
+              shop/web to itself: always allowed, whatever policies say
+
+        note: Pod shop/web has an address that is not known: a placeholder stands for it, and ipBlocks may treat the true one otherwise
+        note: this is about who opens the connection; what answers it passes
+        ");
+    let nobody = explain(&Workshop::new(), &["shop/app=probe", "shop/*:80"]);
+    assert_eq!(nobody.exit, Exit::Failure);
+    assert!(
+        nobody
+            .errors
+            .ends_with("error: no pod is meant by shop/app=probe\n"),
+        "{}",
+        nobody.errors
+    );
+}
+
+#[test]
 fn json_is_one_document_that_says_the_same() {
     let run = explain(&Workshop::new(), &["lab/probe", "shop/web:8080", "-o", "json"]);
     assert_eq!(run.exit, Exit::Negative, "{}", run.errors);

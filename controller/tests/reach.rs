@@ -175,6 +175,15 @@ fn filters_show_what_was_asked_for_alone() {
 }
 
 #[test]
+fn pods_in_the_network_of_their_node_are_meant_by_namespace_and_not_by_class() {
+    insta::assert_snapshot!(output(&["--to", "deployment/web", "-n", "shop", "--from", "namespace/watch"]), @r"
+        FROM                                              TO                    PORTS
+        0.0.0.0/0 except 10.0.0.0/8 and 198.51.100.0/24   shop/deployment/web   8080/TCP
+        ");
+    insta::assert_snapshot!(output(&["--to", "deployment/web", "-n", "shop", "--from", "watch/*"]), @"FROM   TO   PORTS");
+}
+
+#[test]
 fn an_end_that_is_nobody_is_an_error() {
     let refusal = |end| {
         let run = reach(&["--to", end]);

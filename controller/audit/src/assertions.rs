@@ -11,7 +11,8 @@
 //!   reason: what the shop lives on           # told when it fails
 //! ```
 //!
-//! A file is a list of these, or has one under `assertions`. Ends and ports are written as in [questions](crate::question).
+//! A file is a list of these, or has one under `assertions`. Ends and ports are written as in [questions](crate::question). A
+//! comma within brackets begins another end: there, several labels of one end are in quotes (`["app=web,tier=front"]`).
 //! `expect: allow` holds if every connection is allowed, from any of `from` to any of `to` on any of the ports; `expect: deny`
 //! if every one is denied. An end that leads nowhere is a failure: what is not there can neither be allowed nor denied, and a
 //! name that was mistyped would otherwise hold for ever.

@@ -13,6 +13,8 @@
 //! | `deployment/web`, `deploy/web` | an object of that kind in the default namespace, by the names and short names of `kubectl` |
 //! | `shop/deployment/web` | an object of that kind in a namespace |
 //! | `namespace/shop`, `node/a` | all pods of a namespace; the addresses of a node |
+//! | `app=web,tier=front`, `shop/app=web` | the pods with all of these labels, in all namespaces or in one |
+//! | `shop/*` | all pods of a namespace, named as their class is |
 //! | `10.0.0.1`, `fd00::1` | an address, whoever has it |
 //! | `10.0.0.0/8` | every address of a block, pods' among them |
 //! | `any` | everybody: every pod, and every address that no pod has |
@@ -23,9 +25,11 @@
 //!
 //! A name without a kind is that of a pod, or else of a Deployment, `StatefulSet`, `DaemonSet`, `ReplicaSet`, Job, `CronJob` or
 //! Service, the first of these that is there. The first of two words is a kind if it is a word for one, and a namespace
-//! otherwise: a pod in a namespace that is called `job` is `job/pod/NAME`.
+//! otherwise: a pod in a namespace that is called `job` is `job/pod/NAME`. Before labels, a first word with a dot is the domain of
+//! a key (`app.kubernetes.io/name=web`), and one without is a namespace.
 
 mod error;
+mod labels;
 mod object;
 mod parse;
 mod port;
@@ -38,7 +42,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::{NamespaceName, NodeName, PodKey, PortName, PortRange, Protocol};
+use palisade_policy::model::{NamespaceName, NodeName, PodKey, PortName, PortRange, Protocol, Selector};
 use palisade_policy::reach::{Family, PortSet};
 
 use crate::inventory::{ServiceKey, WorkloadKey, WorkloadKind};
@@ -46,6 +50,7 @@ use crate::inventory::{ServiceKey, WorkloadKey, WorkloadKind};
 pub use error::{InvalidQuestion, Unresolved};
 pub(crate) use port::protocol;
 pub use resolve::resolve;
+pub(crate) use resolve::sources;
 
 /// A connection that is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +72,13 @@ pub enum End {
     Address(IpAddr),
     /// Every address of a block, host bits cleared.
     Block(IpNet),
+    /// Pods by their labels.
+    Labelled {
+        /// Their namespace; `None`: any.
+        namespace: Option<NamespaceName>,
+        /// What their labels are. Everything, written `*`: all pods of the namespace.
+        selector: Selector,
+    },
     /// An object.
     Named {
         /// Its namespace, if it is not the default one.
@@ -197,10 +209,17 @@ pub enum PodNote {
     Undeclared(PortName),
 }
 
+impl End {
+    /// Reads an end without a port.
+    pub fn parse(text: &str) -> Result<Self, InvalidQuestion> {
+        parse::source(text)
+    }
+}
+
 impl Question {
     /// Reads a source, and a destination that may name a port.
     pub fn parse(from: &str, to: &str) -> Result<Self, InvalidQuestion> {
-        let from = parse::source(from)?;
+        let from = End::parse(from)?;
         let (to, port) = parse::destination(to)?;
         Ok(Self { from, to, port })
     }
@@ -233,6 +252,16 @@ impl fmt::Display for End {
             Self::Anybody => f.write_str("any"),
             Self::Address(address) => address.fmt(f),
             Self::Block(block) => block.fmt(f),
+            Self::Labelled { namespace, selector } => {
+                if let Some(namespace) = namespace {
+                    write!(f, "{namespace}/")?;
+                }
+                if selector.is_everything() {
+                    f.write_str("*")
+                } else {
+                    selector.fmt(f)
+                }
+            }
             Self::Named {
                 namespace,
                 kind,

@@ -9,11 +9,11 @@
 //! [`Relation`] is a reachability and what its ends are called. Everything is made as it is written, so that a large answer
 //! costs no more memory than what it is made from.
 
-mod filter;
 mod name;
 pub mod output;
 mod range;
 mod row;
+mod selection;
 mod summary;
 mod words;
 
@@ -21,10 +21,10 @@ use palisade_policy::reach::{Class, Outside, Reach};
 
 use crate::inventory::Inventory;
 
-pub use filter::{Filter, InvalidFilter, Selection};
 pub use name::Names;
 pub use range::{Addresses, Part};
 pub use row::{Line, Row};
+pub use selection::Selection;
 pub use summary::Summary;
 pub use words::{Limits, Saying, Word, Words, ports};
 

@@ -85,6 +85,70 @@ fn workloads_and_namespaces_are_all_of_their_pods() {
 }
 
 #[test]
+fn labels_are_the_pods_that_have_all_of_them_in_one_namespace_or_in_all() {
+    let more = [
+        pod("lab/web").labelled(&[("app", "web")]).at("10.0.2.7"),
+        pod("shop/edge")
+            .labelled(&[("app", "web"), ("tier", "front")])
+            .at("10.0.0.7"),
+    ];
+    let shop = inventory(more.map(Event::PodApplied), &shop());
+    insta::assert_snapshot!(meant(&shop, "app=web", "shop/app=web,tier=front:80"), @r"
+        app=web → shop/app=web,tier=front 80/TCP
+        from 10.0.0.1 10.0.0.2 10.0.0.7 10.0.2.7
+        to 10.0.0.7 80/TCP
+        ");
+    insta::assert_snapshot!(meant(&shop, "shop/app=web", "lab/*"), @r"
+        shop/app=web → lab/* 
+        from 10.0.0.1 10.0.0.2 10.0.0.7
+        to 10.0.2.1 all, 10.0.2.7 all
+        ");
+    insta::assert_snapshot!(meant(&shop, "app=client", "shop/app=web:http"), @r"
+        app=client → shop/app=web http
+        from 10.0.1.1
+        to 10.0.0.1 8080/TCP, 10.0.0.2 8081/TCP
+        note: Pod shop/edge declares no port http and is left out
+        ");
+}
+
+#[test]
+fn labels_that_no_pod_has_lead_nowhere() {
+    let mut done = pod("shop/done").labelled(&[("app", "job")]).at("10.0.0.77");
+    done.finished = true;
+    let shop = inventory([Event::PodApplied(done)], &shop());
+    let errors: Vec<String> = [
+        "app=wbe",
+        "lab/app=web",
+        "shop/app=web,tier=front",
+        "nowhere/*",
+        "app=job",
+    ]
+    .iter()
+    .map(|from| meant(&shop, from, "any"))
+    .collect();
+    insta::assert_snapshot!(errors.join("\n"), @r"
+        error: no pod is meant by app=wbe
+        error: no pod is meant by lab/app=web
+        error: no pod is meant by shop/app=web,tier=front
+        error: no pod is meant by nowhere/*
+        error: app=job cannot be asked about: Pod shop/done has finished and is left out: its address may be another pod's by now
+        ");
+}
+
+#[test]
+fn labels_find_pods_in_the_network_of_their_node_too() {
+    let mut agent = pod("shop/agent").labelled(&[("app", "web")]).at("192.168.0.1");
+    agent.host_network = true;
+    let shop = inventory([Event::PodApplied(agent)], &shop());
+    insta::assert_snapshot!(meant(&shop, "app=web", "lab/*:80"), @r"
+        app=web → lab/* 80/TCP
+        from 10.0.0.1 10.0.0.2 192.168.0.1
+        to 10.0.2.1 80/TCP
+        note: Pod shop/agent lives in its node's network: no policy selects it, and its packets are the node's
+        ");
+}
+
+#[test]
 fn a_block_is_its_addresses_and_the_pods_that_have_some() {
     insta::assert_snapshot!(meant(&shop(), "10.0.0.0/30", "[fd00::/64]:443/UDP"), @"error: 10.0.0.0/30 and fd00::/64 do not both have an address in the same family");
     insta::assert_snapshot!(meant(&shop(), "10.0.0.0/30", "10.0.1.0/24:443/UDP"), @r"

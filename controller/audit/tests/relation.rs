@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_audit::inventory::Inventory;
-use palisade_audit::relation::{Addresses, Filter, Relation, Selection, Word, Words};
+use palisade_audit::question;
+use palisade_audit::relation::{Addresses, Relation, Selection, Word, Words};
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::reach::{End, Family, PortSet};
 use palisade_policy::testing::{config, strategies};
@@ -122,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn names_are_unique_and_filters_find_by_them(history in strategies::history(80)) {
+    fn names_are_unique_and_ends_are_found_by_them(history in strategies::history(80)) {
         let inventory = Inventory { state: ClusterState::from_events(history), ..Inventory::default() };
         let relation = Relation::of(&inventory);
         let all = ends(&relation);
@@ -135,8 +136,8 @@ proptest! {
             if name.contains('+') {
                 continue;
             }
-            let filter = Filter::parse(name).unwrap();
-            let selection = Selection::of(&relation, &class.namespace, None, Some(&filter)).unwrap();
+            let asked = question::End::parse(name).unwrap();
+            let selection = Selection::of(&relation, &class.namespace, None, Some(&asked)).unwrap();
             let found: Vec<End> = all.iter().filter(|end| selection.has_destination(**end)).copied().collect();
             prop_assert_eq!(found, [end], "{}", name);
         }

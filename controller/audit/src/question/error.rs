@@ -6,7 +6,7 @@ use palisade_policy::model::{NamespaceName, PortName};
 use palisade_policy::reach::Family;
 use thiserror::Error;
 
-use super::{Kind, Port};
+use super::{End, Kind, Port};
 use crate::inventory::ServiceKey;
 
 /// A text that is no end of a connection.
@@ -26,6 +26,9 @@ pub enum InvalidQuestion {
     /// Something that is nearly an address.
     #[error("{0:?} looks like an address and is none")]
     NoAddress(String),
+    /// Labels that cannot be read.
+    #[error("{0:?} should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]")]
+    NoLabels(String),
     /// A kind that does not exist, or has no pods.
     #[error("{text:?}: {kind:?} is no kind of object that can be asked about{}", meant(hint.as_deref()))]
     UnknownKind {
@@ -68,6 +71,9 @@ pub enum Unresolved {
         /// What is nearly called so.
         hint: Option<String>,
     },
+    /// No pod has these labels, or the namespace has no pods.
+    #[error("no pod is meant by {0}")]
+    NoPod(End),
     /// It is there, and has no pod with an address of its own.
     #[error("{title} cannot be asked about{}", because(reasons))]
     NobodyThere {

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::port;
-use super::{End, InvalidQuestion, Kind, Port};
+use super::{End, InvalidQuestion, Kind, Port, labels, port};
 use crate::inventory::WorkloadKind;
 use crate::lint::hint::nearest;
 
@@ -139,8 +138,11 @@ fn address(text: &str) -> Option<End> {
     address.or_else(|| text.parse::<IpNet>().ok().map(|block| End::Block(block.trunc())))
 }
 
-/// A name in one, two or three parts.
+/// Labels, or a name in one, two or three parts.
 fn end(text: &str) -> Result<End, InvalidQuestion> {
+    if let Some(end) = labels::parse(text)? {
+        return Ok(end);
+    }
     let parts: Vec<&str> = text.split('/').collect();
     let kind_of = |word: &str| {
         Kind::parse(word).ok_or_else(|| {
@@ -166,23 +168,29 @@ fn end(text: &str) -> Result<End, InvalidQuestion> {
         return Err(InvalidQuestion::Namespaced(text.to_owned(), kind));
     }
     for part in namespace.into_iter().chain([name]) {
-        if part.is_empty() {
-            return Err(InvalidQuestion::NoEnd(text.to_owned()));
-        }
-        let numeric = |letter: char| letter.is_ascii_digit() || letter == '.';
-        if part.contains('.') && part.chars().all(numeric) {
-            return Err(InvalidQuestion::NoAddress(text.to_owned()));
-        }
-        let known = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
-        if !part.chars().all(known) {
-            return Err(InvalidQuestion::NoName(part.to_owned()));
-        }
+        check_name(part, text)?;
     }
     Ok(End::Named {
         namespace: namespace.map(Into::into),
         kind,
         name: name.into(),
     })
+}
+
+/// Whether a part of an end can be the name of something.
+pub(super) fn check_name(part: &str, text: &str) -> Result<(), InvalidQuestion> {
+    if part.is_empty() {
+        return Err(InvalidQuestion::NoEnd(text.to_owned()));
+    }
+    let numeric = |letter: char| letter.is_ascii_digit() || letter == '.';
+    if part.contains('.') && part.chars().all(numeric) {
+        return Err(InvalidQuestion::NoAddress(text.to_owned()));
+    }
+    let known = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '.';
+    if !part.chars().all(known) {
+        return Err(InvalidQuestion::NoName(part.to_owned()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -221,6 +229,12 @@ mod tests {
             "fd00::1/64",
             "any",
             "pod/any",
+            "shop/*",
+            "app=web",
+            "shop/app=web",
+            "tier=front, app == web",
+            "a.io/name=web",
+            "shop/a.io/name=web,slot=",
         ]), @r"
         web                          web on every port
         shop/web                     shop/web on every port
@@ -236,6 +250,12 @@ mod tests {
         fd00::1/64                   fd00::/64 on every port
         any                          any on every port
         pod/any                      pod/any on every port
+        shop/*                       shop/* on every port
+        app=web                      app=web on every port
+        shop/app=web                 shop/app=web on every port
+        tier=front, app == web       app=web,tier=front on every port
+        a.io/name=web                a.io/name=web on every port
+        shop/a.io/name=web,slot=     shop/a.io/name=web,slot= on every port
         ");
     }
 
@@ -255,6 +275,9 @@ mod tests {
             "10.0.0.1:icmp",
             "any:53/UDP",
             "any:ICMP",
+            "shop/*:80",
+            "shop/app=web:80/TCP",
+            "a.io/name=web:http",
         ]), @r"
         shop/web:80                  shop/web on 80/TCP
         shop/web:80/UDP              shop/web on 80/UDP
@@ -269,6 +292,9 @@ mod tests {
         10.0.0.1:icmp                10.0.0.1 on ICMP
         any:53/UDP                   any on 53/UDP
         any:ICMP                     any on ICMP
+        shop/*:80                    shop/* on 80/TCP
+        shop/app=web:80/TCP          shop/app=web on 80/TCP
+        a.io/name=web:http           a.io/name=web on http
         ");
     }
 
@@ -294,6 +320,15 @@ mod tests {
             "shop/web:a_b",
             "[shop/web]:80",
             "[fd00::1]443",
+            "/*",
+            "shop/deployment/*",
+            "10.0.0.*",
+            "=web",
+            "/app=web",
+            "shop/app=a,b",
+            "app=we b",
+            "app!=web",
+            "app=a/b",
         ]), @r#"
                                      error: an end is missing: it should be NAMESPACE/POD, KIND/NAME, an address, a CIDR or any
         a/b/c/d                      error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
@@ -314,10 +349,23 @@ mod tests {
         shop/web:a_b                 error: "a_b" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
         [shop/web]:80                error: "shop/web" looks like an address and is none
         [fd00::1]443                 error: "[fd00::1]443" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        /*                           error: "/*" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        shop/deployment/*            error: "shop/deployment" is no name: it should have letters, digits, dashes and dots only
+        10.0.0.*                     error: "10.0.0.*" is no name: it should have letters, digits, dashes and dots only
+        =web                         error: "=web" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
+        /app=web                     error: "/app=web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        shop/app=a,b                 error: "shop/app=a,b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
+        app=we b                     error: "app=we b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
+        app!=web                     error: "app!=web" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
+        app=a/b                      error: "app=a/b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
         "#);
         assert_eq!(
             read("shop/web:80", "any"),
             "error: \"shop/web:80\": a source has no port; only the destination has"
+        );
+        assert_eq!(
+            read("app=web:80", "any"),
+            "error: \"app=web:80\": a source has no port; only the destination has"
         );
     }
 }

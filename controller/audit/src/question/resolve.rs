@@ -16,21 +16,14 @@ pub fn resolve(
     home: &NamespaceName,
     question: &Question,
 ) -> Result<Resolved, Unresolved> {
-    let mut finder = Finder {
-        inventory,
-        home,
-        pods: BTreeMap::new(),
-        notes: BTreeSet::new(),
-    };
+    let mut finder = Finder::new(inventory, home);
     let (from, sources) = finder.source(&question.from)?;
     let (to, ways) = finder.destination(&question.to, &question.port)?;
     if !ways.iter().any(|way| meet(&sources, way)) {
         let family = None;
         return Err(Unresolved::NoCommonFamily { from, to, family });
     }
-    if let End::Named { .. } | End::Address(_) = question.to
-        && let Some(service) = finder.service_of(&question.to)
-    {
+    if let Some(service) = finder.service_of(&question.to) {
         finder.note_lost_source(service, &sources);
     }
     Ok(Resolved {
@@ -44,6 +37,12 @@ pub fn resolve(
         ways,
         notes: finder.into_notes(),
     })
+}
+
+/// Finds out which addresses an end means where it connects. Names without a namespace are looked up in `home`.
+pub(crate) fn sources(inventory: &Inventory, home: &NamespaceName, end: &End) -> Result<Crowd, Unresolved> {
+    let (_, sources) = Finder::new(inventory, home).source(end)?;
+    Ok(sources)
 }
 
 /// Whether there is a packet from one to the other, which needs one address family.
@@ -71,6 +70,15 @@ pub(super) struct Finder<'a> {
 pub(super) type Place<'a> = (IpAddr, Option<&'a Pod>);
 
 impl<'a> Finder<'a> {
+    fn new(inventory: &'a Inventory, home: &'a NamespaceName) -> Self {
+        Self {
+            inventory,
+            home,
+            pods: BTreeMap::new(),
+            notes: BTreeSet::new(),
+        }
+    }
+
     pub(super) fn note(&mut self, note: Note) {
         self.notes.insert(note);
     }
@@ -104,6 +112,10 @@ impl<'a> Finder<'a> {
                     self.note(Note::ServiceAsSource(*address, service.key.clone()));
                 }
                 Ok((end_title(end), crowd(vec![self.place(*address)], Vec::new())))
+            }
+            End::Labelled { namespace, selector } => {
+                let places = self.labelled(end, namespace.as_ref(), selector)?;
+                Ok((end_title(end), crowd(places, Vec::new())))
             }
             End::Named { .. } => {
                 let (title, places) = match self.find(end)? {
@@ -140,6 +152,11 @@ impl<'a> Finder<'a> {
                     title.clone(),
                     vec![self.way(&title, vec![place], Vec::new(), port)?],
                 ))
+            }
+            End::Labelled { namespace, selector } => {
+                let places = self.labelled(end, namespace.as_ref(), selector)?;
+                let way = self.way(&title, places, Vec::new(), port)?;
+                Ok((title, vec![way]))
             }
             End::Named { .. } => match self.find(end)? {
                 Object::Service(service) => self.through(service, port),
@@ -229,7 +246,7 @@ impl<'a> Finder<'a> {
                 Ok(Object::Pod(_) | Object::Workload(_) | Object::Namespace(_) | Object::Node(_))
                 | Err(_) => None,
             },
-            End::Anybody | End::Block(_) => None,
+            End::Anybody | End::Block(_) | End::Labelled { .. } => None,
         }
     }
 
@@ -386,6 +403,6 @@ fn everywhere() -> Vec<IpNet> {
 fn end_title(end: &End) -> String {
     match end {
         End::Anybody => "everybody".to_owned(),
-        End::Address(_) | End::Block(_) | End::Named { .. } => end.to_string(),
+        End::Address(_) | End::Block(_) | End::Labelled { .. } | End::Named { .. } => end.to_string(),
     }
 }

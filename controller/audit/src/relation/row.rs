@@ -7,8 +7,8 @@ use std::sync::Arc;
 use palisade_policy::reach::{End, Family, Flow, PortSet};
 
 use super::Relation;
-use super::filter::Selection;
 use super::name::families;
+use super::selection::Selection;
 
 /// Connections that are allowed from any of some ends to one end.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,8 +13,11 @@ use crate::inventory::{self, Loaded, Sources};
 ///
 /// An end is NAMESPACE/NAME or NAME (a pod, or else a workload or a Service that is called so), KIND/NAME or
 /// NAMESPACE/KIND/NAME (pod, deployment, statefulset, daemonset, replicaset, job, cronjob, service, namespace, node, and the
-/// short names of kubectl), an address, a CIDR, or any. A port is a number, a range or a name, with /TCP, /UDP or /SCTP after
-/// it, or icmp; without one, all ports are asked about. An IPv6 address with a port is in brackets.
+/// short names of kubectl), an address, a CIDR, or any. Pods are named by labels too: NAMESPACE/* (all of a namespace) and
+/// [NAMESPACE/]LABEL=VALUE[,LABEL=VALUE…] (those with all of these, in one namespace or in every one).
+///
+/// A port is a number, a range or a name, with /TCP, /UDP or /SCTP after it, or icmp; without one, all ports are asked about. An
+/// IPv6 address with a port is in brackets.
 ///
 /// Both directions are told: the policies that isolate, the rule that allows, or the rules that came nearest and what each
 /// missed, and what would let the connection pass. Of many pods, those that get the same answer are one case.
@@ -40,6 +43,7 @@ const EXAMPLES: &str = "Examples:
   palisade policy-audit explain shop/client shop/web:80
   palisade policy-audit explain deployment/client service/web:http -n shop
   palisade policy-audit explain any shop/db:5432 -f manifests/
+  palisade policy-audit explain app=client 'shop/*:80'
   palisade policy-audit explain shop/web [2001:db8::1]:443";
 
 /// The forms of an answer.

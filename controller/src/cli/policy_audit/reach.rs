@@ -3,8 +3,9 @@
 use std::io;
 
 use clap::{Args, ValueEnum};
+use palisade_audit::question::End;
 use palisade_audit::relation::output;
-use palisade_audit::relation::{Filter, Relation, Selection, Summary};
+use palisade_audit::relation::{Relation, Selection, Summary};
 
 use crate::cli::{Exit, Streams, failed};
 use crate::inventory::{self, Loaded, Sources};
@@ -17,8 +18,8 @@ use crate::inventory::{self, Loaded, Sources};
 ///
 /// Two things are always allowed and in no line: connections between a pod and its own node, and from a pod to itself.
 ///
-/// An END is what explain takes: [NAMESPACE/]NAME, [NAMESPACE/]KIND/NAME (deployment/web, service/web), namespace/NAME,
-/// node/NAME, an address, a CIDR or any. Besides, as classes are named: NAMESPACE/* and [NAMESPACE/]LABEL=VALUE[,LABEL=VALUE…].
+/// An END is what explain takes, without a port: [NAMESPACE/]NAME, [NAMESPACE/]KIND/NAME (deployment/web, service/web),
+/// namespace/NAME, node/NAME, NAMESPACE/*, [NAMESPACE/]LABEL=VALUE[,LABEL=VALUE…], an address, a CIDR or any.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -68,6 +69,11 @@ impl From<Form> for output::Form {
 }
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
+    let end = |text: &Option<String>| text.as_deref().map(End::parse).transpose();
+    let (from, to) = match end(&options.from).and_then(|from| Ok((from, end(&options.to)?))) {
+        Ok(ends) => ends,
+        Err(error) => return failed(&error, streams),
+    };
     let loaded = match inventory::load(&options.sources, streams) {
         Ok(loaded) => loaded,
         Err(error) => return error.tell(streams),
@@ -75,14 +81,10 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     let Loaded {
         inventory, namespace, ..
     } = &loaded;
-    let filter = |text: &Option<String>| text.as_deref().map(Filter::parse).transpose();
     let relation = Relation::of(inventory);
-    let selection = filter(&options.from)
-        .and_then(|from| Ok((from, filter(&options.to)?)))
-        .and_then(|(from, to)| Selection::of(&relation, namespace, from.as_ref(), to.as_ref()));
-    let selection = match selection {
+    let selection = match Selection::of(&relation, namespace, from.as_ref(), to.as_ref()) {
         Ok(selection) => selection,
-        Err(invalid) => return failed(&invalid, streams),
+        Err(error) => return failed(&error, streams),
     };
     output::write(
         &relation,

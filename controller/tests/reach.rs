@@ -195,7 +195,7 @@ fn an_end_that_is_nobody_is_an_error() {
     insta::assert_snapshot!(refusal("shop/app=wbe"), @"error: no pod is meant by shop/app=wbe");
     insta::assert_snapshot!(refusal("nowhere/*"), @"error: no pod is meant by nowhere/*");
     insta::assert_snapshot!(refusal("shop/wep"), @"error: there is no pod, workload or Service shop/wep; did you mean shop/web?");
-    insta::assert_snapshot!(refusal("a/b/c/d"), @r#"error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any"#);
+    insta::assert_snapshot!(refusal("a/b/c/d"), @r#"error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any"#);
     insta::assert_snapshot!(refusal("shop/app=a,b"), @r#"error: "shop/app=a,b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]"#);
 }
 

@@ -174,7 +174,7 @@ fn what_makes_no_sense_is_told_with_its_place() {
         expect.yaml:7: assertion "deny a → ": to is an empty list
         expect.yaml:7: assertion "deny a → b:80, port 80": the destination "b:80" has a port, and there is a field port beside it
         expect.yaml:7: assertion "deny a → b, port 0": "0" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
-        expect.yaml:7: assertion "mine": "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        expect.yaml:7: assertion "mine": "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
         "#);
 }
 

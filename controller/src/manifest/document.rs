@@ -16,8 +16,8 @@ use crate::decode::{Shape, is_known, shortened};
 const ALIAS_NODES: usize = 250_000;
 const ALIAS_BYTES: usize = 16 << 20;
 
-/// The most nodes of a text. As a tree each takes a hundred bytes or so, as a text perhaps two. The state of a cluster with
-/// 100,000 pods has ten million.
+/// The most nodes of a text, in all of its documents. As a tree each takes a hundred bytes or so, as a text perhaps two. The
+/// state of a cluster with 100,000 pods has ten million.
 const MAX_NODES: usize = 30_000_000;
 
 /// An object before its type is known.
@@ -49,10 +49,13 @@ pub(super) struct Inherited {
 /// JSON is read as the YAML that it is where it is not cut into objects first. Only JSON objects one after another, without
 /// a `---`, are no YAML.
 pub(super) fn documents<'t>(text: &'t Text, problems: &mut Vec<Problem>) -> Vec<Document<'t>> {
-    if let Some(documents) = json::documents(text) {
-        return documents;
-    }
+    json::documents(text).unwrap_or_else(|| trees(text, MAX_NODES, problems))
+}
+
+/// The documents of a text as trees of so many nodes together. Further documents are not read.
+fn trees<'t>(text: &'t Text, nodes: usize, problems: &mut Vec<Problem>) -> Vec<Document<'t>> {
     let mut documents = Vec::new();
+    let mut known = 0;
     let mut number = 0;
     let mut lines = 0;
     for mut part in parts(&text.bytes) {
@@ -65,6 +68,17 @@ pub(super) fn documents<'t>(text: &'t Text, problems: &mut Vec<Problem>) -> Vec<
             match value {
                 Ok(Spanned { value, defined, .. }) => {
                     origin.line = Some(first + defined.line());
+                    known += size(&value);
+                    if known > nodes {
+                        let message = format!("with this one, the documents have more than {nodes} values");
+                        problems.push(Problem {
+                            origin,
+                            object: None,
+                            field: None,
+                            message,
+                        });
+                        return documents;
+                    }
                     flatten(origin, value, &mut documents, problems);
                 }
                 Err(error) => {
@@ -79,6 +93,15 @@ pub(super) fn documents<'t>(text: &'t Text, problems: &mut Vec<Problem>) -> Vec<
         }
     }
     documents
+}
+
+/// How many nodes a tree has. It is no deeper than its reader allows.
+fn size(tree: &Value) -> usize {
+    match tree {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+        Value::Array(entries) => 1 + entries.iter().map(size).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.values().map(|value| 1 + size(value)).sum::<usize>(),
+    }
 }
 
 /// The text, or each of its JSON objects if it is several of these and nothing else.
@@ -196,5 +219,27 @@ impl Content<'_> {
             }
         }
         Ok(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_documents_are_bounded_like_a_large_one() {
+        let text = Text {
+            file: Arc::from("many.yaml"),
+            bytes: b"---\na: [b, {c: d}]\n".repeat(100),
+        };
+        let mut problems = Vec::new();
+        // Each has seven nodes: the object, its key, the list, two entries, and of the second a key and a value.
+        assert_eq!(trees(&text, 700, &mut problems).len(), 100);
+        assert_eq!(problems, []);
+        assert_eq!(trees(&text, 699, &mut problems).len(), 99);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let expected =
+            "many.yaml: document 100 (line 200): with this one, the documents have more than 699 values";
+        assert_eq!(said, [expected]);
     }
 }

@@ -13,11 +13,13 @@ use crate::inventory::ServiceKey;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InvalidQuestion {
     /// Nothing at all.
-    #[error("an end is missing: it should be NAMESPACE/POD, KIND/NAME, an address, a CIDR or any")]
+    #[error(
+        "an end is missing: it should be NAMESPACE/POD, KIND/NAME, LABEL=VALUE, an address, a CIDR or any"
+    )]
     Empty,
     /// More parts than a name has, or an empty one.
     #[error(
-        "{0:?} is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any"
+        "{0:?} is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any"
     )]
     NoEnd(String),
     /// A name with letters that no name has.

@@ -330,10 +330,10 @@ mod tests {
             "app!=web",
             "app=a/b",
         ]), @r#"
-                                     error: an end is missing: it should be NAMESPACE/POD, KIND/NAME, an address, a CIDR or any
-        a/b/c/d                      error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
-        shop/                        error: "shop/" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
-        /web                         error: "/web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+                                     error: an end is missing: it should be NAMESPACE/POD, KIND/NAME, LABEL=VALUE, an address, a CIDR or any
+        a/b/c/d                      error: "a/b/c/d" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
+        shop/                        error: "shop/" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
+        /web                         error: "/web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
         shop/deployemnt/web          error: "shop/deployemnt/web": "deployemnt" is no kind of object that can be asked about; did you mean deployment?
         shop/ns/web                  error: "shop/ns/web": a Namespace is in no namespace
         10.0.0.300                   error: "10.0.0.300" looks like an address and is none
@@ -348,12 +348,12 @@ mod tests {
         shop/web:80/ICMP             error: "ICMP" is no protocol: it should be TCP, UDP or SCTP
         shop/web:a_b                 error: "a_b" is no port: it should be a number from 1 to 65535, a range, a name of a port, or icmp
         [shop/web]:80                error: "shop/web" looks like an address and is none
-        [fd00::1]443                 error: "[fd00::1]443" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
-        /*                           error: "/*" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        [fd00::1]443                 error: "[fd00::1]443" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
+        /*                           error: "/*" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
         shop/deployment/*            error: "shop/deployment" is no name: it should have letters, digits, dashes and dots only
         10.0.0.*                     error: "10.0.0.*" is no name: it should have letters, digits, dashes and dots only
         =web                         error: "=web" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
-        /app=web                     error: "/app=web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, an address, a CIDR or any
+        /app=web                     error: "/app=web" is no end: it should be NAMESPACE/POD, KIND/NAME, NAMESPACE/KIND/NAME, LABEL=VALUE, an address, a CIDR or any
         shop/app=a,b                 error: "shop/app=a,b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
         app=we b                     error: "app=we b" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]
         app!=web                     error: "app!=web" should have labels: LABEL=VALUE[,LABEL=VALUE…] or NAMESPACE/LABEL=VALUE[,LABEL=VALUE…]

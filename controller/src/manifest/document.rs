@@ -71,24 +71,12 @@ fn trees<'t>(text: &'t Text, nodes: usize, problems: &mut Vec<Problem>) -> Vec<D
                     known += size(&value);
                     if known > nodes {
                         let message = format!("with this one, the documents have more than {nodes} values");
-                        problems.push(Problem {
-                            origin,
-                            object: None,
-                            field: None,
-                            message,
-                        });
+                        problems.push(Problem::at(origin, message));
                         return documents;
                     }
                     flatten(origin, value, &mut documents, problems);
                 }
-                Err(error) => {
-                    problems.push(Problem {
-                        origin,
-                        object: None,
-                        field: None,
-                        message: describe(&error),
-                    });
-                }
+                Err(error) => problems.push(Problem::at(origin, describe(&error))),
             }
         }
     }

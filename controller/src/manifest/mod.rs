@@ -194,6 +194,11 @@ impl Problem {
             line: None,
             item: None,
         };
+        Self::at(origin, message)
+    }
+
+    /// What is wrong with something of which no more is known than where it is.
+    fn at(origin: Origin, message: impl Into<String>) -> Self {
         Self {
             origin,
             object: None,

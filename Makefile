@@ -30,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
-  kubernetes cluster cluster-down conformance e2e bench-latency bench-audit clean
+  kubernetes cluster cluster-down conformance e2e bench bench-compare bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,14 @@ e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: 
 	$(CLUSTER) enter $(CARGO) test --locked --offline --package palisade-tests --features cluster --test e2e -- \
 	  --test-threads $(TESTS) --show-output; result=$$?; \
 	[ -z "$$started" ] || $(MAKE) --no-print-directory cluster-down; exit $$result
+
+bench: deps ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
+	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
+	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
+
+bench-%: deps
+	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
+	target/release/palisade-bench run $* $(if $(JSON),--json $(JSON))
 
 bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bridge|flannel POLICIES=2,100,1000 REPEATS=30
 	@$(MAKE) --no-print-directory cluster-down

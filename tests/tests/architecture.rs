@@ -70,6 +70,16 @@ fn dependencies_point_from_the_shell_to_the_core() {
                 "palisade-enforcer",
             ],
         ),
+        (
+            "palisade-bench",
+            vec![
+                "palisade-policy",
+                "palisade-crds",
+                "palisade-controller",
+                "palisade-enforcer",
+                "palisade-tests",
+            ],
+        ),
     ];
     let dependencies = dependencies();
     assert_eq!(

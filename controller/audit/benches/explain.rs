@@ -15,7 +15,7 @@ use palisade_policy::testing::workloads;
 fn main() -> Result<(), Box<dyn Error>> {
     for workload in workloads::chosen(std::env::args()) {
         println!("\n{}: {}", workload.name, workload.about);
-        measure((workload.state)())?;
+        measure(workload.state())?;
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ impl Write for Counter {
 fn main() -> io::Result<()> {
     for workload in workloads::chosen(std::env::args()) {
         println!("\n{}: {}", workload.name, workload.about);
-        measure((workload.state)())?;
+        measure(workload.state())?;
     }
     Ok(())
 }

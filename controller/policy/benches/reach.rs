@@ -37,7 +37,7 @@ fn main() {
     );
     for workload in workloads::chosen(std::env::args()) {
         println!("\n{}: {}", workload.name, workload.about);
-        measure(&(workload.state)());
+        measure(&workload.state());
     }
 }
 

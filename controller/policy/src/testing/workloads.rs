@@ -1,16 +1,20 @@
 //! Clusters of the sizes that benches are about, the same ones every time.
 //!
 //! W1 to W5 are the shapes that are hard for one reason each: many small namespaces, one crowd that everybody names, many equal
-//! groups, as many groups as pods, namespaces that name each other. [`mixed`] is what a cluster of people looks like.
+//! groups, as many groups as pods, namespaces that name each other. W6 to W8 are [large](fleets), and [`mixed`] is what a cluster of
+//! people looks like.
+
+mod fleets;
+mod mixed;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::builders::{
-    any_port, block, everybody, named_port, namespace, node, pod, pods, pods_in, policy, port, ports, rule,
-};
+use super::builders::{namespace, node, pod, pods, pods_in, policy, rule};
 use crate::cluster::{ClusterState, Event};
-use crate::model::{NamespaceScope, Pod, Selector};
-use crate::model::{Operator, Peer, PodPeer, Policy, Protocol, Requirement, Rule};
+use crate::model::{Pod, Policy};
+
+pub use fleets::{any_to_any, customers, nodes_of_everything, wide_groups};
+pub use mixed::mixed;
 
 /// A cluster to measure with.
 #[derive(Clone, Copy, Debug)]
@@ -19,41 +23,73 @@ pub struct Workload {
     pub name: &'static str,
     /// What is in it.
     pub about: &'static str,
-    /// Makes it.
-    pub state: fn() -> ClusterState,
+    /// Makes its objects.
+    pub objects: fn() -> Vec<Event>,
+}
+
+impl Workload {
+    /// The cluster with all objects.
+    pub fn state(&self) -> ClusterState {
+        ClusterState::from_events((self.objects)())
+    }
+
+    /// The workload of a name, at full size.
+    pub fn named(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|workload| workload.name == name)
+    }
 }
 
 /// All workloads at full size.
-pub const ALL: [Workload; 6] = [
+pub const ALL: [Workload; 10] = [
     Workload {
         name: "mixed",
         about: "100 namespaces × 100 pods × 10 policies of every sort, both families",
-        state: || mixed(100),
+        objects: || mixed(100),
     },
     Workload {
         name: "W1",
         about: "25,000 namespaces × 4 pods × 3 policies: deny by default, two apps that talk to themselves",
-        state: || small_namespaces(25_000),
+        objects: || small_namespaces(25_000),
     },
     Workload {
         name: "W2",
         about: "1 namespace, 10,000 pods, 10,000 policies, each selects and names every pod",
-        state: || crowd(10_000),
+        objects: || crowd(10_000),
     },
     Workload {
         name: "W3",
         about: "100 namespaces × 1,000 pods × 101 policies: deny by default, 100 apps that talk to themselves",
-        state: || large_namespaces(100),
+        objects: || large_namespaces(100),
     },
     Workload {
         name: "W4",
         about: "1 namespace, 10,000 pods, 10,000 policies, one to one",
-        state: || one_to_one(10_000),
+        objects: || one_to_one(10_000),
     },
     Workload {
         name: "W5",
         about: "1,000 namespaces × 100 pods × 10 policies whose peers are the pods of 10 namespaces",
-        state: || neighbours(1_000),
+        objects: || neighbours(1_000),
+    },
+    Workload {
+        name: "W6",
+        about: "1,250 nodes × 200 pods, 10,000 policies of 5 rules",
+        objects: || any_to_any(250),
+    },
+    Workload {
+        name: "W7",
+        about: "1,000 nodes, 6,000 label sets, 30,000 pods, 30,000 policies of pods, ports and blocks",
+        objects: || nodes_of_everything(100),
+    },
+    Workload {
+        name: "W8",
+        about: "5,000 nodes, 150,000 pods, 10,000 policies: groups of 10,000, blocks, port ranges and names, IPv6",
+        objects: || wide_groups(500),
+    },
+    Workload {
+        name: "customers",
+        about: "100,000 namespaces of one pod that is closed to all others",
+        objects: || customers(100_000),
     },
 ];
 
@@ -61,7 +97,7 @@ pub const ALL: [Workload; 6] = [
 const SMALL: Workload = Workload {
     name: "small",
     about: "10 namespaces × 4 pods × 3 policies",
-    state: || small_namespaces(10),
+    objects: || small_namespaces(10),
 };
 
 /// The workloads that the arguments of a bench name; all if they name none. Without `--bench` it is a small one: so does
@@ -79,7 +115,7 @@ pub fn chosen(arguments: impl IntoIterator<Item = String>) -> Vec<Workload> {
 }
 
 /// W1: namespaces of four pods of two apps. All are denied by default, and each app may talk to itself.
-pub fn small_namespaces(namespaces: usize) -> ClusterState {
+pub fn small_namespaces(namespaces: usize) -> Vec<Event> {
     let mut cluster = Cluster::default();
     for number in 0..namespaces {
         let name = format!("tenant-{number}");
@@ -97,11 +133,11 @@ pub fn small_namespaces(namespaces: usize) -> ClusterState {
             cluster.policy(talks_to_itself(&name, app));
         }
     }
-    cluster.state
+    cluster.objects
 }
 
 /// W2: every policy selects all pods of one namespace and names all of them.
-pub fn crowd(size: usize) -> ClusterState {
+pub fn crowd(size: usize) -> Vec<Event> {
     let mut cluster = Cluster::default();
     cluster.namespace("crowd", &[]);
     for number in 0..size {
@@ -111,11 +147,11 @@ pub fn crowd(size: usize) -> ClusterState {
         let everyone = policy(&format!("crowd/policy-{number}")).selecting(&all);
         cluster.policy(everyone.allowing_from([rule([pods(&all)])]));
     }
-    cluster.state
+    cluster.objects
 }
 
 /// W3: namespaces of a hundred apps of ten pods. All are denied by default, and each app may talk to itself.
-pub fn large_namespaces(namespaces: usize) -> ClusterState {
+pub fn large_namespaces(namespaces: usize) -> Vec<Event> {
     let mut cluster = Cluster::default();
     for number in 0..namespaces {
         let name = format!("large-{number}");
@@ -133,11 +169,11 @@ pub fn large_namespaces(namespaces: usize) -> ClusterState {
             cluster.policy(talks_to_itself(&name, &app));
         }
     }
-    cluster.state
+    cluster.objects
 }
 
 /// W4: as many policies as pods; each selects one and names it.
-pub fn one_to_one(size: usize) -> ClusterState {
+pub fn one_to_one(size: usize) -> Vec<Event> {
     let mut cluster = Cluster::default();
     cluster.namespace("pairs", &[]);
     for number in 0..size {
@@ -145,12 +181,12 @@ pub fn one_to_one(size: usize) -> ClusterState {
         cluster.pod(pod(&format!("pairs/{app}")).labelled(&[("app", &app)]));
         cluster.policy(talks_to_itself("pairs", &app));
     }
-    cluster.state
+    cluster.objects
 }
 
 /// W5: groups of ten namespaces. Each of a namespace's ten policies selects ten of its hundred pods and names the pods of the
 /// whole group.
-pub fn neighbours(namespaces: usize) -> ClusterState {
+pub fn neighbours(namespaces: usize) -> Vec<Event> {
     let mut cluster = Cluster::default();
     for number in 0..namespaces {
         let name = format!("ns-{number}");
@@ -166,7 +202,7 @@ pub fn neighbours(namespaces: usize) -> ClusterState {
             cluster.policy(open.allowing_from([peers()]).allowing_to([peers()]));
         }
     }
-    cluster.state
+    cluster.objects
 }
 
 fn talks_to_itself(namespace: &str, app: &str) -> Policy {
@@ -177,152 +213,62 @@ fn talks_to_itself(namespace: &str, app: &str) -> Policy {
         .allowing_to([rule([pods(&own)])])
 }
 
-/// What people run: a hundred pods of ten apps in each namespace, in both families, and ten policies of the sorts that people
-/// write: deny by default, DNS, front ends that an ingress controller reaches, databases, metrics by port name, the internet
-/// without the cluster, offices, teams across namespaces, port ranges, and selectors with every operator.
-pub fn mixed(namespaces: usize) -> ClusterState {
-    const APPS: [&str; 10] = [
-        "front", "cart", "db", "cache", "queue", "worker", "search", "mail", "auth", "admin",
-    ];
-    let mut cluster = Cluster::default();
-    let mut dice = Dice(1);
-    for (name, app) in [
-        ("kube-system", "dns"),
-        ("ingress", "proxy"),
-        ("monitoring", "scraper"),
-    ] {
-        cluster.namespace(name, &[("role", name)]);
-        for nth in 0..10 {
-            let labelled = pod(&format!("{name}/{app}-{nth}")).labelled(&[("app", app)]);
-            cluster.pod_of_both_families(labelled.declaring("dns", Protocol::Udp, 53));
-        }
-    }
-    for number in 0..namespaces {
-        let name = format!("team-{number}");
-        let team = format!("group-{}", number % 20);
-        let stage = dice.pick(&["production", "staging", "test"]);
-        cluster.namespace(&name, &[("team", &team), ("stage", stage)]);
-        for app in APPS {
-            let http = dice.pick(&[80, 8080, 8443]);
-            for nth in 0..10 {
-                let hash = format!("{:08x}", dice.next() >> 32);
-                let pod = pod(&format!("{name}/{app}-{nth}"))
-                    .labelled(&[("app", app), ("pod-template-hash", &hash), ("stage", stage)])
-                    .declaring("http", Protocol::Tcp, http)
-                    .declaring("metrics", Protocol::Tcp, 9090);
-                cluster.pod_of_both_families(pod);
-            }
-        }
-        for (nth, policy) in policies_of(&name, &team, &APPS, &mut dice)
-            .into_iter()
-            .enumerate()
-        {
-            let mut policy = policy;
-            policy.key.name = format!("{:02}-{}", nth, policy.key.name).into();
-            cluster.policy(policy);
-        }
-    }
-    cluster.state
-}
-
-/// The ten policies of a namespace of [`mixed`].
-fn policies_of(name: &str, team: &str, apps: &[&str], dice: &mut Dice) -> Vec<Policy> {
-    let key = |policy: &str| format!("{name}/{policy}");
-    let mut some_app = || [("app", dice.pick(apps))];
-    let (client, server, worker) = (some_app(), some_app(), some_app());
-    let tcp = |number| port(Protocol::Tcp, number);
-    let office = format!("203.0.113.{}/28", dice.below(16) * 16);
-    let partner = format!("2001:db8:{:x}::/48", dice.below(16));
-    let high = 30_000 + u16::try_from(dice.below(2_000)).unwrap_or_default();
-    let old = Requirement {
-        key: "stage".into(),
-        operator: Operator::NotIn(["test".into()].into()),
-    };
-    let hashed = Requirement {
-        key: "pod-template-hash".into(),
-        operator: Operator::Exists,
-    };
-    let released = Peer::Pods(PodPeer {
-        namespaces: NamespaceScope::Matching([old].into_iter().collect()),
-        pods: [hashed].into_iter().collect::<Selector>(),
-    });
-    vec![
-        policy(&key("deny")).allowing_from([]).allowing_to([]),
-        policy(&key("dns")).allowing_to([rule([pods_in(&[("role", "kube-system")], &[("app", "dns")])])
-            .on_ports([named_port(Protocol::Udp, "dns"), port(Protocol::Tcp, 53)])]),
-        policy(&key("front"))
-            .selecting(&[("app", "front")])
-            .allowing_from([
-                rule([pods_in(&[("role", "ingress")], &[])]).on_ports([named_port(Protocol::Tcp, "http")])
-            ]),
-        policy(&key("db"))
-            .selecting(&[("app", "db")])
-            .allowing_from([rule([pods(&client), pods(&server)]).on_ports([tcp(5432)])]),
-        policy(&key("metrics"))
-            .allowing_from([rule([pods_in(&[("role", "monitoring")], &[])])
-                .on_ports([named_port(Protocol::Tcp, "metrics")])]),
-        policy(&key("internet")).selecting(&worker).allowing_to([rule([
-            block("0.0.0.0/0", &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]),
-            block("2000::/3", &[]),
-        ])
-        .on_ports([tcp(443), any_port(Protocol::Sctp)])]),
-        policy(&key("office")).selecting(&server).allowing_from([rule([
-            block(&office, &[]),
-            block(&partner, &[]),
-        ])
-        .on_ports([tcp(443)])]),
-        policy(&key("team"))
-            .selecting(&client)
-            .allowing_from([rule([pods_in(&[("team", team)], &[("app", "front")])]).on_ports([tcp(8080)])])
-            .allowing_to([rule([pods_in(&[("team", team)], &[]), pods(&server)])]),
-        policy(&key("range")).selecting(&worker).allowing_from([
-            rule([pods(&client)]).on_ports([ports(Protocol::Tcp, high, high + 500)]),
-            rule([released]).on_ports([port(Protocol::Udp, 4_789)]),
-        ]),
-        policy(&key("open"))
-            .selecting(&[("app", "admin")])
-            .allowing_to([open_to(dice)]),
-    ]
-}
-
-/// Once in a while somebody allows everything.
-fn open_to(dice: &mut Dice) -> Rule {
-    match dice.below(4) {
-        0 => everybody(),
-        _ => everybody().on_ports([port(Protocol::Tcp, 443)]),
-    }
-}
-
-/// A cluster while it is made: gives pods addresses and nodes.
-#[derive(Default)]
+/// A cluster while it is made: gives pods identities, addresses and nodes.
 struct Cluster {
-    state: ClusterState,
+    objects: Vec<Event>,
     pods: u32,
+    placement: Placement,
+}
+
+/// Which node a pod is on.
+#[derive(Clone, Copy)]
+enum Placement {
+    /// So many on a node, one node after the other.
+    Packed(u32),
+    /// In turn on one of so many nodes, as a scheduler would spread the pods of one namespace.
+    Spread(u32),
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self::on(Placement::Packed(100))
+    }
 }
 
 impl Cluster {
-    /// How many pods a node has.
-    const POD_SLOTS: u32 = 100;
+    fn on(placement: Placement) -> Self {
+        Self {
+            objects: Vec::new(),
+            pods: 0,
+            placement,
+        }
+    }
 
     fn namespace(&mut self, name: &str, labels: &[(&str, &str)]) {
-        self.state.apply(Event::NamespaceApplied(namespace(name, labels)));
+        self.objects
+            .push(Event::NamespaceApplied(namespace(name, labels)));
     }
 
     fn policy(&mut self, policy: Policy) {
-        self.state.apply(Event::PolicyApplied(policy));
+        self.objects.push(Event::PolicyApplied(policy));
     }
 
     fn pod(&mut self, mut pod: Pod) {
-        let (number, on) = (self.pods, self.pods / Self::POD_SLOTS);
+        let number = self.pods;
+        let (on, is_first) = match self.placement {
+            Placement::Packed(slots) => (number / slots, number.is_multiple_of(slots)),
+            Placement::Spread(nodes) => (number % nodes, number < nodes),
+        };
         let name = format!("node-{on}");
-        if number % Self::POD_SLOTS == 0 {
+        if is_first {
             let address = Ipv4Addr::from(0xac10_0001 + on);
-            self.state
-                .apply(Event::NodeApplied(node(&name, &[&address.to_string()])));
+            self.objects
+                .push(Event::NodeApplied(node(&name, &[&address.to_string()])));
         }
+        pod.uid = format!("{number:08x}-0000-4000-8000-000000000000").into();
         pod.addresses
             .push(IpAddr::V4(Ipv4Addr::from(0x0a00_0001 + number)));
-        self.state.apply(Event::PodApplied(pod.on(name.as_str())));
+        self.objects.push(Event::PodApplied(pod.on(name.as_str())));
         self.pods += 1;
     }
 
@@ -334,9 +280,15 @@ impl Cluster {
 }
 
 /// Numbers that look random and are the same every time (`SplitMix64`).
-struct Dice(u64);
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
 
 impl Dice {
+    /// Dice that fall as the seed says.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -350,7 +302,7 @@ impl Dice {
     }
 
     /// A number below a limit that is not 0.
-    fn below(&mut self, limit: usize) -> usize {
+    pub fn below(&mut self, limit: usize) -> usize {
         let limit = limit as u64;
         usize::try_from(self.next() % limit).unwrap_or_default()
     }

@@ -1,0 +1,62 @@
+//! The benches.
+
+mod compile;
+mod event;
+mod memory;
+mod oracle;
+
+use std::fmt;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::figure::Figure;
+
+/// A bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bench {
+    /// A whole cluster, compiled from memory.
+    Compile,
+    /// One event on a loaded cluster.
+    Event,
+    /// What a pod takes of memory, in clusters of several sizes.
+    Memory,
+}
+
+impl Bench {
+    /// All, in the order in which they run.
+    pub(crate) const ALL: [Self; 3] = [Self::Compile, Self::Event, Self::Memory];
+
+    /// Its cases.
+    pub(crate) fn cases(self) -> &'static [&'static str] {
+        match self {
+            Self::Compile => &compile::CASES,
+            Self::Event => &event::CASES,
+            Self::Memory => &memory::CASES,
+        }
+    }
+
+    /// Measures one of its cases, in this process.
+    pub(crate) fn measure(self, case: &str) -> Result<Vec<Figure>> {
+        let mut figures = match self {
+            Self::Compile => compile::measure(case)?,
+            Self::Event => event::measure(case)?,
+            Self::Memory => memory::measure(case)?,
+        };
+        for figure in &mut figures {
+            figure.bench = self.to_string();
+            case.clone_into(&mut figure.case);
+        }
+        Ok(figures)
+    }
+}
+
+impl fmt::Display for Bench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compile => "compile",
+            Self::Event => "event",
+            Self::Memory => "memory",
+        })
+    }
+}

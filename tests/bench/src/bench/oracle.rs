@@ -1,0 +1,77 @@
+//! Holds what was compiled to the oracle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use anyhow::{Result, ensure};
+use palisade_policy::cluster::ClusterState;
+use palisade_policy::compile::Published;
+use palisade_policy::evaluate::evaluate;
+use palisade_policy::judge::{Enforced, judge};
+use palisade_policy::model::{NodeName, Packet, Pod, Protocol, Transport, Verdict};
+use palisade_policy::rules::GroupId;
+
+/// Packets that are judged both ways.
+const PACKETS: usize = 100;
+
+/// Judges packets between pods near each other, and far from each other, by what is published and by the oracle.
+pub(crate) fn agree(state: &ClusterState, published: &Published) -> Result<()> {
+    let mut pods: Vec<&Pod> = state
+        .pods()
+        .values()
+        .filter(|pod| !pod.addresses.is_empty())
+        .collect();
+    pods.sort_by(|one, other| one.key.cmp(&other.key));
+    let mut seed = 1_u64;
+    let mut roll = |limit: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap_or_default() % limit.max(1)
+    };
+    let mut allowed = 0;
+    for nth in 0..PACKETS {
+        let at = roll(pods.len());
+        let far = if nth % 2 == 0 { roll(pods.len()) } else { roll(50) };
+        let (Some(source), Some(destination)) = (pods.get(at), pods.get((at + far) % pods.len())) else {
+            break;
+        };
+        let number = [80, 443, 8000, 8001, 8080, 30_001]
+            .get(roll(6))
+            .copied()
+            .unwrap_or(80);
+        let addresses = source.addresses.iter().zip(&destination.addresses);
+        for (source, destination) in addresses.filter(|(one, other)| one.is_ipv4() == other.is_ipv4()) {
+            let packet = Packet {
+                source: *source,
+                destination: *destination,
+                transport: Transport::Port(Protocol::Tcp, number),
+            };
+            let expected = evaluate(state, &packet);
+            let answer = judge(&enforced(state, published, &packet), &packet, state.nodes());
+            ensure!(expected.verdict == answer, "not {answer}: {expected}");
+            allowed += usize::from(answer == Verdict::Allow);
+        }
+    }
+    eprintln!("  {PACKETS} packets as the oracle says, {allowed} of them allowed");
+    Ok(())
+}
+
+/// What the nodes of a packet's two ends enforce.
+fn enforced(state: &ClusterState, published: &Published, packet: &Packet) -> Enforced {
+    let node = |address: IpAddr| state.owner(address).and_then(|pod| pod.node.clone());
+    let nodes: BTreeSet<NodeName> = [packet.source, packet.destination]
+        .into_iter()
+        .filter_map(node)
+        .collect();
+    let nodes: BTreeMap<_, _> = nodes
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), published.rules(&name)?)))
+        .collect();
+    let used: BTreeSet<&GroupId> = nodes.values().flat_map(|rules| &rules.groups).collect();
+    let group = |id: &GroupId| Some((id.clone(), published.groups.get(id)?.clone()));
+    Enforced {
+        groups: used.into_iter().filter_map(group).collect(),
+        nodes,
+    }
+}

@@ -1,0 +1,85 @@
+//! What a report was measured on.
+
+use std::fmt;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// A machine and what else it had to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// Model of the processor, as the kernel calls it.
+    processor: String,
+    /// Processors that this process may use.
+    processors: usize,
+    /// Bytes of memory.
+    memory: u64,
+    /// Release of the kernel.
+    kernel: String,
+    /// Load when it began (proc(5), `loadavg`).
+    load: String,
+}
+
+impl Machine {
+    /// This one.
+    pub(crate) fn this() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let field = |text: &str, name: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .unwrap_or_default();
+            let (_, value) = line.split_once(':').unwrap_or_default();
+            value.trim().to_owned()
+        };
+        let memory = field(&read("/proc/meminfo"), "MemTotal");
+        let kilobytes: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+        Self {
+            processor: field(&read("/proc/cpuinfo"), "model name"),
+            processors: std::thread::available_parallelism().map_or(0, Into::into),
+            memory: kilobytes * 1024,
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load: read("/proc/loadavg").trim().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            processor,
+            processors,
+            memory,
+            kernel,
+            load,
+        } = self;
+        let gigabytes = memory >> 30;
+        write!(
+            f,
+            "{processor}, {processors} processors, {gigabytes} GiB, Linux {kernel}, load {load}"
+        )
+    }
+}
+
+/// The most memory that this process has had, in bytes (proc(5), `VmHWM`).
+pub(crate) fn peak() -> f64 {
+    status("VmHWM")
+}
+
+/// The memory that this process has, in bytes (proc(5), `VmRSS`).
+pub(crate) fn resident() -> f64 {
+    status("VmRSS")
+}
+
+fn status(name: &str) -> f64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(name))
+        .unwrap_or_default();
+    let kilobytes = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse::<f64>().ok());
+    kilobytes.unwrap_or_default() * 1024.0
+}

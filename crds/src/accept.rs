@@ -2,12 +2,12 @@
 
 mod rules;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::{NamespaceName, NodeName, PodKey, PodUid, Protocol};
+use palisade_policy::model::{NamespaceName, NodeName, PodKey, PodUid, Protocol, Sorted};
 use palisade_policy::rules::{
     GroupId, Member, NamedPort, PolicySlice as Policies, Resident, Residents, Slice, SliceId,
 };
@@ -154,7 +154,7 @@ fn check_hash(found: &str, expected: String) -> Result<(), DocumentError> {
         .in_field(|| "spec.hash".to_owned())
 }
 
-fn pod(entry: &PodEntry, field: &str) -> Result<(PodUid, Resident), DocumentError> {
+fn pod(entry: &PodEntry, field: &str) -> Result<(PodUid, Arc<Resident>), DocumentError> {
     let uid = present(&entry.uid).in_field(|| format!("{field}.uid"))?;
     let pod = Resident {
         key: pod_key(&entry.pod).in_field(|| format!("{field}.pod"))?,
@@ -168,12 +168,13 @@ fn pod(entry: &PodEntry, field: &str) -> Result<(PodUid, Resident), DocumentErro
             &entry.named_ports,
             &format!("{field}.namedPorts"),
             numbers_of_name,
-        )?,
+        )?
+        .into(),
     };
-    Ok((PodUid::from(uid), pod))
+    Ok((PodUid::from(uid), Arc::new(pod)))
 }
 
-fn numbers_of_name(entry: &NamedPortEntry, field: &str) -> Result<(NamedPort, BTreeSet<u16>), DocumentError> {
+fn numbers_of_name(entry: &NamedPortEntry, field: &str) -> Result<(NamedPort, Sorted<u16>), DocumentError> {
     let name = present(&entry.name).in_field(|| format!("{field}.name"))?;
     let protocol = protocol(&entry.protocol).in_field(|| format!("{field}.protocol"))?;
     Ok((
@@ -185,15 +186,15 @@ fn numbers_of_name(entry: &NamedPortEntry, field: &str) -> Result<(NamedPort, BT
     ))
 }
 
-fn member(entry: &MemberEntry, field: &str) -> Result<Member, DocumentError> {
+fn member(entry: &MemberEntry, field: &str) -> Result<Arc<Member>, DocumentError> {
     if entry.ips.is_empty() {
         return Err(Problem::Empty).in_field(|| format!("{field}.ips"));
     }
-    Ok(Member {
+    Ok(Arc::new(Member {
         pod: pod_key(&entry.pod).in_field(|| format!("{field}.pod"))?,
         addresses: addresses(&entry.ips, &format!("{field}.ips"))?,
         ports: ports(&entry.ports, &format!("{field}.ports"))?,
-    })
+    }))
 }
 
 /// Every entry of a list, read with its field's path.
@@ -259,14 +260,14 @@ fn port(number: u32) -> Result<u16, Problem> {
         .ok_or(Problem::Port { number })
 }
 
-fn ports(numbers: &[u32], list: &str) -> Result<BTreeSet<u16>, DocumentError> {
+fn ports(numbers: &[u32], list: &str) -> Result<Sorted<u16>, DocumentError> {
     let ports = each(numbers, list, |number, field| {
         port(*number).in_field(|| field.to_owned())
     })?;
     Ok(ports.into_iter().collect())
 }
 
-fn addresses(texts: &[String], list: &str) -> Result<BTreeSet<IpAddr>, DocumentError> {
+fn addresses(texts: &[String], list: &str) -> Result<Sorted<IpAddr>, DocumentError> {
     let read = |text: &String, field: &str| {
         text.parse()
             .map_err(|_| Problem::Address { text: text.clone() })

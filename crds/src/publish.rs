@@ -1,10 +1,11 @@
 //! From the core's types to the documents. Never fails: the core's types cannot say what a document cannot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::core::ObjectMeta;
-use palisade_policy::model::{IpBlock, NamespaceName, Operator, PolicyKey, Protocol, Selector};
+use palisade_policy::model::{IpBlock, NamespaceName, Operator, PolicyKey, Protocol, Selector, Sorted};
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort,
     PolicySlice as Policies, Resident, Residents, Scope, Slice, SliceId,
@@ -29,7 +30,7 @@ impl NodeRuleSet {
 impl From<&Residents> for NodeRuleSetSpec {
     /// The content with its hash, at revision 0.
     fn from(residents: &Residents) -> Self {
-        let pod = |(uid, pod): (&_, &Resident)| PodEntry {
+        let pod = |(uid, pod): (&_, &Arc<Resident>)| PodEntry {
             uid: ToString::to_string(uid),
             pod: pod.key.to_string(),
             ips: texts(&pod.addresses),
@@ -53,7 +54,7 @@ impl From<&Residents> for NodeRuleSetSpec {
     }
 }
 
-fn named_port((NamedPort { name, protocol }, ports): (&NamedPort, &BTreeSet<u16>)) -> NamedPortEntry {
+fn named_port((NamedPort { name, protocol }, ports): (&NamedPort, &Sorted<u16>)) -> NamedPortEntry {
     NamedPortEntry {
         name: name.to_string(),
         protocol: protocol.to_string(),

@@ -149,7 +149,7 @@ impl RuleSet {
                 let split = slice.split;
                 hashes.push(hash);
                 if !split {
-                    slices.insert((group.clone(), id), slice);
+                    slices.insert((*group, id), slice);
                 }
                 Ok(split)
             })?;

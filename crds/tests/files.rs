@@ -29,7 +29,7 @@ fn shop() -> NamespaceName {
 }
 
 fn frontends(published: &Published) -> GroupId {
-    published.groups.keys().next().unwrap().clone()
+    *published.groups.keys().next().unwrap()
 }
 
 /// What both nodes read is what they would make of `published`.
@@ -71,13 +71,8 @@ fn what_is_written_reads_back_whole() {
     );
     assert_eq!(set.rules.policies.len(), 100);
     let leaves = groups.iter().filter(|(_, slice)| !slice.split);
-    let leaves: Vec<_> = leaves
-        .map(|(slice, content)| ((id.clone(), *slice), content))
-        .collect();
-    let read = set
-        .slices
-        .iter()
-        .map(|(key, slice)| (key.clone(), slice.as_ref()));
+    let leaves: Vec<_> = leaves.map(|(slice, content)| ((*id, *slice), content)).collect();
+    let read = set.slices.iter().map(|(key, slice)| (*key, slice.as_ref()));
     assert_eq!(read.collect::<Vec<_>>(), leaves);
     let members: usize = leaves.iter().map(|(_, slice)| slice.members.len()).sum();
     assert_eq!(members, 300);

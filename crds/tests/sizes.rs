@@ -9,6 +9,7 @@
 mod common;
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
@@ -56,9 +57,9 @@ fn a_full_slice_of_a_group_in_both_families_stays_below_ten_kilobytes() {
     let (id, mut group) = frontends(u32::try_from(SLICE_CAPACITY).unwrap());
     for (number, member) in group.members.values_mut().enumerate() {
         let host = u16::try_from(number).unwrap();
-        member
-            .addresses
-            .insert(IpAddr::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 7, 0, 0, 0, host)));
+        let second = IpAddr::from(Ipv6Addr::new(0xfd00, 0x10, 0x244, 7, 0, 0, 0, host));
+        let addresses = member.addresses.iter().copied().chain([second]).collect();
+        Arc::make_mut(member).addresses = addresses;
     }
     let slices = slices(&id, &group);
     assert_eq!(slices.len(), 1, "one more member would split it");

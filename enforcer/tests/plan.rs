@@ -139,7 +139,7 @@ fn facts(state: &ClusterState, rules: &NodeRules, attachment: Attachment) -> Fac
             // Every address that the pod was given, also one that the API has meanwhile given to another.
             Attachment::Routed | Attachment::Bridged => pod.addresses.iter().copied().collect(),
             // On one segment an address cannot be in two places.
-            Attachment::Shared => local.addresses.clone(),
+            Attachment::Shared => local.addresses.iter().copied().collect(),
         };
         (uid.clone(), place(pod, addresses, attachment))
     });

@@ -88,7 +88,7 @@ fn document(state: &ClusterState, name: &NodeName) -> Vec<u8> {
             interface: Interface::new(format!("veth{index}")).unwrap(),
             index,
             bridge: None,
-            addresses: pod.addresses.clone(),
+            addresses: pod.addresses.iter().copied().collect(),
         };
         (uid.clone(), place)
     });

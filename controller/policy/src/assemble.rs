@@ -34,7 +34,7 @@ pub fn assemble<'a>(residents: &Residents, slices: impl IntoIterator<Item = &'a 
         let [ingress, egress] = [Direction::Ingress, Direction::Egress].map(|direction| {
             let profile = profile(pod, selecting, direction)?;
             let id = profile.id();
-            rules.profiles.entry(id.clone()).or_insert(profile);
+            rules.profiles.entry(id).or_insert(profile);
             Some(id)
         });
         let local = LocalPod {
@@ -52,7 +52,7 @@ pub fn assemble<'a>(residents: &Residents, slices: impl IntoIterator<Item = &'a 
         .collect();
     for key in used {
         if let Some(policy) = policies.known.get(key) {
-            rules.groups.extend(policy.rules.groups().cloned());
+            rules.groups.extend(policy.rules.groups().copied());
             rules.policies.insert(key.clone(), policy.rules.clone());
         }
     }
@@ -113,7 +113,7 @@ fn profile(
         }
         for name in rules.iter().flat_map(|rule| port_names(&rule.ports)) {
             if let Some(numbers) = pod.ports.get(name) {
-                named_ports.insert(name.clone(), numbers.clone());
+                named_ports.insert(name.clone(), numbers.iter().copied().collect());
             }
         }
     }

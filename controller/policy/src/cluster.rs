@@ -3,10 +3,14 @@
 //! [`ClusterState`] is input and nothing else: it remembers the newest form of each object and who owns an address.
 //! The oracle reads it as it stands; the compiler keeps indexes of its own beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{Namespace, NamespaceName, Node, NodeName, Pod, PodUid, Policy, PolicyKey};
+use crate::map::Map;
+use crate::model::{
+    Labels, Namespace, NamespaceName, Node, NodeName, Pod, PodUid, Policy, PolicyKey, PortName,
+};
+use crate::shared::Shared;
 
 /// A change of one object. An event may be repeated, or name an object that was never there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +42,47 @@ pub struct ClusterState {
     nodes: BTreeMap<NodeName, Node>,
     /// The workloads that report each address, in the order in which they were created: the last one owns it. Nearly always
     /// it is one.
-    claims: HashMap<IpAddr, Vec<(i64, PodUid)>>,
+    claims: Map<IpAddr, Vec<(i64, PodUid)>>,
+    texts: Texts,
+}
+
+/// The texts that many objects have in common.
+#[derive(Clone, Debug, Default)]
+struct Texts {
+    labels: Shared<Labels>,
+    namespaces: Shared<NamespaceName>,
+    nodes: Shared<NodeName>,
+    ports: Shared<PortName>,
+}
+
+/// Which memory texts are in is nothing that a state says.
+impl PartialEq for Texts {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Texts {}
+
+impl Texts {
+    fn of_pod(&mut self, pod: &mut Pod) {
+        self.namespaces.share(&mut pod.key.namespace);
+        self.labels.share(&mut pod.labels);
+        if let Some(node) = &mut pod.node {
+            self.nodes.share(node);
+        }
+        for port in &mut pod.ports {
+            self.ports.share(&mut port.name);
+        }
+    }
+
+    fn of_policy(&mut self, policy: &mut Policy) {
+        self.namespaces.share(&mut policy.key.namespace);
+    }
+
+    fn of_namespace(&mut self, namespace: &mut Namespace) {
+        self.namespaces.share(&mut namespace.name);
+    }
 }
 
 impl ClusterState {
@@ -48,11 +92,18 @@ impl ClusterState {
         let mut applied = Applied::default();
         for event in events {
             match event {
-                Event::PodApplied(pod) => applied.pods.push((pod.uid.clone(), pod)),
-                Event::NamespaceApplied(namespace) => {
+                Event::PodApplied(mut pod) => {
+                    state.texts.of_pod(&mut pod);
+                    applied.pods.push((pod.uid.clone(), pod));
+                }
+                Event::NamespaceApplied(mut namespace) => {
+                    state.texts.of_namespace(&mut namespace);
                     applied.namespaces.push((namespace.name.clone(), namespace));
                 }
-                Event::PolicyApplied(policy) => applied.policies.push((policy.key.clone(), policy)),
+                Event::PolicyApplied(mut policy) => {
+                    state.texts.of_policy(&mut policy);
+                    applied.policies.push((policy.key.clone(), policy));
+                }
                 Event::NodeApplied(node) => applied.nodes.push((node.name.clone(), node)),
                 Event::PodDeleted(_)
                 | Event::NamespaceDeleted(_)
@@ -91,19 +142,22 @@ impl ClusterState {
     /// Takes in one event.
     pub fn apply(&mut self, event: Event) {
         match event {
-            Event::PodApplied(pod) => {
-                self.remove_pod(&pod.uid.clone());
+            Event::PodApplied(mut pod) => {
+                self.texts.of_pod(&mut pod);
+                self.remove_pod(&pod.uid);
                 claim(&pod, &mut self.claims);
                 self.pods.insert(pod.uid.clone(), pod);
             }
             Event::PodDeleted(uid) => self.remove_pod(&uid),
-            Event::NamespaceApplied(namespace) => {
+            Event::NamespaceApplied(mut namespace) => {
+                self.texts.of_namespace(&mut namespace);
                 self.namespaces.insert(namespace.name.clone(), namespace);
             }
             Event::NamespaceDeleted(name) => {
                 self.namespaces.remove(&name);
             }
-            Event::PolicyApplied(policy) => {
+            Event::PolicyApplied(mut policy) => {
+                self.texts.of_policy(&mut policy);
                 self.policies.insert(policy.key.clone(), policy);
             }
             Event::PolicyDeleted(key) => {
@@ -184,7 +238,7 @@ struct Applied {
 }
 
 /// Puts a pod to those that report its addresses. It is not there yet.
-fn claim(pod: &Pod, claims: &mut HashMap<IpAddr, Vec<(i64, PodUid)>>) {
+fn claim(pod: &Pod, claims: &mut Map<IpAddr, Vec<(i64, PodUid)>>) {
     for address in addresses(pod) {
         let claims = claims.entry(address).or_default();
         let claimant = (pod.created, pod.uid.clone());

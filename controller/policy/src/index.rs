@@ -4,14 +4,15 @@
 //! requirement is its *anchor*: the selector is filed under it, and an object is shown only the selectors filed under
 //! labels that it has, and those without an anchor.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::map::Map;
 use crate::model::{Labels, Operator, Selector};
 
 /// Where a selector is filed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Anchor {
+pub(crate) enum Anchor {
     /// Under labels with one of some values.
     Value(Arc<str>, Arc<str>),
     /// Under labels with any value.
@@ -40,115 +41,206 @@ fn anchors(selector: &Selector) -> Vec<Anchor> {
     }
 }
 
+/// Where selectors are filed that ask for a label that an object has.
+fn anchors_of(labels: &Labels) -> impl Iterator<Item = Anchor> {
+    labels.iter().flat_map(|(key, value)| {
+        [
+            Anchor::Value(key.clone(), value.clone()),
+            Anchor::Key(key.clone()),
+        ]
+    })
+}
+
+/// With more items than this an index is a map. With fewer it is a list: most namespaces have some policies and some sorts of pods,
+/// and a map of labels takes a kilobyte.
+const FEW: usize = 8;
+
 /// Selectors by what they can match: answers "which of you may select this object?".
 #[derive(Clone, Debug)]
-pub(crate) struct SelectorIndex<T>(HashMap<Anchor, BTreeSet<T>>);
+pub(crate) enum SelectorIndex<T> {
+    Few(Vec<(Selector, T)>),
+    Many(Map<Anchor, BTreeSet<T>>),
+}
 
 impl<T> Default for SelectorIndex<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self::Few(Vec::new())
     }
 }
 
 impl<T: Ord + Clone> SelectorIndex<T> {
     pub(crate) fn insert(&mut self, selector: &Selector, item: &T) {
-        for anchor in anchors(selector) {
-            self.0.entry(anchor).or_default().insert(item.clone());
+        match self {
+            Self::Few(items) if items.len() < FEW => items.push((selector.clone(), item.clone())),
+            Self::Few(items) => {
+                let items = std::mem::take(items);
+                let mut many = Map::default();
+                for (selector, item) in items.iter().map(|(selector, item)| (selector, item)) {
+                    file(&mut many, anchors(selector), item);
+                }
+                file(&mut many, anchors(selector), item);
+                *self = Self::Many(many);
+            }
+            Self::Many(by_anchor) => file(by_anchor, anchors(selector), item),
         }
     }
 
     pub(crate) fn remove(&mut self, selector: &Selector, item: &T) {
-        for anchor in anchors(selector) {
-            if let Some(items) = self.0.get_mut(&anchor) {
-                items.remove(item);
-                if items.is_empty() {
+        match self {
+            Self::Few(items) => items.retain(|(_, known)| known != item),
+            Self::Many(by_anchor) => withdraw(by_anchor, anchors(selector), item),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(items) => items.is_empty(),
+            Self::Many(by_anchor) => by_anchor.is_empty(),
+        }
+    }
+
+    /// Items whose selector may match `labels`: all that do, and some that do not.
+    pub(crate) fn candidates(&self, labels: &Labels) -> impl Iterator<Item = &T> {
+        let (few, many) = match self {
+            Self::Few(items) => (items.as_slice(), None),
+            Self::Many(by_anchor) => (&[][..], Some(by_anchor)),
+        };
+        let filed = many.map(|by_anchor| {
+            let anchors = anchors_of(labels).chain([Anchor::Nothing]);
+            anchors.filter_map(|anchor| by_anchor.get(&anchor)).flatten()
+        });
+        few.iter()
+            .map(|(_, item)| item)
+            .chain(filed.into_iter().flatten())
+    }
+}
+
+/// Files an item under anchors.
+fn file<T: Ord + Clone>(
+    by_anchor: &mut Map<Anchor, BTreeSet<T>>,
+    anchors: impl IntoIterator<Item = Anchor>,
+    item: &T,
+) {
+    for anchor in anchors {
+        by_anchor.entry(anchor).or_default().insert(item.clone());
+    }
+}
+
+/// Takes an item from under anchors.
+fn withdraw<T: Ord>(
+    by_anchor: &mut Map<Anchor, BTreeSet<T>>,
+    anchors: impl IntoIterator<Item = Anchor>,
+    item: &T,
+) {
+    for anchor in anchors {
+        if let Some(items) = by_anchor.get_mut(&anchor) {
+            items.remove(item);
+            if items.is_empty() {
+                by_anchor.remove(&anchor);
+            }
+        }
+    }
+}
+
+/// Items of two selectors, one of namespaces and one of pods: answers "which of you may select a pod of this namespace?".
+#[derive(Clone, Debug)]
+pub(crate) struct ScopedIndex<T>(Map<Anchor, SelectorIndex<T>>);
+
+impl<T> Default for ScopedIndex<T> {
+    fn default() -> Self {
+        Self(Map::default())
+    }
+}
+
+impl<T: Ord + Clone> ScopedIndex<T> {
+    pub(crate) fn insert(&mut self, scope: &Selector, selector: &Selector, item: &T) {
+        for anchor in anchors(scope) {
+            self.0.entry(anchor).or_default().insert(selector, item);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, scope: &Selector, selector: &Selector, item: &T) {
+        for anchor in anchors(scope) {
+            if let Some(index) = self.0.get_mut(&anchor) {
+                index.remove(selector, item);
+                if index.is_empty() {
                     self.0.remove(&anchor);
                 }
             }
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Items whose selector may match `labels`: all that do, and some that do not.
-    pub(crate) fn candidates(&self, labels: &Labels) -> impl Iterator<Item = &T> {
-        let by_label = labels.iter().flat_map(|(key, value)| {
-            [
-                Anchor::Value(key.clone(), value.clone()),
-                Anchor::Key(key.clone()),
-            ]
-        });
-        by_label
-            .chain([Anchor::Nothing])
-            .filter_map(|anchor| self.0.get(&anchor))
-            .flatten()
+    /// Items that may select pods with `labels` in a namespace with `scope`, which may be unknown.
+    pub(crate) fn candidates(&self, scope: Option<&Labels>, labels: &Labels) -> impl Iterator<Item = &T> {
+        let anchors = scope.into_iter().flat_map(anchors_of).chain([Anchor::Nothing]);
+        let indexes = anchors.filter_map(|anchor| self.0.get(&anchor));
+        indexes.flat_map(|index| index.candidates(labels))
     }
 }
 
 /// Objects by their labels: answers "which of you may this selector select?".
 #[derive(Clone, Debug)]
-pub(crate) struct LabelIndex<T> {
-    by_anchor: HashMap<Anchor, BTreeSet<T>>,
+pub(crate) enum LabelIndex<T> {
+    Few(Vec<T>),
+    Many(Map<Anchor, BTreeSet<T>>),
 }
 
 impl<T> Default for LabelIndex<T> {
     fn default() -> Self {
-        Self {
-            by_anchor: HashMap::new(),
-        }
+        Self::Few(Vec::new())
     }
 }
 
 impl<T: Ord + Clone> LabelIndex<T> {
-    pub(crate) fn insert(&mut self, labels: &Labels, item: &T) {
-        for anchor in Self::anchors_of(labels) {
-            self.by_anchor.entry(anchor).or_default().insert(item.clone());
+    /// Adds an item. `known` tells the labels of one that is there already.
+    pub(crate) fn insert<'l>(&mut self, labels: &Labels, item: &T, known: impl Fn(&T) -> Option<&'l Labels>) {
+        match self {
+            Self::Few(items) if items.len() < FEW => items.push(item.clone()),
+            Self::Few(items) => {
+                let items = std::mem::take(items);
+                let mut many = Map::default();
+                for item in &items {
+                    let labels = known(item).into_iter().flat_map(anchors_of);
+                    file(&mut many, labels.chain([Anchor::Nothing]), item);
+                }
+                file(&mut many, anchors_of(labels).chain([Anchor::Nothing]), item);
+                *self = Self::Many(many);
+            }
+            Self::Many(by_anchor) => file(by_anchor, anchors_of(labels).chain([Anchor::Nothing]), item),
         }
     }
 
     pub(crate) fn remove(&mut self, labels: &Labels, item: &T) {
-        for anchor in Self::anchors_of(labels) {
-            if let Some(items) = self.by_anchor.get_mut(&anchor) {
-                items.remove(item);
-                if items.is_empty() {
-                    self.by_anchor.remove(&anchor);
-                }
-            }
+        match self {
+            Self::Few(items) => items.retain(|known| known != item),
+            Self::Many(by_anchor) => withdraw(by_anchor, anchors_of(labels).chain([Anchor::Nothing]), item),
         }
     }
 
     /// Items whose labels `selector` may match: all that it does, and some that it does not.
     pub(crate) fn candidates(&self, selector: &Selector) -> impl Iterator<Item = &T> {
-        anchors(selector)
-            .into_iter()
-            .filter_map(|anchor| self.by_anchor.get(&anchor))
-            .flatten()
+        self.filed(anchors(selector))
     }
 
-    fn anchors_of(labels: &Labels) -> impl Iterator<Item = Anchor> {
-        let by_label = labels.iter().flat_map(|(key, value)| {
-            [
-                Anchor::Value(key.clone(), value.clone()),
-                Anchor::Key(key.clone()),
-            ]
-        });
-        by_label.chain([Anchor::Nothing])
+    /// All items.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.filed([Anchor::Nothing])
     }
-}
 
-/// Adds `item` under `key`.
-pub(crate) fn link<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: K, item: T) {
-    map.entry(key).or_default().insert(item);
-}
+    fn filed(&self, anchors: impl IntoIterator<Item = Anchor>) -> impl Iterator<Item = &T> {
+        let (few, many) = match self {
+            Self::Few(items) => (items.as_slice(), None),
+            Self::Many(by_anchor) => (&[][..], Some(by_anchor)),
+        };
+        let anchors = anchors.into_iter();
+        let filed = many.map(|by_anchor| anchors.filter_map(|anchor| by_anchor.get(&anchor)).flatten());
+        few.iter().chain(filed.into_iter().flatten())
+    }
 
-/// Removes `item` from under `key`, and `key` with its last item.
-pub(crate) fn unlink<K: Ord, T: Ord>(map: &mut BTreeMap<K, BTreeSet<T>>, key: &K, item: &T) {
-    if let Some(items) = map.get_mut(key) {
-        items.remove(item);
-        if items.is_empty() {
-            map.remove(key);
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(items) => items.is_empty(),
+            Self::Many(by_anchor) => by_anchor.is_empty(),
         }
     }
 }

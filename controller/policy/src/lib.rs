@@ -23,8 +23,10 @@ pub mod compile;
 pub mod evaluate;
 mod index;
 pub mod judge;
+mod map;
 pub mod model;
 pub mod reach;
 pub mod rules;
+mod shared;
 #[cfg(feature = "testing")]
 pub mod testing;

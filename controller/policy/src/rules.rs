@@ -11,22 +11,29 @@
 //! Everything is sorted. Two equal states publish equal bytes.
 
 mod id;
+mod ports;
 mod slice;
 mod tree;
+mod trie;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use crate::model::{
-    Defect, Direction, IpBlock, Labels, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName,
-    PortRange, Protocol, Selector,
+    Defect, Direction, IpBlock, Labels, NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortRange,
+    Protocol, Selector, Sorted,
 };
 
 pub use id::{GroupId, InvalidId, ProfileId};
+pub use ports::{NamedPort, NamedPorts};
+pub(crate) use slice::weight;
 pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, policy_slices, slices};
+pub(crate) use tree::hash;
 pub use tree::{InvalidSliceId, SliceId};
+pub(crate) use trie::{Cut, Trie};
 
 /// What is published for one node alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +43,7 @@ pub struct Residents {
     /// Where its pods' addresses come from. An address in here that no pod in `pods` has is closed.
     pub pod_networks: Vec<IpNet>,
     /// The node's pods by UID, scheduled and not finished, isolated or not.
-    pub pods: BTreeMap<PodUid, Resident>,
+    pub pods: BTreeMap<PodUid, Arc<Resident>>,
     /// The namespaces of these pods that have policies.
     pub namespaces: BTreeSet<NamespaceName>,
 }
@@ -46,12 +53,12 @@ pub struct Residents {
 pub struct Resident {
     /// Its place.
     pub key: PodKey,
-    /// Its addresses as far as the API knows them, sorted; the node may know them earlier.
-    pub addresses: BTreeSet<IpAddr>,
+    /// Its addresses as far as the API knows them; the node may know them earlier.
+    pub addresses: Sorted<IpAddr>,
     /// Its labels.
     pub labels: Labels,
     /// The numbers that it declares for names of ports.
-    pub ports: BTreeMap<NamedPort, BTreeSet<u16>>,
+    pub ports: NamedPorts,
 }
 
 /// A policy whose pod peers are replaced by references.
@@ -85,8 +92,8 @@ pub struct NodeRules {
 pub struct LocalPod {
     /// Its place, for people.
     pub key: PodKey,
-    /// Its addresses as far as the API knows them, sorted; the node may know them earlier.
-    pub addresses: BTreeSet<IpAddr>,
+    /// Its addresses as far as the API knows them; the node may know them earlier.
+    pub addresses: Sorted<IpAddr>,
     /// The profile that judges connections to it; `None`: not isolated, all are allowed.
     pub ingress: Option<ProfileId>,
     /// The profile that judges connections from it; `None`: not isolated, all are allowed.
@@ -113,15 +120,6 @@ pub struct Profile {
     /// The numbers that these pods declare for the port names that the policies' ingress rules use. Pods that
     /// declare others have another profile. A name that is missing here matches nothing. Empty for egress.
     pub named_ports: BTreeMap<NamedPort, BTreeSet<u16>>,
-}
-
-/// A port name with its protocol; the same name may stand for other numbers in another protocol.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NamedPort {
-    /// The name.
-    pub name: PortName,
-    /// The protocol.
-    pub protocol: Protocol,
 }
 
 /// The rules of one policy, in the directions in which it isolates.
@@ -187,9 +185,9 @@ pub enum CompiledPeers {
     /// The members of these groups and the addresses of these blocks.
     AnyOf {
         /// Groups of pods.
-        groups: BTreeSet<GroupId>,
+        groups: Sorted<GroupId>,
         /// Address blocks, each with its own excepts.
-        blocks: BTreeSet<IpBlock>,
+        blocks: Sorted<IpBlock>,
     },
 }
 
@@ -199,7 +197,7 @@ pub enum CompiledPorts {
     /// Everything, protocols without ports included.
     All,
     /// Any of these.
-    AnyOf(BTreeSet<CompiledPort>),
+    AnyOf(Sorted<CompiledPort>),
     /// Egress only: the numbers that each member of the rule's groups declares ([`Member::ports`]) in this
     /// protocol. Such a rule has groups and nothing else as peers.
     OfMembers(Protocol),
@@ -244,7 +242,7 @@ pub struct Group {
     /// What it is made of.
     pub spec: GroupSpec,
     /// Its members.
-    pub members: BTreeMap<PodUid, Member>,
+    pub members: BTreeMap<PodUid, Arc<Member>>,
 }
 
 /// A pod in a group.
@@ -253,7 +251,7 @@ pub struct Member {
     /// Its place, for people.
     pub pod: PodKey,
     /// Its addresses that belong to the group. Never empty.
-    pub addresses: BTreeSet<IpAddr>,
+    pub addresses: Sorted<IpAddr>,
     /// The numbers that it declares for the group's port name; empty where the group has none.
-    pub ports: BTreeSet<u16>,
+    pub ports: Sorted<u16>,
 }

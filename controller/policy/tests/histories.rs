@@ -49,7 +49,7 @@ impl Follower {
         let slices = scratch.groups.iter().flat_map(|(id, group)| {
             palisade_policy::rules::slices(id, group)
                 .into_iter()
-                .map(|(slice, content)| ((id.clone(), slice), content))
+                .map(|(slice, content)| ((*id, slice), content))
         });
         assert_eq!(self.slices, slices.collect());
         let policies = scratch.policies.iter().flat_map(|(name, slices)| {
@@ -63,7 +63,7 @@ impl Follower {
     }
 
     fn assert_references_hold(&self) {
-        let first = |group: &GroupId| (group.clone(), SliceId::WHOLE);
+        let first = |group: &GroupId| (*group, SliceId::WHOLE);
         for slice in self.policies.values() {
             let groups = slice.policies.values().flat_map(|policy| policy.rules.groups());
             for group in groups {

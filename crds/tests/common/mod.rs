@@ -38,14 +38,14 @@ fn http() -> NamedPort {
 pub(crate) fn full_node() -> Residents {
     let pod = Resident {
         key: PodKey::new("shop", "web-0"),
-        addresses: BTreeSet::from(["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()]),
+        addresses: Sorted::from(["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()]),
         labels: [("app", "web"), ("tier", "front")].into_iter().collect(),
-        ports: BTreeMap::from([(http(), BTreeSet::from([8080, 8081]))]),
+        ports: BTreeMap::from([(http(), Sorted::from([8080, 8081]))]).into(),
     };
     Residents {
         node: NodeName::from("node-1"),
         pod_networks: vec!["10.0.0.0/24".parse().unwrap()],
-        pods: BTreeMap::from([(PodUid::from("1234"), pod)]),
+        pods: BTreeMap::from([(PodUid::from("1234"), pod.into())]),
         namespaces: BTreeSet::from([NamespaceName::from("shop")]),
     }
 }
@@ -58,10 +58,10 @@ pub(crate) fn full_policies() -> PolicySlice {
     let ingress = CompiledRule {
         index: 0,
         peers: CompiledPeers::AnyOf {
-            groups: BTreeSet::from([group.clone()]),
-            blocks: BTreeSet::from([block.unwrap()]),
+            groups: Sorted::from([group]),
+            blocks: Sorted::from([block.unwrap()]),
         },
-        ports: CompiledPorts::AnyOf(BTreeSet::from([
+        ports: CompiledPorts::AnyOf(Sorted::from([
             CompiledPort::Protocol(Protocol::Sctp),
             range,
             CompiledPort::Named(http()),
@@ -75,8 +75,8 @@ pub(crate) fn full_policies() -> PolicySlice {
     let egress = CompiledRule {
         index: 0,
         peers: CompiledPeers::AnyOf {
-            groups: BTreeSet::from([group]),
-            blocks: BTreeSet::new(),
+            groups: Sorted::from([group]),
+            blocks: Sorted::default(),
         },
         ports: CompiledPorts::OfMembers(Protocol::Udp),
     };
@@ -125,10 +125,10 @@ pub(crate) fn frontends(count: u32) -> (GroupId, Group) {
     let members = (0..count).map(|number| {
         let member = Member {
             pod: PodKey::new("shop", format!("frontend-6b7f9d5c8d-x{number:04}")),
-            addresses: BTreeSet::from([IpAddr::from(Ipv4Addr::from_bits(0x0af4_c864 + number))]),
-            ports: BTreeSet::new(),
+            addresses: Sorted::from([IpAddr::from(Ipv4Addr::from_bits(0x0af4_c864 + number))]),
+            ports: Sorted::default(),
         };
-        (PodUid::from(format!("uid-{number}")), member)
+        (PodUid::from(format!("uid-{number}")), member.into())
     });
     (
         spec.id(),

@@ -1,17 +1,16 @@
 //! Random documents' contents: whatever the core's types can say, and not only what is ever compiled.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{
     Defect, Direction, IpBlock, NamespaceName, NodeName, Operator, PodKey, PodUid, PolicyKey, PortRange,
-    Protocol, Requirement, Selector,
+    Protocol, Requirement, Selector, Sorted,
 };
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, Member, NamedPort,
-    PolicyRules, PolicySlice, Resident, Residents, Slice, SliceId,
+    NamedPorts, PolicyRules, PolicySlice, Resident, Residents, Slice, SliceId,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -112,8 +111,10 @@ fn rule(direction: Direction) -> BoxedStrategy<CompiledRule> {
     let some_groups = || btree_set(group_id(), 0..3);
     let peers = prop_oneof![
         Just(CompiledPeers::All),
-        (some_groups(), btree_set(block(), 0..3))
-            .prop_map(|(groups, blocks)| CompiledPeers::AnyOf { groups, blocks }),
+        (some_groups(), btree_set(block(), 0..3)).prop_map(|(groups, blocks)| CompiledPeers::AnyOf {
+            groups: groups.into_iter().collect(),
+            blocks: blocks.into_iter().collect(),
+        }),
     ];
     let port = prop_oneof![
         protocol().prop_map(CompiledPort::Protocol),
@@ -125,7 +126,7 @@ fn rule(direction: Direction) -> BoxedStrategy<CompiledRule> {
     };
     let ports = prop_oneof![
         Just(CompiledPorts::All),
-        btree_set(port, 0..4).prop_map(CompiledPorts::AnyOf)
+        btree_set(port, 0..4).prop_map(|ports| CompiledPorts::AnyOf(ports.into_iter().collect()))
     ];
     let plain =
         (0..50_usize, peers, ports).prop_map(|(index, peers, ports)| CompiledRule { index, peers, ports });
@@ -133,8 +134,8 @@ fn rule(direction: Direction) -> BoxedStrategy<CompiledRule> {
         (0..50_usize, some_groups(), protocol()).prop_map(|(index, groups, protocol)| CompiledRule {
             index,
             peers: CompiledPeers::AnyOf {
-                groups,
-                blocks: BTreeSet::new(),
+                groups: groups.into_iter().collect(),
+                blocks: Sorted::default(),
             },
             ports: CompiledPorts::OfMembers(protocol),
         });
@@ -163,8 +164,10 @@ fn compiled_policy() -> impl Strategy<Value = CompiledPolicy> {
         })
 }
 
-fn resident() -> impl Strategy<Value = (PodUid, Resident)> {
-    let numbers = btree_map(named_port(), btree_set(1..=u16::MAX, 0..3), 0..3);
+fn resident() -> impl Strategy<Value = (PodUid, Arc<Resident>)> {
+    let some_numbers =
+        btree_set(1..=u16::MAX, 0..3).prop_map(|numbers| numbers.into_iter().collect::<Sorted<u16>>());
+    let numbers = btree_map(named_port(), some_numbers, 0..3);
     let labels = vec((text(), text()), 0..3);
     (
         name(),
@@ -177,11 +180,11 @@ fn resident() -> impl Strategy<Value = (PodUid, Resident)> {
         .prop_map(|(uid, namespace, name, addresses, labels, ports)| {
             let resident = Resident {
                 key: PodKey::new(namespace, name),
-                addresses,
+                addresses: addresses.into_iter().collect(),
                 labels: labels.into_iter().collect(),
-                ports,
+                ports: NamedPorts::from(ports),
             };
-            (PodUid::from(uid), resident)
+            (PodUid::from(uid), resident.into())
         })
 }
 
@@ -227,8 +230,8 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
     )
         .prop_map(|(namespace, name, addresses, ports)| Member {
             pod: PodKey::new(namespace, name),
-            addresses,
-            ports,
+            addresses: addresses.into_iter().collect(),
+            ports: ports.into_iter().collect(),
         });
     let leaf = prop::option::weighted(0.8, btree_set(member, 0..5));
     (group_id(), slice_id(), text(), leaf).prop_filter_map(
@@ -240,7 +243,7 @@ pub(crate) fn slice() -> impl Strategy<Value = Slice> {
                 id,
                 description,
                 split,
-                members: leaf.into_iter().flatten().collect(),
+                members: leaf.into_iter().flatten().map(Arc::new).collect(),
             })
         },
     )

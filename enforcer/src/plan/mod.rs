@@ -163,7 +163,7 @@ fn members<'a>(
     let mut members: Members<'_> = rules.groups.iter().map(|group| (group, Vec::new())).collect();
     for ((group, _), slice) in slices {
         if let Some(members) = members.get_mut(group) {
-            members.extend(&slice.borrow().members);
+            members.extend(slice.borrow().members.iter().map(AsRef::as_ref));
         }
     }
     members

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,13 @@ impl fmt::Display for Machine {
             "{processor}, {processors} processors, {gigabytes} GiB, Linux {kernel}, load {load}"
         )
     }
+}
+
+/// How long this process has had a processor (proc(5), `schedstat`): what another process takes does not count.
+pub(crate) fn processor() -> Duration {
+    let stat = fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanoseconds = stat.split(' ').next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
 }
 
 /// The most memory that this process has had, in bytes (proc(5), `VmHWM`).

@@ -87,10 +87,10 @@ fn chosen(names: &[String]) -> Result<Vec<(Bench, &'static str)>> {
     };
     let mut cases = Vec::new();
     for name in names {
-        let named =
+        let meant =
             all().filter(|(bench, case)| bench.to_string() == *name || format!("{bench}/{case}") == *name);
         let before = cases.len();
-        cases.extend(named);
+        cases.extend(meant);
         if cases.len() == before {
             let known: Vec<String> = Bench::ALL.iter().map(ToString::to_string).collect();
             bail!(

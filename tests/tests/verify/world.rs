@@ -78,7 +78,7 @@ pub(crate) fn nodes(state: &ClusterState, attachment: Attachment) -> BTreeMap<No
                 interface: veth(&state.pods()[uid]),
                 index: 1,
                 bridge: bridge.clone(),
-                addresses: local.addresses.clone(),
+                addresses: local.addresses.iter().copied().collect(),
             };
             (uid.clone(), place)
         });

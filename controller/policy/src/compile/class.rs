@@ -1,141 +1,119 @@
 //! Classes: the pods of one namespace that no selector can tell apart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::group::{GroupNumber, in_scope};
+use super::pod::PodNumber;
+use super::slots::Slots;
 use crate::index::LabelIndex;
-use crate::model::{Labels, Namespace, NamespaceName, PodUid, Selector};
-use crate::rules::{GroupId, GroupSpec, Scope};
+use crate::map::Map;
+use crate::model::{Labels, Namespace, NamespaceName};
+use crate::rules::{GroupSpec, Scope};
+
+/// Stands for a class.
+pub(super) type ClassNumber = u32;
 
 /// What makes a class.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ClassKey {
     pub(super) namespace: NamespaceName,
     pub(super) labels: Labels,
 }
 
-/// The pods of a class, and the groups that they belong to as of the last flush.
-#[derive(Clone, Debug, Default)]
+/// The pods of a class, and the groups whose selectors match it, as of the last flush.
+#[derive(Clone, Debug)]
 pub(super) struct Class {
-    pub(super) pods: BTreeSet<PodUid>,
-    pub(super) groups: BTreeSet<GroupId>,
+    pub(super) key: ClassKey,
+    pub(super) pods: Vec<PodNumber>,
+    /// In the order of their numbers.
+    pub(super) groups: Vec<GroupNumber>,
 }
 
 /// All classes that have pods.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Classes {
-    known: BTreeMap<ClassKey, Class>,
-    by_pod: BTreeMap<PodUid, ClassKey>,
-    by_label: LabelIndex<ClassKey>,
+    all: Slots<Class>,
+    by_key: Map<ClassKey, ClassNumber>,
+    by_label: Map<NamespaceName, LabelIndex<ClassNumber>>,
 }
 
 impl Classes {
-    /// The class of a pod.
-    pub(super) fn of_pod(&self, uid: &PodUid) -> Option<&Class> {
-        self.known.get(self.by_pod.get(uid)?)
+    pub(super) fn get(&self, number: ClassNumber) -> Option<&Class> {
+        self.all.get(number)
     }
 
-    /// Moves a pod to a class, or out of all; returns the class if it is new and has to be matched.
-    pub(super) fn assign(&mut self, uid: &PodUid, class: Option<ClassKey>) -> Option<ClassKey> {
-        if self.by_pod.get(uid) == class.as_ref() {
+    pub(super) fn get_mut(&mut self, number: ClassNumber) -> Option<&mut Class> {
+        self.all.get_mut(number)
+    }
+
+    /// The class of pods with some labels, and whether it is new: without pods, and without groups yet.
+    pub(super) fn enter(&mut self, key: ClassKey) -> (ClassNumber, bool) {
+        if let Some(number) = self.by_key.get(&key) {
+            return (*number, false);
+        }
+        let number = self.all.insert(Class {
+            key: key.clone(),
+            pods: Vec::new(),
+            groups: Vec::new(),
+        });
+        let in_namespace = self.by_label.entry(key.namespace.clone()).or_default();
+        let known = |number: &ClassNumber| self.all.get(*number).map(|class| &class.key.labels);
+        in_namespace.insert(&key.labels, &number, known);
+        self.by_key.insert(key, number);
+        (number, true)
+    }
+
+    /// Forgets a class, if it has no pods any more.
+    pub(super) fn retire(&mut self, number: ClassNumber) -> Option<Class> {
+        if !self.get(number)?.pods.is_empty() {
             return None;
         }
-        if let Some(old) = self.by_pod.remove(uid)
-            && let Some(members) = self.known.get_mut(&old)
-        {
-            members.pods.remove(uid);
-            if members.pods.is_empty() {
-                self.known.remove(&old);
-                self.by_label.remove(&old.labels, &old);
+        let class = self.all.remove(number)?;
+        self.by_key.remove(&class.key);
+        if let Some(index) = self.by_label.get_mut(&class.key.namespace) {
+            index.remove(&class.key.labels, &number);
+            if index.is_empty() {
+                self.by_label.remove(&class.key.namespace);
             }
         }
-        let class = class?;
-        self.by_pod.insert(uid.clone(), class.clone());
-        let is_new = !self.known.contains_key(&class);
-        self.known
-            .entry(class.clone())
-            .or_default()
-            .pods
-            .insert(uid.clone());
-        if is_new {
-            self.by_label.insert(&class.labels, &class);
-        }
-        is_new.then_some(class)
-    }
-
-    /// Records the groups of a class; returns its pods if they have changed.
-    pub(super) fn update(&mut self, key: &ClassKey, groups: BTreeSet<GroupId>) -> Option<&BTreeSet<PodUid>> {
-        let class = self.known.get_mut(key)?;
-        if class.groups == groups {
-            return None;
-        }
-        class.groups = groups;
-        Some(&class.pods)
-    }
-
-    /// A group is gone.
-    pub(super) fn forget_group(&mut self, id: &GroupId) {
-        for class in self.known.values_mut() {
-            class.groups.remove(id);
-        }
+        Some(class)
     }
 
     /// The classes of a namespace.
-    pub(super) fn of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = ClassKey> {
-        let first = ClassKey {
-            namespace: name.clone(),
-            labels: Labels::default(),
-        };
-        self.known
-            .range(first..)
-            .map(|(key, _)| key)
-            .take_while(move |key| key.namespace == *name)
-            .cloned()
+    pub(super) fn of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = ClassNumber> {
+        let index = self.by_label.get(name);
+        index.into_iter().flat_map(LabelIndex::all).copied()
     }
 
-    /// The classes of a namespace that a selector selects.
-    pub(super) fn selected<'a>(
-        &'a self,
-        namespace: &'a NamespaceName,
-        selector: &'a Selector,
-    ) -> impl Iterator<Item = ClassKey> + 'a {
-        let in_namespace = selector
-            .is_everything()
-            .then(|| self.of_namespace(namespace))
-            .into_iter()
-            .flatten();
-        let by_label = (!selector.is_everything())
-            .then(|| self.by_label.candidates(selector))
-            .into_iter()
-            .flatten();
-        let by_label = by_label
-            .filter(move |key| key.namespace == *namespace && selector.matches(&key.labels))
-            .cloned();
-        in_namespace.chain(by_label)
-    }
-
-    /// The classes that may belong to a new group.
-    pub(super) fn candidates(
+    /// The classes that a group's selectors match.
+    pub(super) fn matching(
         &self,
         spec: &GroupSpec,
         namespaces: &BTreeMap<NamespaceName, Namespace>,
-    ) -> Vec<ClassKey> {
-        match &spec.scope {
-            Scope::Namespace(name) => self.selected(name, &spec.pods).collect(),
-            Scope::Cluster(selector) => {
-                let in_scope =
-                    |key: &ClassKey| super::group::in_scope(selector, namespaces.get(&key.namespace));
-                let candidates = self.by_label.candidates(&spec.pods);
-                candidates
-                    .filter(|key| in_scope(key) && spec.pods.matches(&key.labels))
-                    .cloned()
-                    .collect()
-            }
-        }
+    ) -> Vec<ClassNumber> {
+        let indexes: Vec<&LabelIndex<ClassNumber>> = match &spec.scope {
+            Scope::Namespace(name) => self.by_label.get(name).into_iter().collect(),
+            Scope::Cluster(selector) => self
+                .by_label
+                .iter()
+                .filter(|(name, _)| in_scope(selector, namespaces.get(*name)))
+                .map(|(_, index)| index)
+                .collect(),
+        };
+        let candidates = indexes.into_iter().flat_map(|index| index.candidates(&spec.pods));
+        let matches = |number: &&ClassNumber| {
+            let class = self.get(**number);
+            class.is_some_and(|class| spec.pods.matches(&class.key.labels))
+        };
+        let mut matching: Vec<ClassNumber> = candidates.filter(matches).copied().collect();
+        matching.sort_unstable();
+        matching.dedup();
+        matching
     }
 
     /// The pods of a namespace.
-    pub(super) fn pods_of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = &PodUid> {
-        let classes = self.of_namespace(name).filter_map(|key| self.known.get(&key));
-        classes.flat_map(|class| &class.pods)
+    pub(super) fn pods_of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = PodNumber> {
+        let classes = self.of_namespace(name).filter_map(|number| self.get(number));
+        classes.flat_map(|class| &class.pods).copied()
     }
 }

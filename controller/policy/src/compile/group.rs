@@ -1,23 +1,53 @@
 //! Groups: who uses them, who is in them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::class::ClassKey;
-use crate::index::{SelectorIndex, link, unlink};
-use crate::model::{Namespace, NamespaceName, PodUid, PolicyKey, Selector};
-use crate::rules::{Group, GroupId, GroupSpec, Member, Scope};
+use super::class::{ClassKey, ClassNumber};
+use super::pod::PodNumber;
+use super::slots::{Slots, add, take};
+use crate::index::{ScopedIndex, SelectorIndex};
+use crate::map::Map;
+use crate::model::{Namespace, NamespaceName, Selector, Sorted};
+use crate::rules::{Cut, hash};
+use crate::rules::{
+    GroupId, GroupSpec, Member, NamedPort, Resident, SLICE_CAPACITY, Scope, Slice, SliceId, Trie,
+};
+
+/// Stands for a group.
+pub(super) type GroupNumber = u32;
+
+/// A pod in a group. The order is that of the members of a slice.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Filed {
+    pub(super) member: Arc<Member>,
+    pub(super) pod: PodNumber,
+}
+
+/// A group that some policy uses.
+#[derive(Clone, Debug)]
+pub(super) struct GroupRecord {
+    pub(super) id: GroupId,
+    pub(super) spec: Arc<GroupSpec>,
+    /// The policies that use it.
+    users: usize,
+    /// The classes that it matches, in the order of their numbers.
+    pub(super) classes: Vec<ClassNumber>,
+    pub(super) members: Trie<Filed>,
+}
 
 /// All groups that some policy uses.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
-    by_id: BTreeMap<GroupId, Group>,
-    users: BTreeMap<GroupId, BTreeSet<PolicyKey>>,
+    all: Slots<GroupRecord>,
+    by_spec: Map<Arc<GroupSpec>, GroupNumber>,
+    by_id: Map<GroupId, GroupNumber>,
     /// Groups within one namespace, by their pod selector.
-    by_namespace: BTreeMap<NamespaceName, SelectorIndex<GroupId>>,
-    /// Groups over namespaces, by their pod selector.
-    by_pods: SelectorIndex<GroupId>,
-    /// Groups over namespaces that take any pod, by their namespace selector.
-    by_scope: SelectorIndex<GroupId>,
+    by_namespace: Map<NamespaceName, SelectorIndex<GroupNumber>>,
+    /// Groups over namespaces, by their namespace selector and their pod selector.
+    by_scope: ScopedIndex<GroupNumber>,
+    /// Groups that are new or whose members have changed.
+    touched: BTreeSet<GroupNumber>,
 }
 
 /// Whether a namespace is in the scope of a selector. Of a namespace whose labels are not known, only the selector
@@ -26,120 +56,221 @@ pub(super) fn in_scope(selector: &Selector, namespace: Option<&Namespace>) -> bo
     selector.is_everything() || namespace.is_some_and(|namespace| selector.matches(&namespace.labels))
 }
 
+/// A pod as a member of a group whose selectors match it; `None` where none of its addresses, or no port, belongs.
+///
+/// `plain` is what it is in groups that ask for no more.
+fn member(pod: &Resident, plain: Option<&Arc<Member>>, spec: &GroupSpec) -> Option<Arc<Member>> {
+    let plain = plain?;
+    if spec.port.is_none() && spec.within.is_none() {
+        return Some(plain.clone());
+    }
+    let within =
+        |address: &&std::net::IpAddr| spec.within.as_ref().is_none_or(|block| block.contains(**address));
+    let ports = |name: &NamedPort| pod.ports.get(name).cloned();
+    let member = Member {
+        pod: pod.key.clone(),
+        addresses: pod.addresses.iter().filter(within).copied().collect(),
+        ports: spec.port.as_ref().map_or(Some(Sorted::default()), ports)?,
+    };
+    (!member.addresses.is_empty()).then(|| Arc::new(member))
+}
+
+/// A pod, as groups see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) number: PodNumber,
+    /// The hash of its UID, which tells into which slices it goes.
+    pub(super) hash: u32,
+    pub(super) resident: &'a Resident,
+    /// What it is in most groups; `None` where it has no address.
+    pub(super) plain: Option<&'a Arc<Member>>,
+}
+
 impl Groups {
-    /// Lets a policy use a group; whether nobody did before.
-    pub(super) fn hold(&mut self, id: &GroupId, spec: &GroupSpec, policy: &PolicyKey) -> bool {
-        link(&mut self.users, id.clone(), policy.clone());
-        if self.by_id.contains_key(id) {
-            return false;
+    pub(super) fn get(&self, number: GroupNumber) -> Option<&GroupRecord> {
+        self.all.get(number)
+    }
+
+    pub(super) fn by_id(&self, id: &GroupId) -> Option<&GroupRecord> {
+        self.get(*self.by_id.get(id)?)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &GroupRecord> {
+        self.all.iter()
+    }
+
+    /// The group of a spec. Where there is none it is made, without users; `fresh` is told.
+    pub(super) fn enter(&mut self, spec: GroupSpec, fresh: &mut Vec<GroupNumber>) -> (GroupId, GroupNumber) {
+        if let Some(number) = self.by_spec.get(&spec)
+            && let Some(group) = self.all.get(*number)
+        {
+            return (group.id, *number);
         }
+        let (id, spec) = (spec.id(), Arc::new(spec));
+        let number = self.all.insert(GroupRecord {
+            id,
+            spec: spec.clone(),
+            users: 0,
+            classes: Vec::new(),
+            members: Trie::new(SLICE_CAPACITY),
+        });
         match &spec.scope {
-            Scope::Namespace(name) => self
-                .by_namespace
-                .entry(name.clone())
-                .or_default()
-                .insert(&spec.pods, id),
-            Scope::Cluster(scope) if spec.pods.is_everything() => self.by_scope.insert(scope, id),
-            Scope::Cluster(_) => self.by_pods.insert(&spec.pods, id),
+            Scope::Namespace(name) => {
+                let index = self.by_namespace.entry(name.clone()).or_default();
+                index.insert(&spec.pods, &number);
+            }
+            Scope::Cluster(scope) => self.by_scope.insert(scope, &spec.pods, &number),
         }
-        self.by_id.insert(
-            id.clone(),
-            Group {
-                spec: spec.clone(),
-                members: BTreeMap::new(),
-            },
-        );
-        true
+        self.by_spec.insert(spec, number);
+        self.by_id.insert(id, number);
+        self.touched.insert(number);
+        fresh.push(number);
+        (id, number)
     }
 
-    /// A policy no longer uses a group; whether nobody does.
-    pub(super) fn release(&mut self, id: &GroupId, policy: &PolicyKey) -> bool {
-        unlink(&mut self.users, id, policy);
-        !self.users.contains_key(id)
+    /// One policy more uses a group.
+    pub(super) fn hold(&mut self, number: GroupNumber) {
+        if let Some(group) = self.all.get_mut(number) {
+            group.users += 1;
+        }
     }
 
-    /// Removes a group; returns the pods that were in it.
-    pub(super) fn remove(&mut self, id: &GroupId) -> BTreeSet<PodUid> {
-        let Some(group) = self.by_id.remove(id) else {
-            return BTreeSet::new();
+    /// One policy less uses a group; whether none is left.
+    pub(super) fn release(&mut self, number: GroupNumber) -> bool {
+        let Some(group) = self.all.get_mut(number) else {
+            return false;
         };
-        let spec = group.spec;
+        group.users = group.users.saturating_sub(1);
+        group.users == 0
+    }
+
+    /// Removes a group that nobody uses.
+    pub(super) fn retire(&mut self, number: GroupNumber) -> Option<GroupRecord> {
+        if self.get(number)?.users > 0 {
+            return None;
+        }
+        let group = self.all.remove(number)?;
+        let spec = &group.spec;
         match &spec.scope {
             Scope::Namespace(name) => {
                 if let Some(index) = self.by_namespace.get_mut(name) {
-                    index.remove(&spec.pods, id);
+                    index.remove(&spec.pods, &number);
                     if index.is_empty() {
                         self.by_namespace.remove(name);
                     }
                 }
             }
-            Scope::Cluster(scope) if spec.pods.is_everything() => self.by_scope.remove(scope, id),
-            Scope::Cluster(_) => self.by_pods.remove(&spec.pods, id),
+            Scope::Cluster(scope) => self.by_scope.remove(scope, &spec.pods, &number),
         }
-        group.members.into_keys().collect()
+        self.by_spec.remove(spec);
+        self.by_id.remove(&group.id);
+        self.touched.remove(&number);
+        Some(group)
     }
 
-    /// The groups whose selectors match a class.
-    pub(super) fn containing(&self, class: &ClassKey, namespace: Option<&Namespace>) -> BTreeSet<GroupId> {
-        let local = self
-            .by_namespace
-            .get(&class.namespace)
-            .into_iter()
-            .flat_map(|index| index.candidates(&class.labels));
-        let by_pods = self.by_pods.candidates(&class.labels);
-        let no_labels = crate::model::Labels::default();
-        let scope_labels = namespace.map_or(&no_labels, |namespace| &namespace.labels);
-        let by_scope = self.by_scope.candidates(scope_labels);
-        let matching = local.chain(by_pods).chain(by_scope).filter(|id| {
-            self.by_id.get(*id).is_some_and(|group| {
+    /// The groups whose selectors match a class, in the order of their numbers.
+    pub(super) fn containing(&self, class: &ClassKey, namespace: Option<&Namespace>) -> Vec<GroupNumber> {
+        let local = self.by_namespace.get(&class.namespace).into_iter();
+        let local = local.flat_map(|index| index.candidates(&class.labels));
+        let by_scope = self
+            .by_scope
+            .candidates(namespace.map(|namespace| &namespace.labels), &class.labels);
+        let matches = |number: &&GroupNumber| {
+            self.get(**number).is_some_and(|group| {
                 let in_scope = match &group.spec.scope {
                     Scope::Namespace(name) => *name == class.namespace,
                     Scope::Cluster(selector) => in_scope(selector, namespace),
                 };
                 in_scope && group.spec.pods.matches(&class.labels)
             })
-        });
-        matching.cloned().collect()
+        };
+        let mut containing: Vec<GroupNumber> = local.chain(by_scope).filter(matches).copied().collect();
+        containing.sort_unstable();
+        containing.dedup();
+        containing.shrink_to_fit();
+        containing
     }
 
-    /// A group.
-    pub(super) fn get(&self, id: &GroupId) -> Option<&Group> {
-        self.by_id.get(id)
+    /// A group matches a class, or no longer.
+    pub(super) fn set_class(&mut self, number: GroupNumber, class: ClassNumber, matches: bool) {
+        if let Some(group) = self.all.get_mut(number) {
+            if matches {
+                add(&mut group.classes, class);
+            } else {
+                take(&mut group.classes, class);
+            }
+        }
     }
 
-    /// All groups.
-    pub(super) fn published(&self) -> BTreeMap<GroupId, Group> {
-        self.by_id.clone()
-    }
-
-    /// Replaces a pod's memberships; returns the groups that have changed by it.
-    pub(super) fn move_member(
+    /// A pod of a class that a group matches was this and is that; `None` where it was or is no pod of such a class.
+    pub(super) fn turn(
         &mut self,
-        uid: &PodUid,
-        old: Option<&BTreeMap<GroupId, Member>>,
-        new: Option<&BTreeMap<GroupId, Member>>,
-    ) -> BTreeSet<GroupId> {
-        let mut changed = BTreeSet::new();
-        for (id, _) in old
-            .into_iter()
-            .flatten()
-            .filter(|(id, _)| new.is_none_or(|new| !new.contains_key(id)))
-        {
-            if let Some(group) = self.by_id.get_mut(id) {
-                group.members.remove(uid);
-                changed.insert(id.clone());
-            }
+        number: GroupNumber,
+        was: Option<Candidate<'_>>,
+        is: Option<Candidate<'_>>,
+    ) {
+        let Some(group) = self.all.get_mut(number) else {
+            return;
+        };
+        let member = |pod: &Candidate<'_>| member(pod.resident, pod.plain, &group.spec);
+        let [before, after] = [was, is].map(|pod| pod.and_then(|pod| Some((pod, member(&pod)?))));
+        if before.as_ref().map(|(_, member)| member) == after.as_ref().map(|(_, member)| member) {
+            return;
         }
-        for (id, member) in new
-            .into_iter()
-            .flatten()
-            .filter(|(id, member)| old.and_then(|old| old.get(id)) != Some(member))
-        {
-            if let Some(group) = self.by_id.get_mut(id) {
-                group.members.insert(uid.clone(), member.clone());
-                changed.insert(id.clone());
-            }
+        if let Some((pod, member)) = before {
+            let filed = Filed {
+                member,
+                pod: pod.number,
+            };
+            group.members.remove(pod.hash, &filed);
         }
-        changed
+        if let Some((pod, member)) = after {
+            let filed = Filed {
+                member,
+                pod: pod.number,
+            };
+            group.members.insert(pod.hash, 1, filed);
+        }
+        self.touched.insert(number);
     }
+
+    /// The slices that have changed, under the names of their groups.
+    pub(super) fn take_changes(&mut self) -> Vec<((GroupId, SliceId), Option<Slice>)> {
+        let mut changes = Vec::new();
+        for number in std::mem::take(&mut self.touched) {
+            let Some(group) = self.all.get_mut(number) else {
+                continue;
+            };
+            let cuts = group
+                .members
+                .take_changes(|one, other| one.member == other.member);
+            changes.reserve(cuts.len());
+            for (id, cut) in cuts {
+                changes.push(((group.id, id), group.slice(id, cut)));
+            }
+        }
+        changes
+    }
+}
+
+impl GroupRecord {
+    fn slice(&self, id: SliceId, cut: Cut<Filed>) -> Option<Slice> {
+        let (split, members) = match cut {
+            Cut::Gone => return None,
+            Cut::Split => (true, Vec::new()),
+            Cut::Holds(filed) => (false, filed.into_iter().map(|filed| filed.member).collect()),
+        };
+        Some(Slice {
+            group: self.id,
+            id,
+            description: self.spec.to_string(),
+            split,
+            members,
+        })
+    }
+}
+
+/// The hash by which a pod is put into slices.
+pub(super) fn pod_hash(uid: &crate::model::PodUid) -> u32 {
+    hash(uid.as_str())
 }

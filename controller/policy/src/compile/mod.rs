@@ -2,21 +2,25 @@
 //!
 //! ```text
 //!   event ─► apply ─► ClusterState, and a mark on what it touched
-//!   flush:  marked policies   ─► their rules, the groups that these need, the slices of their namespaces
-//!           marked classes    ─► the groups that they belong to
-//!           marked pods       ─► their memberships
-//!           marked groups     ─► their slices
-//!           marked nodes      ─► their residents, compared with what was published last
+//!   flush:  marked policies   ─► their rules, and the groups that these need
+//!           marked classes    ─► the groups that match them; their pods come and go
+//!           marked pods       ─► their place: class, node, what they are as members
+//!           touched slices    ─► compared with what they were before, and cut anew
 //! ```
 //!
 //! A *class* is all pods of one namespace with equal labels: selectors cannot tell them apart, so what selects them
-//! is found once for all of them. Every step compares what it finds with what it recorded before and marks only what
-//! really differs; an event that is repeated, late or about nothing ends where it changes nothing.
+//! is found once for all of them. What is published is not kept, only what follows it: which pods are in which slice of which
+//! group. A slice that is touched remembers what it was; what is the same in the end is not published. So an event that is
+//! repeated, late or about nothing ends where it changes nothing, and one that changes something costs what the slices
+//! weigh that it changes.
 
+mod batch;
 mod class;
 mod group;
+mod node;
 mod pod;
 mod policy;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,12 +28,14 @@ use std::sync::Arc;
 use crate::assemble::assemble;
 use crate::cluster::{ClusterState, Event};
 use crate::model::{NamespaceName, NodeName, Pod, PodUid, PolicyKey};
-use crate::rules::{Group, GroupId, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId};
+use crate::rules::{Group, GroupId, GroupSpec, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId};
 
-use class::{ClassKey, Classes};
-use group::Groups;
-use pod::PodRecord;
-use policy::Policies;
+use class::{Class, ClassNumber, Classes};
+use group::{GroupRecord, Groups};
+use node::Nodes;
+use pod::{Place, PodNumber, Pods};
+use policy::{GroupsTurned, Policies};
+use slots::without;
 
 /// What [`Compiler::flush`] changed. `None` stands for an object that is no longer wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +91,7 @@ impl Published {
             .collect();
         let groups = used
             .into_iter()
-            .filter_map(|id| Some((id.clone(), self.groups.get(id)?.clone())))
+            .filter_map(|id| Some((*id, self.groups.get(id)?.clone())))
             .collect();
         Some(Self {
             nodes: BTreeMap::from([(node.clone(), residents.clone())]),
@@ -110,39 +116,32 @@ pub struct Compiler {
     policies: Policies,
     groups: Groups,
     classes: Classes,
-    pods: BTreeMap<PodUid, PodRecord>,
-    /// The pods of each node, by UID.
-    residents: BTreeMap<NodeName, BTreeSet<PodUid>>,
-    nodes: BTreeMap<NodeName, Arc<Residents>>,
-    policy_slices: BTreeMap<NamespaceName, BTreeMap<SliceId, PolicySlice>>,
-    slices: BTreeMap<GroupId, BTreeMap<SliceId, Slice>>,
+    pods: Pods,
+    nodes: Nodes,
 }
 
-/// What events touched since the last flush.
+/// What events touched since the last flush; some of it more than once.
 #[derive(Clone, Debug, Default)]
 struct Marks {
-    pods: BTreeSet<PodUid>,
+    pods: Vec<PodUid>,
     namespaces: BTreeSet<NamespaceName>,
-    policies: BTreeSet<PolicyKey>,
-    classes: BTreeSet<ClassKey>,
-    groups: BTreeSet<GroupId>,
-    /// Namespaces of which policies have changed.
-    policed: BTreeSet<NamespaceName>,
-    nodes: BTreeSet<NodeName>,
+    policies: Vec<PolicyKey>,
 }
 
 impl Compiler {
     /// A compiler that has all of `state` still to compile.
     pub fn from_state(state: ClusterState) -> Self {
+        let mut nodes = Nodes::default();
+        state.nodes().keys().for_each(|name| nodes.mark(name));
         let marks = Marks {
             pods: state.pods().keys().cloned().collect(),
             policies: state.policies().keys().cloned().collect(),
-            nodes: state.nodes().keys().cloned().collect(),
-            ..Marks::default()
+            namespaces: BTreeSet::new(),
         };
         Self {
             state,
             marks,
+            nodes,
             ..Self::default()
         }
     }
@@ -167,20 +166,16 @@ impl Compiler {
             }
             Event::PolicyApplied(policy) => {
                 if self.state.policies().get(&policy.key) != Some(policy) {
-                    self.marks.policies.insert(policy.key.clone());
+                    self.marks.policies.push(policy.key.clone());
                 }
             }
-            Event::PolicyDeleted(key) => {
-                self.marks.policies.insert(key.clone());
-            }
+            Event::PolicyDeleted(key) => self.marks.policies.push(key.clone()),
             Event::NodeApplied(node) => {
                 if self.state.nodes().get(&node.name) != Some(node) {
-                    self.marks.nodes.insert(node.name.clone());
+                    self.nodes.mark(&node.name);
                 }
             }
-            Event::NodeDeleted(name) => {
-                self.marks.nodes.insert(name.clone());
-            }
+            Event::NodeDeleted(name) => self.nodes.mark(name),
         }
         self.state.apply(event);
     }
@@ -194,199 +189,267 @@ impl Compiler {
         let addresses = old.into_iter().chain(new).flat_map(|pod| &pod.addresses);
         let rivals = addresses
             .flat_map(|address| self.state.claimants(*address))
+            .filter(|rival| *rival != uid)
             .cloned();
         self.marks.pods.extend(rivals);
-        self.marks.pods.insert(uid.clone());
+        self.marks.pods.push(uid.clone());
     }
 
     /// Where the pods of a group are; `None` where no policy uses the group.
     pub fn scope(&self, group: &GroupId) -> Option<&Scope> {
-        self.groups.get(group).map(|group| &group.spec.scope)
+        self.groups.by_id(group).map(|group| &group.spec.scope)
     }
 
     /// Brings everything up to date and returns what changed.
     pub fn flush(&mut self) -> Changes {
-        self.compile_policies();
+        let gone = self.compile_policies();
         self.match_classes();
         self.place_pods();
+        let mut slices = self.groups.take_changes();
+        slices.extend(gone);
+        let policies = self.policies.take_changes();
+        for namespace in &policies.turned {
+            let pods = self.classes.pods_of_namespace(namespace);
+            let nodes = pods.filter_map(|pod| self.pods.all.get(pod)?.node.as_ref());
+            nodes.for_each(|node| self.nodes.mark(node));
+        }
         Changes {
-            slices: self.cut_groups(),
-            policies: self.cut_policies(),
-            nodes: self.list_residents(),
+            slices: slices.into_iter().collect(),
+            policies: policies.slices.into_iter().collect(),
+            nodes: self.nodes.take_changes(self.state.nodes(), &self.policies),
         }
     }
 
     /// Everything that is published as of the last flush.
     pub fn published(&self) -> Published {
-        Published {
-            nodes: self.nodes.clone(),
-            policies: self.policy_slices.clone(),
-            groups: self.groups.published(),
-        }
-    }
-
-    /// Marked policies become rules; groups come and go with them.
-    fn compile_policies(&mut self) {
-        for name in std::mem::take(&mut self.marks.namespaces) {
-            self.marks.classes.extend(self.classes.of_namespace(&name));
-        }
-        for key in std::mem::take(&mut self.marks.policies) {
-            let change = self.policies.update(&key, self.state.policies().get(&key));
-            for (id, spec) in change.groups_added {
-                if self.groups.hold(&id, &spec, &key) {
-                    let candidates = self.classes.candidates(&spec, self.state.namespaces());
-                    self.marks.classes.extend(candidates);
-                    self.marks.groups.insert(id);
-                }
-            }
-            for id in change.groups_removed {
-                if self.groups.release(&id, &key) {
-                    for uid in self.groups.remove(&id) {
-                        if let Some(record) = self.pods.get_mut(&uid) {
-                            record.memberships.remove(&id);
-                        }
-                    }
-                    self.classes.forget_group(&id);
-                    self.marks.groups.insert(id);
-                }
-            }
-            self.marks.policed.insert(key.namespace);
-        }
-    }
-
-    /// Marked classes learn to which groups they belong now; pods that have moved to another class or are new bring it along.
-    fn match_classes(&mut self) {
-        for uid in &self.marks.pods {
-            let workload = self.state.pods().get(uid).filter(|pod| pod.is_workload());
-            let class = workload.map(|pod| ClassKey {
-                namespace: pod.key.namespace.clone(),
-                labels: pod.labels.clone(),
-            });
-            self.marks.classes.extend(self.classes.assign(uid, class));
-        }
-        for key in std::mem::take(&mut self.marks.classes) {
-            let namespace = self.state.namespaces().get(&key.namespace);
-            let groups = self.groups.containing(&key, namespace);
-            if let Some(pods) = self.classes.update(&key, groups) {
-                self.marks.pods.extend(pods.iter().cloned());
-            }
-        }
-    }
-
-    /// Marked pods get their places and memberships.
-    fn place_pods(&mut self) {
-        for uid in std::mem::take(&mut self.marks.pods) {
-            let new = pod::place(&uid, &self.state, &self.classes, &self.groups);
-            let old = self.pods.get(&uid);
-            let [before, after] = [old, new.as_ref()].map(|record| record.map(|record| &record.memberships));
-            self.marks
-                .groups
-                .extend(self.groups.move_member(&uid, before, after));
-            if old.map(PodRecord::place) != new.as_ref().map(PodRecord::place) {
-                for record in old.into_iter().chain(&new) {
-                    self.marks.nodes.extend(record.node.clone());
-                }
-            }
-            if let Some(old) = self.pods.remove(&uid)
-                && let Some(residents) = old.node.as_ref().and_then(|node| self.residents.get_mut(node))
-            {
-                residents.remove(&uid);
-            }
-            if let Some(record) = new {
-                if let Some(node) = &record.node {
-                    self.residents
-                        .entry(node.clone())
-                        .or_default()
-                        .insert(uid.clone());
-                }
-                self.pods.insert(uid, record);
-            }
-        }
-        self.residents.retain(|_, pods| !pods.is_empty());
-    }
-
-    /// Marked groups are cut into slices.
-    fn cut_groups(&mut self) -> BTreeMap<(GroupId, SliceId), Option<Slice>> {
-        let mut changes = BTreeMap::new();
-        for id in std::mem::take(&mut self.marks.groups) {
-            let new = self
-                .groups
-                .get(&id)
-                .map(|group| crate::rules::slices(&id, group))
-                .unwrap_or_default();
-            replace(&mut self.slices, &id, new, &mut changes);
-        }
-        changes
-    }
-
-    /// The policies of marked namespaces are cut into slices; where they are the first or were the last, the nodes of the
-    /// namespace's pods are marked.
-    fn cut_policies(&mut self) -> BTreeMap<(NamespaceName, SliceId), Option<PolicySlice>> {
-        let mut changes = BTreeMap::new();
-        for name in std::mem::take(&mut self.marks.policed) {
-            let new = crate::rules::policy_slices(&name, self.policies.of_namespace(&name));
-            if new.is_empty() == self.policy_slices.contains_key(&name) {
-                let pods = self.classes.pods_of_namespace(&name);
-                let nodes = pods.filter_map(|uid| self.pods.get(uid)?.node.clone());
-                self.marks.nodes.extend(nodes);
-            }
-            replace(&mut self.policy_slices, &name, new, &mut changes);
-        }
-        changes
-    }
-
-    /// Marked nodes get their residents, if these differ.
-    fn list_residents(&mut self) -> BTreeMap<NodeName, Option<Arc<Residents>>> {
-        let mut changes = BTreeMap::new();
-        for name in std::mem::take(&mut self.marks.nodes) {
-            let wanted = self.state.nodes().contains_key(&name) || self.residents.contains_key(&name);
-            let new = wanted.then(|| self.residents_of(&name));
-            if self.nodes.get(&name).map(AsRef::as_ref) == new.as_ref() {
-                continue;
-            }
-            let new = new.map(Arc::new);
-            match &new {
-                Some(residents) => self.nodes.insert(name.clone(), residents.clone()),
-                None => self.nodes.remove(&name),
+        let members = |group: &GroupRecord| {
+            let filed = group.members.things();
+            let members = filed
+                .filter_map(|filed| Some((self.pods.all.get(filed.pod)?.uid.clone(), filed.member.clone())));
+            members.collect()
+        };
+        let group = |group: &GroupRecord| {
+            let published = Group {
+                spec: GroupSpec::clone(&group.spec),
+                members: members(group),
             };
-            changes.insert(name, new);
-        }
-        changes
-    }
-
-    fn residents_of(&self, name: &NodeName) -> Residents {
-        let uids = self.residents.get(name).into_iter().flatten();
-        let records = uids.filter_map(|uid| self.pods.get(uid).map(|record| (uid, record)));
-        let pods: BTreeMap<_, _> = records
-            .map(|(uid, record)| (uid.clone(), record.local.clone()))
-            .collect();
-        let namespaces = pods.values().map(|pod| &pod.key.namespace);
-        let policed = namespaces.filter(|name| self.policy_slices.contains_key(name));
-        let node = self.state.nodes().get(name);
-        Residents {
-            node: name.clone(),
-            pod_networks: node.map(|node| node.pod_networks.clone()).unwrap_or_default(),
-            namespaces: policed.cloned().collect(),
-            pods,
+            (group.id, published)
+        };
+        Published {
+            nodes: self.nodes.published(),
+            policies: self.policies.published(),
+            groups: self.groups.iter().map(group).collect(),
         }
     }
-}
 
-/// Puts the slices of a tree into the place of its old ones, and what differs into `changes`.
-fn replace<K: Ord + Clone, S: PartialEq + Clone>(
-    trees: &mut BTreeMap<K, BTreeMap<SliceId, S>>,
-    tree: &K,
-    new: BTreeMap<SliceId, S>,
-    changes: &mut BTreeMap<(K, SliceId), Option<S>>,
-) {
-    let old = trees.remove(tree).unwrap_or_default();
-    let gone = old.keys().filter(|slice| !new.contains_key(slice));
-    changes.extend(gone.map(|slice| ((tree.clone(), *slice), None)));
-    let written = new
-        .iter()
-        .filter(|(slice, content)| old.get(slice) != Some(content));
-    changes.extend(written.map(|(slice, content)| ((tree.clone(), *slice), Some(content.clone()))));
-    if !new.is_empty() {
-        trees.insert(tree.clone(), new);
+    /// Marked policies become rules; groups come and go with them. Returns the slices of those that have gone.
+    fn compile_policies(&mut self) -> Vec<((GroupId, SliceId), Option<Slice>)> {
+        let mut turned = GroupsTurned::default();
+        let mut marked = std::mem::take(&mut self.marks.policies);
+        marked.sort_unstable();
+        marked.dedup();
+        for (key, policy) in batch::each(self.state.policies(), &marked) {
+            self.policies.update(key, policy, &mut self.groups, &mut turned);
+        }
+        let mut gone = Vec::new();
+        for number in turned.left {
+            // Another policy may have taken it up.
+            let Some(group) = self.groups.retire(number) else {
+                continue;
+            };
+            for class in &group.classes {
+                if let Some(class) = self.classes.get_mut(*class) {
+                    slots::take(&mut class.groups, number);
+                }
+            }
+            let slices = group.members.into_slices_before().into_iter();
+            gone.extend(slices.map(|slice| ((group.id, slice), None)));
+        }
+        for number in turned.fresh {
+            if let Some(group) = self.groups.get(number) {
+                for class in self.classes.matching(&group.spec, self.state.namespaces()) {
+                    self.set_class(number, class, true);
+                }
+            }
+        }
+        gone
+    }
+
+    /// The classes of marked namespaces learn which groups match them now.
+    fn match_classes(&mut self) {
+        for name in std::mem::take(&mut self.marks.namespaces) {
+            let namespace = self.state.namespaces().get(&name).cloned();
+            let classes: Vec<ClassNumber> = self.classes.of_namespace(&name).collect();
+            for number in classes {
+                let Some(class) = self.classes.get(number) else {
+                    continue;
+                };
+                let groups = self.groups.containing(&class.key, namespace.as_ref());
+                let gone: Vec<_> = without(&class.groups, &groups).collect();
+                let come: Vec<_> = without(&groups, &class.groups).collect();
+                for group in gone {
+                    self.set_class(group, number, false);
+                }
+                for group in come {
+                    self.set_class(group, number, true);
+                }
+            }
+        }
+    }
+
+    /// A group matches a class, or no longer: all pods of the class come or go.
+    fn set_class(&mut self, group: u32, number: ClassNumber, matches: bool) {
+        let Some(class) = self.classes.get_mut(number) else {
+            return;
+        };
+        if matches {
+            slots::add(&mut class.groups, group);
+        } else {
+            slots::take(&mut class.groups, group);
+        }
+        self.groups.set_class(group, number, matches);
+        for pod in &class.pods {
+            let candidate = self.pods.all.get(*pod).map(|record| record.candidate(*pod));
+            let [was, is] = if matches {
+                [None, candidate]
+            } else {
+                [candidate, None]
+            };
+            self.groups.turn(group, was, is);
+        }
+    }
+
+    /// Marked pods get their places.
+    fn place_pods(&mut self) {
+        let mut marked = std::mem::take(&mut self.marks.pods);
+        marked.sort_unstable();
+        marked.dedup();
+        // A part of itself at a time: the pods stay where they are while everything else is brought up to date.
+        let state = std::mem::take(&mut self.state);
+        for (uid, pod) in batch::each(state.pods(), &marked) {
+            let old = self.pods.by_uid.get(uid).copied();
+            let place = pod.and_then(|pod| self.pods.place(pod, &state, old));
+            match (old, place) {
+                (None, None) => {}
+                (None, Some(place)) => self.add_pod(uid, place, &state),
+                (Some(number), None) => self.remove_pod(number),
+                (Some(number), Some(place)) => self.move_pod(number, place, &state),
+            }
+        }
+        self.state = state;
+    }
+
+    /// The class of a place; groups are found for it where it is new.
+    fn class_of(&mut self, place: &Place, state: &ClusterState) -> ClassNumber {
+        let (number, is_new) = self.classes.enter(place.class.clone());
+        if is_new {
+            let namespace = state.namespaces().get(&place.class.namespace);
+            let groups = self.groups.containing(&place.class, namespace);
+            for group in &groups {
+                self.groups.set_class(*group, number, true);
+            }
+            if let Some(class) = self.classes.get_mut(number) {
+                class.groups = groups;
+            }
+        }
+        number
+    }
+
+    fn add_pod(&mut self, uid: &PodUid, place: Place, state: &ClusterState) {
+        let class = self.class_of(&place, state);
+        if let Some(node) = &place.node {
+            self.nodes.arrive(node, uid, &place.resident);
+        }
+        let number = self.pods.insert(uid, class, place);
+        self.join(number, class);
+        let record = self.pods.all.get(number);
+        let groups = self
+            .classes
+            .get(class)
+            .into_iter()
+            .flat_map(|class| &class.groups);
+        let candidate = record.map(|record| record.candidate(number));
+        groups.for_each(|group| self.groups.turn(*group, None, candidate));
+    }
+
+    fn remove_pod(&mut self, number: PodNumber) {
+        let Some(record) = self.pods.remove(number) else {
+            return;
+        };
+        if let Some(node) = &record.node {
+            self.nodes.depart(node, &record.uid);
+        }
+        let groups = self
+            .classes
+            .get(record.class)
+            .into_iter()
+            .flat_map(|class| &class.groups);
+        groups.for_each(|group| self.groups.turn(*group, Some(record.candidate(number)), None));
+        self.leave(record.class, record.position);
+    }
+
+    fn move_pod(&mut self, number: PodNumber, place: Place, state: &ClusterState) {
+        let class = self.class_of(&place, state);
+        let (node, resident) = (place.node.clone(), place.resident.clone());
+        let Some(old) = self.pods.replace(number, class, place) else {
+            return;
+        };
+        if old.node != node || old.resident != resident {
+            if let Some(old_node) = &old.node {
+                self.nodes.depart(old_node, &old.uid);
+            }
+            if let Some(node) = &node {
+                self.nodes.arrive(node, &old.uid, &resident);
+            }
+        }
+        let new = self.pods.all.get(number).map(|record| record.candidate(number));
+        let was = Some(old.candidate(number));
+        let groups = |class: ClassNumber| {
+            self.classes
+                .get(class)
+                .map_or(&[][..], |class: &Class| &class.groups)
+        };
+        let (before, after) = (groups(old.class), groups(class));
+        for group in before {
+            let stays = after.binary_search(group).is_ok();
+            self.groups.turn(*group, was, new.filter(|_| stays));
+        }
+        for group in without(after, before) {
+            self.groups.turn(group, None, new);
+        }
+        if old.class != class {
+            self.leave(old.class, old.position);
+            self.join(number, class);
+        }
+    }
+
+    /// Puts a pod into a class.
+    fn join(&mut self, number: PodNumber, class: ClassNumber) {
+        if let (Some(class), Some(record)) = (self.classes.get_mut(class), self.pods.all.get_mut(number)) {
+            record.position = u32::try_from(class.pods.len()).unwrap_or(u32::MAX);
+            class.pods.push(number);
+        }
+    }
+
+    /// Takes the pod at a position out of a class; the last one gets its place.
+    fn leave(&mut self, number: ClassNumber, position: u32) {
+        let Some(class) = self.classes.get_mut(number) else {
+            return;
+        };
+        let at = position as usize;
+        if at < class.pods.len() {
+            class.pods.swap_remove(at);
+        }
+        if let Some(moved) = class.pods.get(at)
+            && let Some(record) = self.pods.all.get_mut(*moved)
+        {
+            record.position = position;
+        }
+        if let Some(class) = self.classes.retire(number) {
+            class
+                .groups
+                .iter()
+                .for_each(|group| self.groups.set_class(*group, number, false));
+        }
     }
 }

@@ -1,81 +1,154 @@
-//! One pod's place: its node, what that is told of it, its memberships.
+//! One pod's place: its node, what that is told of it, what it is as a member of groups.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::class::Classes;
-use super::group::Groups;
+use super::class::{ClassKey, ClassNumber};
+use super::group::{Candidate, pod_hash};
+use super::slots::Slots;
 use crate::cluster::ClusterState;
-use crate::model::{NodeName, Pod, PodUid};
-use crate::rules::{GroupId, Member, NamedPort, Resident};
+use crate::map::Map;
+use crate::model::{NodeName, Pod, PodUid, Sorted};
+use crate::rules::{Member, NamedPort, NamedPorts, Resident};
+use crate::shared::Shared;
+
+/// Stands for a pod.
+pub(super) type PodNumber = u32;
 
 /// What is known of a pod that takes part in policy.
 #[derive(Clone, Debug)]
 pub(super) struct PodRecord {
+    pub(super) uid: PodUid,
+    /// The hash of its UID, which tells into which slices it goes.
+    hash: u32,
+    pub(super) class: ClassNumber,
+    /// Its position among the pods of its class.
+    pub(super) position: u32,
     pub(super) node: Option<NodeName>,
-    pub(super) local: Resident,
-    pub(super) memberships: BTreeMap<GroupId, Member>,
+    pub(super) resident: Arc<Resident>,
+    /// What it is in most groups; `None` where it has no address.
+    plain: Option<Arc<Member>>,
 }
 
 impl PodRecord {
-    /// What the pod's node is told of it.
-    pub(super) fn place(&self) -> (Option<&NodeName>, &Resident) {
-        (self.node.as_ref(), &self.local)
+    /// The pod, as groups see it.
+    pub(super) fn candidate(&self, number: PodNumber) -> Candidate<'_> {
+        Candidate {
+            number,
+            hash: self.hash,
+            resident: &self.resident,
+            plain: self.plain.as_ref(),
+        }
     }
 }
 
-/// The place of a pod as things are now; `None` where it takes no part.
-pub(super) fn place(
-    uid: &PodUid,
-    state: &ClusterState,
-    classes: &Classes,
-    groups: &Groups,
-) -> Option<PodRecord> {
-    let pod = state.pods().get(uid).filter(|pod| pod.is_workload())?;
-    let class = classes.of_pod(uid)?;
-    let owned = |address: &IpAddr| state.owner(*address).is_some_and(|owner| owner.uid == *uid);
-    let local = Resident {
-        key: pod.key.clone(),
-        addresses: pod.addresses.iter().copied().filter(owned).collect(),
-        labels: pod.labels.clone(),
-        ports: ports(pod),
-    };
-    let memberships = class
-        .groups
-        .iter()
-        .filter_map(|id| Some((id.clone(), member(&local, id, groups)?)));
-    Some(PodRecord {
-        node: pod.node.clone(),
-        memberships: memberships.collect(),
-        local,
-    })
+/// All pods that take part in policy.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pods {
+    pub(super) all: Slots<PodRecord>,
+    pub(super) by_uid: Map<PodUid, PodNumber>,
+    ports: Shared<NamedPorts>,
+}
+
+/// The place of a pod as things are now, but for its class's number.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) class: ClassKey,
+    pub(super) node: Option<NodeName>,
+    pub(super) resident: Arc<Resident>,
+    plain: Option<Arc<Member>>,
+}
+
+impl Pods {
+    /// Where a pod belongs; `None` where it takes no part. What is as it was is the same memory.
+    pub(super) fn place(&mut self, pod: &Pod, state: &ClusterState, old: Option<PodNumber>) -> Option<Place> {
+        if !pod.is_workload() {
+            return None;
+        }
+        let addresses = pod.addresses.iter().copied();
+        let mut resident = Resident {
+            key: pod.key.clone(),
+            addresses: addresses.filter(|address| state.owns(pod, *address)).collect(),
+            labels: pod.labels.clone(),
+            ports: ports(pod),
+        };
+        self.ports.share(&mut resident.ports);
+        let class = ClassKey {
+            namespace: pod.key.namespace.clone(),
+            labels: pod.labels.clone(),
+        };
+        let old = old.and_then(|number| self.all.get(number));
+        if let Some(old) = old.filter(|old| *old.resident == resident) {
+            return Some(Place {
+                class,
+                node: pod.node.clone(),
+                resident: old.resident.clone(),
+                plain: old.plain.clone(),
+            });
+        }
+        let plain = (!resident.addresses.is_empty()).then(|| Member {
+            pod: pod.key.clone(),
+            addresses: resident.addresses.clone(),
+            ports: Sorted::default(),
+        });
+        Some(Place {
+            class,
+            node: pod.node.clone(),
+            resident: Arc::new(resident),
+            plain: plain.map(Arc::new),
+        })
+    }
+
+    /// Records a pod that was not there; its position is still to be set.
+    pub(super) fn insert(&mut self, uid: &PodUid, class: ClassNumber, place: Place) -> PodNumber {
+        let number = self.all.insert(PodRecord {
+            uid: uid.clone(),
+            hash: pod_hash(uid),
+            class,
+            position: 0,
+            node: place.node,
+            resident: place.resident,
+            plain: place.plain,
+        });
+        self.by_uid.insert(uid.clone(), number);
+        number
+    }
+
+    /// Records another place of a pod; returns what it was.
+    pub(super) fn replace(
+        &mut self,
+        number: PodNumber,
+        class: ClassNumber,
+        place: Place,
+    ) -> Option<PodRecord> {
+        let record = self.all.get_mut(number)?;
+        let new = PodRecord {
+            uid: record.uid.clone(),
+            hash: record.hash,
+            class,
+            position: record.position,
+            node: place.node,
+            resident: place.resident,
+            plain: place.plain,
+        };
+        Some(std::mem::replace(record, new))
+    }
+
+    /// Forgets a pod.
+    pub(super) fn remove(&mut self, number: PodNumber) -> Option<PodRecord> {
+        let record = self.all.remove(number)?;
+        self.by_uid.remove(&record.uid);
+        Some(record)
+    }
 }
 
 /// The numbers that a pod declares for names of ports, over all its containers.
-fn ports(pod: &Pod) -> BTreeMap<NamedPort, BTreeSet<u16>> {
-    let mut ports: BTreeMap<NamedPort, BTreeSet<u16>> = BTreeMap::new();
-    for declared in &pod.ports {
+fn ports(pod: &Pod) -> NamedPorts {
+    let named = pod.ports.iter().map(|declared| {
         let name = NamedPort {
             name: declared.name.clone(),
             protocol: declared.protocol,
         };
-        ports.entry(name).or_default().insert(declared.number);
-    }
-    ports
-}
-
-/// A pod as a member of a group whose selectors match it; `None` where none of its addresses, or no port, belongs.
-fn member(pod: &Resident, id: &GroupId, groups: &Groups) -> Option<Member> {
-    let spec = &groups.get(id)?.spec;
-    let within = |address: &&IpAddr| spec.within.as_ref().is_none_or(|block| block.contains(**address));
-    let addresses: BTreeSet<IpAddr> = pod.addresses.iter().filter(within).copied().collect();
-    let ports = match &spec.port {
-        Some(port) => pod.ports.get(port).cloned()?,
-        None => BTreeSet::new(),
-    };
-    (!addresses.is_empty()).then(|| Member {
-        pod: pod.key.clone(),
-        addresses,
-        ports,
-    })
+        (name, declared.number)
+    });
+    named.collect()
 }

@@ -1,68 +1,201 @@
-//! One policy's rules, with groups in the place of selectors.
+//! One policy's rules, with groups in the place of selectors; the policies of each namespace, in slices.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::group::{GroupNumber, Groups};
+use crate::map::Map;
 use crate::model::{
     Direction, NamespaceName, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyKey, PolicyPort, PortMatch,
-    Ports, Rule, Selector,
+    Ports, Rule, Selector, Sorted,
 };
 use crate::rules::{
-    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, GroupSpec, NamedPort,
-    PolicyRules, Scope,
+    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, Cut, GroupId, GroupSpec,
+    NamedPort, POLICY_CAPACITY, PolicyRules, PolicySlice, Scope, SliceId, Trie, hash, weight,
 };
 
-type GroupSpecs = BTreeMap<GroupId, GroupSpec>;
+/// A policy in its place. The order is that of names.
+#[derive(Clone, Debug)]
+pub(super) struct Filed {
+    key: PolicyKey,
+    compiled: Arc<CompiledPolicy>,
+}
+
+impl PartialEq for Filed {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Filed {}
+
+impl PartialOrd for Filed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Filed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.name.cmp(&other.key.name)
+    }
+}
 
 /// All policies, compiled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policies {
-    compiled: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
-    groups: BTreeMap<PolicyKey, GroupSpecs>,
+    compiled: Map<PolicyKey, Record>,
+    by_namespace: Map<NamespaceName, Trie<Filed>>,
+    /// Namespaces whose policies have changed, and whether they had any.
+    touched: BTreeMap<NamespaceName, bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    compiled: Arc<CompiledPolicy>,
+    /// The groups that it uses, in the order of their numbers.
+    groups: Box<[GroupNumber]>,
 }
 
 /// What an update of a policy means for groups.
-#[derive(Debug)]
-pub(super) struct PolicyChange {
-    pub(super) groups_added: Vec<(GroupId, GroupSpec)>,
-    pub(super) groups_removed: Vec<GroupId>,
+#[derive(Debug, Default)]
+pub(super) struct GroupsTurned {
+    /// Groups that nobody used before.
+    pub(super) fresh: Vec<GroupNumber>,
+    /// Groups that nobody may use any more.
+    pub(super) left: Vec<GroupNumber>,
 }
 
 impl Policies {
     /// Compiles a policy anew.
-    pub(super) fn update(&mut self, key: &PolicyKey, policy: Option<&Policy>) -> PolicyChange {
-        let old = self.groups.remove(key).unwrap_or_default();
-        let mut new = GroupSpecs::new();
-        if let Some(policy) = policy {
-            let (compiled, groups) = compile(policy);
-            self.compiled.insert(key.clone(), Arc::new(compiled));
-            self.groups.insert(key.clone(), groups.clone());
-            new = groups;
-        } else {
-            self.compiled.remove(key);
+    pub(super) fn update(
+        &mut self,
+        key: &PolicyKey,
+        policy: Option<&Policy>,
+        groups: &mut Groups,
+        turned: &mut GroupsTurned,
+    ) {
+        let new = policy.map(|policy| {
+            let record = compile(policy, groups, &mut turned.fresh);
+            record.groups.iter().for_each(|group| groups.hold(*group));
+            record
+        });
+        let old = match &new {
+            Some(new) => self.compiled.insert(key.clone(), new.clone()),
+            None => self.compiled.remove(key),
+        };
+        for group in old.iter().flat_map(|old| &old.groups) {
+            if groups.release(*group) {
+                turned.left.push(*group);
+            }
         }
-        PolicyChange {
-            groups_removed: old.keys().filter(|id| !new.contains_key(id)).cloned().collect(),
-            groups_added: new.into_iter().filter(|(id, _)| !old.contains_key(id)).collect(),
+        let [before, after] = [&old, &new].map(|record| record.as_ref().map(|record| &record.compiled));
+        if before != after {
+            let [before, after] = [before.cloned(), after.cloned()];
+            self.file(key, before, after);
         }
     }
 
-    /// The policies of a namespace.
-    pub(super) fn of_namespace(
-        &self,
-        name: &NamespaceName,
-    ) -> impl Iterator<Item = (&PolicyKey, &Arc<CompiledPolicy>)> {
-        let first = PolicyKey::new(name.as_str(), "");
-        self.compiled
-            .range(first..)
-            .take_while(move |(key, _)| key.namespace == *name)
+    /// Puts a policy into the slices of its namespace.
+    fn file(
+        &mut self,
+        key: &PolicyKey,
+        before: Option<Arc<CompiledPolicy>>,
+        after: Option<Arc<CompiledPolicy>>,
+    ) {
+        let known = self.by_namespace.contains_key(&key.namespace);
+        self.touched.entry(key.namespace.clone()).or_insert(known);
+        let trie = self.by_namespace.entry(key.namespace.clone());
+        let trie = trie.or_insert_with(|| Trie::new(POLICY_CAPACITY));
+        let filed = |compiled| Filed {
+            key: key.clone(),
+            compiled,
+        };
+        let hash = hash(&key.name);
+        if let Some(before) = before {
+            trie.remove(hash, &filed(before));
+        }
+        if let Some(after) = after {
+            trie.insert(hash, weight(&after), filed(after));
+        }
+    }
+
+    /// Whether a namespace has policies.
+    pub(super) fn police(&self, namespace: &NamespaceName) -> bool {
+        self.by_namespace.contains_key(namespace)
+    }
+
+    /// The slices that have changed, and the namespaces that have first or no more policies.
+    pub(super) fn take_changes(&mut self) -> PolicyChanges {
+        let mut changes = PolicyChanges::default();
+        for (namespace, known) in std::mem::take(&mut self.touched) {
+            let Some(trie) = self.by_namespace.get_mut(&namespace) else {
+                continue;
+            };
+            if trie.is_empty() {
+                if let Some(trie) = self.by_namespace.remove(&namespace) {
+                    let slices = trie.into_slices_before().into_iter();
+                    changes
+                        .slices
+                        .extend(slices.map(|slice| ((namespace.clone(), slice), None)));
+                }
+            } else {
+                let cuts = trie.take_changes(|one, other| one == other && one.compiled == other.compiled);
+                let slices = cuts.into_iter();
+                let slices = slices.map(|(id, cut)| ((namespace.clone(), id), slice(&namespace, id, cut)));
+                changes.slices.extend(slices);
+            }
+            if known != self.police(&namespace) {
+                changes.turned.push(namespace);
+            }
+        }
+        changes
+    }
+
+    /// All slices of all namespaces.
+    pub(super) fn published(&self) -> BTreeMap<NamespaceName, BTreeMap<SliceId, PolicySlice>> {
+        let slices = |(namespace, trie): (&NamespaceName, &Trie<Filed>)| {
+            let slices = trie
+                .cuts()
+                .filter_map(|(id, cut)| Some((id, slice(namespace, id, cut)?)));
+            (namespace.clone(), slices.collect())
+        };
+        self.by_namespace.iter().map(slices).collect()
     }
 }
 
-fn compile(policy: &Policy) -> (CompiledPolicy, GroupSpecs) {
+/// What has changed of policies.
+#[derive(Debug, Default)]
+pub(super) struct PolicyChanges {
+    pub(super) slices: Vec<((NamespaceName, SliceId), Option<PolicySlice>)>,
+    /// Namespaces that have policies now and had none, or the reverse.
+    pub(super) turned: Vec<NamespaceName>,
+}
+
+fn slice(namespace: &NamespaceName, id: SliceId, cut: Cut<Filed>) -> Option<PolicySlice> {
+    let (split, filed) = match cut {
+        Cut::Gone => return None,
+        Cut::Split => (true, Vec::new()),
+        Cut::Holds(filed) => (false, filed),
+    };
+    Some(PolicySlice {
+        namespace: namespace.clone(),
+        id,
+        split,
+        policies: filed
+            .into_iter()
+            .map(|filed| (filed.key, filed.compiled))
+            .collect(),
+    })
+}
+
+fn compile(policy: &Policy, groups: &mut Groups, fresh: &mut Vec<GroupNumber>) -> Record {
     let mut builder = Builder {
         namespace: &policy.key.namespace,
-        groups: BTreeMap::new(),
+        groups,
+        fresh,
+        used: BTreeSet::new(),
     };
     let mut section = |direction| {
         policy.rules(direction).map(|rules| {
@@ -81,12 +214,17 @@ fn compile(policy: &Policy) -> (CompiledPolicy, GroupSpecs) {
             defects: policy.defects.clone(),
         },
     };
-    (compiled, builder.groups)
+    Record {
+        compiled: Arc::new(compiled),
+        groups: builder.used.into_iter().collect(),
+    }
 }
 
 struct Builder<'a> {
     namespace: &'a NamespaceName,
-    groups: GroupSpecs,
+    groups: &'a mut Groups,
+    fresh: &'a mut Vec<GroupNumber>,
+    used: BTreeSet<GroupNumber>,
 }
 
 impl Builder<'_> {
@@ -131,7 +269,10 @@ impl Builder<'_> {
             }
         }
         if !plain.is_empty() {
-            push(self.peers(&rule.peers), CompiledPorts::AnyOf(plain));
+            push(
+                self.peers(&rule.peers),
+                CompiledPorts::AnyOf(plain.into_iter().collect()),
+            );
         }
         compiled
     }
@@ -140,18 +281,17 @@ impl Builder<'_> {
         let Peers::AnyOf(peers) = peers else {
             return CompiledPeers::All;
         };
-        let (mut groups, mut blocks) = (BTreeSet::new(), BTreeSet::new());
+        let (mut groups, mut blocks) = (Vec::new(), Vec::new());
         for peer in peers {
             match peer {
-                Peer::Pods(pods) => {
-                    groups.insert(self.group(self.spec(pods, None)));
-                }
-                Peer::Block(block) => {
-                    blocks.insert(block.clone());
-                }
+                Peer::Pods(pods) => groups.push(self.group(self.spec(pods, None))),
+                Peer::Block(block) => blocks.push(block.clone()),
             }
         }
-        CompiledPeers::AnyOf { groups, blocks }
+        CompiledPeers::AnyOf {
+            groups: groups.into_iter().collect(),
+            blocks: blocks.into_iter().collect(),
+        }
     }
 
     /// The peers of an egress rule, each cut down to the pods that declare `port`: a destination that is no pod
@@ -179,7 +319,7 @@ impl Builder<'_> {
         let groups = specs.into_iter().map(|spec| self.group(spec)).collect();
         CompiledPeers::AnyOf {
             groups,
-            blocks: BTreeSet::new(),
+            blocks: Sorted::default(),
         }
     }
 
@@ -197,8 +337,8 @@ impl Builder<'_> {
     }
 
     fn group(&mut self, spec: GroupSpec) -> GroupId {
-        let id = spec.id();
-        self.groups.insert(id.clone(), spec);
+        let (id, number) = self.groups.enter(spec, self.fresh);
+        self.used.insert(number);
         id
     }
 }

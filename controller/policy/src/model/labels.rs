@@ -2,11 +2,20 @@
 
 use std::sync::Arc;
 
+use crate::shared::Share;
+
 /// The labels of one object, sorted by key.
 ///
-/// A vector, as they are few: a map would take twice the memory, and large clusters have a million labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
+/// A slice, as they are few and read far more often than they are made. Copies are the same memory: a large cluster has a hundred
+/// thousand pods, of which most have the labels of others.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self(Arc::from([]))
+    }
+}
 
 impl Labels {
     /// The value under `key`, if the label is there.
@@ -17,15 +26,8 @@ impl Labels {
 
     /// Adds or replaces one label.
     pub fn insert(&mut self, key: impl Into<Arc<str>>, value: impl Into<Arc<str>>) {
-        let label = (key.into(), value.into());
-        match self.position(&label.0) {
-            Ok(position) => {
-                if let Some(known) = self.0.get_mut(position) {
-                    *known = label;
-                }
-            }
-            Err(position) => self.0.insert(position, label),
-        }
+        let known = self.iter().map(|(key, value)| (key.clone(), value.clone()));
+        *self = known.chain([(key.into(), value.into())]).collect();
     }
 
     /// All labels in the order of their keys.
@@ -36,6 +38,12 @@ impl Labels {
     /// Where the label of a key is, or would be.
     fn position(&self, key: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| known.as_ref().cmp(key))
+    }
+}
+
+impl Share for Labels {
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 }
 
@@ -52,7 +60,7 @@ impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
             }
             same
         });
-        Self(labels)
+        Self(labels.into())
     }
 }
 

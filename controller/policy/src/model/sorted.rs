@@ -1,15 +1,16 @@
-//! Small sets, of which there are very many.
+//! Small sets, of which there are very many, and many the same.
 
 use std::borrow::Borrow;
 use std::ops::Deref;
 use std::slice::Iter;
+use std::sync::Arc;
 
 /// A set that is made once, as a sorted slice.
 ///
-/// Most label selectors have one requirement with one value. A node of a `BTreeSet` has room for eleven, some 500 bytes; this
-/// is as large as what is in it.
+/// Most label selectors have one requirement with one value, most pods one address. A node of a `BTreeSet` has room for eleven, some
+/// 500 bytes; this is as large as what is in it, and copies are the same memory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sorted<T>(Box<[T]>);
+pub struct Sorted<T>(Arc<[T]>);
 
 impl<T: Ord> Sorted<T> {
     /// Whether an entry is in it.
@@ -23,7 +24,7 @@ impl<T: Ord> Sorted<T> {
 
 impl<T> Default for Sorted<T> {
     fn default() -> Self {
-        Self(Box::default())
+        Self(Arc::from([]))
     }
 }
 
@@ -40,7 +41,7 @@ impl<T: Ord> FromIterator<T> for Sorted<T> {
         let mut entries: Vec<T> = entries.into_iter().collect();
         entries.sort_unstable();
         entries.dedup();
-        Self(entries.into_boxed_slice())
+        Self(entries.into())
     }
 }
 
@@ -61,8 +62,6 @@ impl<'s, T> IntoIterator for &'s Sorted<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]

@@ -3,8 +3,7 @@
 //! An identifier is the first 100 bits of a SHA-256 over a canonical text, in base 32: short enough to read, and
 //! long enough that nobody who may write policies can make two selectors share one.
 
-use std::fmt;
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -28,31 +27,34 @@ pub struct InvalidId {
 macro_rules! id {
     ($(#[$doc:meta])* $id:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $id(Arc<str>);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $id([u8; LENGTH]);
 
         impl $id {
             /// Reads an identifier back.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
-                let valid = text.len() == LENGTH && text.bytes().all(|byte| ALPHABET.contains(&byte));
-                valid.then(|| Self(text.into())).ok_or_else(|| InvalidId { text: text.to_owned() })
+                let invalid = || InvalidId { text: text.to_owned() };
+                let characters = <[u8; LENGTH]>::try_from(text.as_bytes()).map_err(|_| invalid())?;
+                let valid = characters.iter().all(|byte| ALPHABET.contains(byte));
+                valid.then_some(Self(characters)).ok_or_else(invalid)
             }
 
             /// The identifier as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                // The characters of the alphabet are always text.
+                std::str::from_utf8(&self.0).unwrap_or_default()
             }
         }
 
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };
@@ -71,30 +73,45 @@ id!(
 impl GroupSpec {
     /// The group's identifier.
     pub fn id(&self) -> GroupId {
-        GroupId(digest(&format!("{self:?}")))
+        GroupId(digest(self))
     }
 }
 
 impl Profile {
     /// The profile's identifier.
     pub fn id(&self) -> ProfileId {
-        ProfileId(digest(&format!("{self:?}")))
+        ProfileId(digest(self))
     }
 }
 
 /// The digest of a canonical text. `Debug` of the specs is canonical: it is derived from their structure and
 /// quotes every string.
-fn digest(text: &str) -> Arc<str> {
-    let hash = Sha256::digest(text.as_bytes());
-    let bits = hash
+fn digest(spec: &impl fmt::Debug) -> [u8; LENGTH] {
+    let mut text = Digested(Sha256::new());
+    // Writing into a hash does not fail.
+    let _ = write!(text, "{spec:?}");
+    let bits = text
+        .0
+        .finalize()
         .iter()
         .take(16)
         .fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-    let character = |position: usize| {
+    let mut characters = [b'0'; LENGTH];
+    for (position, place) in characters.iter_mut().enumerate() {
         let index = (bits >> (123 - 5 * position)) as usize & 31;
-        ALPHABET.get(index).map(|&character| char::from(character))
-    };
-    (0..LENGTH).filter_map(character).collect::<String>().into()
+        *place = ALPHABET.get(index).copied().unwrap_or_default();
+    }
+    characters
+}
+
+/// A hash that is written to like a text.
+struct Digested(Sha256);
+
+impl fmt::Write for Digested {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
 }
 
 impl fmt::Display for GroupSpec {
@@ -117,11 +134,5 @@ impl fmt::Display for GroupSpec {
             write!(f, " within {block}")?;
         }
         Ok(())
-    }
-}
-
-impl fmt::Display for super::NamedPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.name, self.protocol)
     }
 }

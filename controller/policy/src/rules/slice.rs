@@ -26,7 +26,7 @@ pub struct Slice {
     /// Whether the members are in its halves.
     pub split: bool,
     /// The members, sorted; none if it is split.
-    pub members: Vec<Member>,
+    pub members: Vec<Arc<Member>>,
 }
 
 /// A part of the policies of a namespace as it is published.
@@ -52,10 +52,10 @@ pub fn slices(id: &GroupId, group: &Group) -> BTreeMap<SliceId, Slice> {
     let slices = spread(members, SLICE_CAPACITY).into_iter();
     let slices = slices.map(|(slice, members)| {
         let split = members.is_none();
-        let mut members: Vec<Member> = members.into_iter().flatten().cloned().collect();
+        let mut members: Vec<Arc<Member>> = members.into_iter().flatten().cloned().collect();
         members.sort_unstable();
         let slice = Slice {
-            group: id.clone(),
+            group: *id,
             id: slice,
             description: description.clone(),
             split,
@@ -94,7 +94,7 @@ pub fn policy_slices<'a>(
 }
 
 /// Entries of lists in a policy, each some 50 bytes when written.
-fn weight(policy: &CompiledPolicy) -> usize {
+pub(crate) fn weight(policy: &CompiledPolicy) -> usize {
     let rule = |rule: &CompiledRule| {
         let peers = match &rule.peers {
             CompiledPeers::All => 0,
@@ -144,7 +144,9 @@ mod tests {
                 addresses: ["10.0.0.1".parse().unwrap()].into(),
                 ports: [].into(),
             };
-            group.members.insert(format!("uid-{number}").into(), member);
+            group
+                .members
+                .insert(format!("uid-{number}").into(), member.into());
             let after = slices(&id, &group);
             let written = after
                 .iter()

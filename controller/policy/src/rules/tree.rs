@@ -63,12 +63,28 @@ impl SliceId {
         })
     }
 
+    /// Whether a hash that belongs here belongs to the second half.
+    pub(super) fn is_second(self, hash: u32) -> bool {
+        let bit = 31_u32.checked_sub(self.depth.into());
+        bit.is_some_and(|bit| hash >> bit & 1 == 1)
+    }
+
+    /// Whether it may be split.
+    pub(super) fn is_divisible(self) -> bool {
+        self.depth < MAX_DEPTH
+    }
+
     /// Whether a hash belongs here.
     fn holds(self, hash: u32) -> bool {
         let mask = u32::MAX
             .checked_shl(u32::from(MAX_DEPTH - self.depth))
             .unwrap_or(0);
         hash & mask == self.bits
+    }
+
+    /// Whether a slice is this one or below it.
+    pub(super) fn contains(self, slice: Self) -> bool {
+        slice.depth >= self.depth && self.holds(slice.bits)
     }
 
     /// The two slices that this one splits into.
@@ -122,7 +138,7 @@ pub(super) fn spread<T: Clone>(
             .get(..rest.partition_point(|(hash, _, _)| slice.holds(*hash)))
             .unwrap_or_default();
         let weight: usize = held.iter().map(|(_, weight, _)| weight).sum();
-        if weight > capacity && held.len() > 1 && slice.depth < MAX_DEPTH {
+        if weight > capacity && held.len() > 1 && slice.is_divisible() {
             open.extend(slice.halves());
             slices.insert(slice, None);
         } else {
@@ -136,7 +152,7 @@ pub(super) fn spread<T: Clone>(
 }
 
 /// The hash by which a name is put into a slice.
-pub(super) fn hash(name: &str) -> u32 {
+pub(crate) fn hash(name: &str) -> u32 {
     let digest = Sha256::digest(name.as_bytes());
     digest
         .iter()

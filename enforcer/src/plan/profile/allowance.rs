@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_policy::model::{IpBlock, PortRange, Protocol};
+use palisade_policy::model::{IpBlock, PortRange, Protocol, Sorted};
 use palisade_policy::rules::{
     CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, Member, NodeRules, Profile,
 };
@@ -184,7 +184,7 @@ fn addresses<'m>(members: &'m [&Member]) -> impl Iterator<Item = IpAddr> + 'm {
 }
 
 /// Port entries as numbers, names resolved as the profile says.
-fn numbers<'a>(ports: &'a BTreeSet<CompiledPort>, profile: &'a Profile) -> impl Iterator<Item = Ports> + 'a {
+fn numbers<'a>(ports: &'a Sorted<CompiledPort>, profile: &'a Profile) -> impl Iterator<Item = Ports> + 'a {
     ports.iter().flat_map(|port| match port {
         CompiledPort::Protocol(protocol) => vec![Ports::all(*protocol)],
         CompiledPort::Range(protocol, range) => vec![Ports::range(*protocol, *range)],

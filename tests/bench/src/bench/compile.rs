@@ -34,15 +34,16 @@ fn targets(case: &str) -> (Option<f64>, Option<f64>) {
 
 pub(crate) fn measure(case: &str) -> Result<Vec<Figure>> {
     let workload = Workload::named(case).context("no such workload")?;
-    let mut times: Vec<Duration> = Vec::new();
+    let (mut times, mut processor): (Vec<Duration>, Vec<Duration>) = Default::default();
     let mut figures = Vec::new();
     let (seconds, bytes) = targets(case);
     for repeat in 0..REPEATS {
         let objects = (workload.objects)();
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), machine::processor());
         let mut compiler = Compiler::from_state(ClusterState::from_events(objects));
         let changes = compiler.flush();
         times.push(start.elapsed());
+        processor.push(machine::processor().saturating_sub(used));
         // Memory is taken on the first run: what earlier ones leave to the allocator is not counted.
         if repeat == 0 {
             let state = compiler.state();
@@ -61,6 +62,7 @@ pub(crate) fn measure(case: &str) -> Result<Vec<Figure>> {
             oracle::agree(compiler.state(), &compiler.published())?;
         }
     }
+    figures.insert(0, Figure::times("time on a processor", processor));
     figures.insert(0, Figure::times("time", times).at_most(Part::P50, seconds));
     Ok(figures)
 }

@@ -111,13 +111,9 @@ impl Bed {
                 Kind::PodAdded => vec![Event::PodApplied(twin(pod(&mut self.dice)?, nth))],
                 Kind::PodDeleted => vec![Event::PodDeleted(pod(&mut self.dice)?.uid)],
                 Kind::PodMoved => {
-                    let mut pod = twin(pod(&mut self.dice)?, nth);
-                    pod.uid = pods
-                        .get(self.dice.below(pods.len()))
-                        .context("no pods")?
-                        .uid
-                        .clone();
-                    vec![Event::PodApplied(pod)]
+                    let old = pod(&mut self.dice)?;
+                    let addresses = twin(old.clone(), nth).addresses;
+                    vec![Event::PodApplied(Pod { addresses, ..old })]
                 }
                 Kind::PodRelabelled => {
                     let mut pod = pod(&mut self.dice)?;

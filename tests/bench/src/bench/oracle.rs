@@ -69,7 +69,7 @@ fn enforced(state: &ClusterState, published: &Published, packet: &Packet) -> Enf
         .filter_map(|name| Some((name.clone(), published.rules(&name)?)))
         .collect();
     let used: BTreeSet<&GroupId> = nodes.values().flat_map(|rules| &rules.groups).collect();
-    let group = |id: &GroupId| Some((id.clone(), published.groups.get(id)?.clone()));
+    let group = |id: &GroupId| Some((*id, published.groups.get(id)?.clone()));
     Enforced {
         groups: used.into_iter().filter_map(group).collect(),
         nodes,

@@ -110,13 +110,18 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
     let readiness = Readiness::default();
-    let progress = Progress::new(&readiness);
     let client = connect().await?;
     let endpoint = Endpoint::bind(options.health).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
 
-    // Answering and leading go on until the work has ended.
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    };
+    let progress = Progress::new(&readiness);
     let mut service = Tasks::default();
     let end = service.end.clone();
     service.spawn("serve", async move {
@@ -124,21 +129,67 @@ pub async fn run(options: Options) -> Result<(), RunError> {
             tracing::error!(error = %crate::error::chain(&error), "cannot answer any longer");
         }
     });
+    let Options {
+        lease_namespace,
+        identity,
+        ..
+    } = options;
+    work(
+        client,
+        &lease_namespace,
+        identity,
+        progress,
+        metrics,
+        service,
+        told,
+    )
+    .await
+}
+
+/// Does what [`run`] does with a client of any sort, until `stop`, without answering for health and metrics.
+pub async fn control(
+    client: Client,
+    lease_namespace: &str,
+    identity: String,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let metrics = Metrics::new(&mut Registry::default());
+    let progress = Progress::new(&Readiness::default());
+    work(
+        client,
+        lease_namespace,
+        identity,
+        progress,
+        metrics,
+        Tasks::default(),
+        stop,
+    )
+    .await
+}
+
+/// Leads and works until `stop`. What is in `service` goes on until the work has ended, and so does leading.
+async fn work(
+    client: Client,
+    lease_namespace: &str,
+    identity: String,
+    progress: Progress,
+    metrics: Metrics,
+    mut service: Tasks,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let (leadership, may_write) = watch::channel(Leadership::default());
-    let lease = leases(client.clone(), &options.lease_namespace);
+    let lease = leases(client.clone(), lease_namespace);
     let leading = lead(
         lease,
-        options.identity.clone(),
+        identity.clone(),
         leadership,
         metrics.clone(),
         service.end.clone(),
     );
     service.spawn("lead", leading);
-
-    let mut work = start(client, options.identity, progress, may_write, metrics);
+    let mut work = start(client, identity, progress, may_write, metrics);
     let outcome = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        () = stop => Ok(()),
         error = work.ended() => Err(error),
         error = service.ended() => Err(error),
     };

@@ -12,6 +12,7 @@ mod bench;
 mod figure;
 mod machine;
 mod report;
+mod stub;
 mod table;
 
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ mod compile;
 mod event;
 mod memory;
 mod oracle;
+mod simulate;
 
 use std::fmt;
 
@@ -21,11 +22,13 @@ pub(crate) enum Bench {
     Event,
     /// What a pod takes of memory, in clusters of several sizes.
     Memory,
+    /// A whole cluster of many nodes: what is written, what nodes hear of it.
+    Simulate,
 }
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 3] = [Self::Compile, Self::Event, Self::Memory];
+    pub(crate) const ALL: [Self; 4] = [Self::Compile, Self::Event, Self::Memory, Self::Simulate];
 
     /// Its cases.
     pub(crate) fn cases(self) -> &'static [&'static str] {
@@ -33,6 +36,7 @@ impl Bench {
             Self::Compile => &compile::CASES,
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
+            Self::Simulate => &simulate::CASES,
         }
     }
 
@@ -42,6 +46,7 @@ impl Bench {
             Self::Compile => compile::measure(case)?,
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
+            Self::Simulate => simulate::measure(case)?,
         };
         for figure in &mut figures {
             figure.bench = self.to_string();
@@ -57,6 +62,7 @@ impl fmt::Display for Bench {
             Self::Compile => "compile",
             Self::Event => "event",
             Self::Memory => "memory",
+            Self::Simulate => "simulate",
         })
     }
 }

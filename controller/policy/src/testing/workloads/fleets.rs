@@ -69,8 +69,8 @@ pub fn nodes_of_everything(namespaces: u32) -> Vec<Event> {
 /// Namespaces of a zone of [`wide_groups`]: some 10,000 pods.
 const ZONE: u32 = 33;
 
-/// W8: namespaces of 300 pods of twenty apps and twenty policies, over ten times as many nodes. A fifth of the policies names all
-/// 10,000 pods of a zone; there are blocks with excepts, port ranges and named ports, and each tenth pod has an IPv6 address too.
+/// W8: namespaces of 300 pods of twenty apps and twenty policies, over ten times as many nodes. One policy of each
+/// namespace names all 10,000 pods of a zone; there are blocks with excepts, port ranges and named ports, and each tenth pod has an IPv6 address too.
 pub fn wide_groups(namespaces: u32) -> Vec<Event> {
     let mut cluster = Cluster::on(Placement::Spread(namespaces * 10));
     let mut dice = Dice(8);
@@ -104,7 +104,9 @@ pub fn wide_groups(namespaces: u32) -> Vec<Event> {
             let http: [PolicyPort; 1] = [named_port(Protocol::Tcp, "http")];
             let high = ports(Protocol::Tcp, 30_000, 32_767);
             cluster.policy(match nth % 5 {
-                0 => open.allowing_from([rule([pods_in(&[("zone", &zone)], &[])]).on_ports(http)]),
+                0 if nth == 0 => {
+                    open.allowing_from([rule([pods_in(&[("zone", &zone)], &[])]).on_ports(http)])
+                }
                 1 => open.allowing_to([rule([outside()]).on_ports([port(Protocol::Tcp, 443), high])]),
                 2 => open.allowing_from([
                     rule([pods_in(&[("name", &neighbour)], &[("app", &peer)])]).on_ports(http)

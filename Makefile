@@ -143,6 +143,10 @@ bench: deps ## measure what Palisade costs, beside its targets; JSON=FILE keeps 
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
 	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
 
+bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new.json
+	$(CARGO) build --locked --release --package palisade-bench
+	target/release/palisade-bench compare $(A) $(B)
+
 bench-%: deps
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
 	target/release/palisade-bench run $* $(if $(JSON),--json $(JSON))

@@ -9,6 +9,8 @@
 )]
 
 mod bench;
+mod compare;
+mod date;
 mod figure;
 mod machine;
 mod report;
@@ -39,6 +41,13 @@ enum Program {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Print two reports side by side, as ratios.
+    Compare {
+        /// A report that was written by `run --json`.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
     /// Run one case in this process and print its figures as JSON.
     #[command(hide = true)]
     Case {
@@ -52,6 +61,12 @@ enum Program {
 fn main() -> Result<()> {
     match Program::parse() {
         Program::Run { names, json } => run(&names, json),
+        Program::Compare { first, second } => {
+            let reports = [Report::read(&first)?, Report::read(&second)?];
+            let [first, second] = &reports;
+            println!("{}", compare::show(first, second));
+            Ok(())
+        }
         Program::Case { bench, case } => {
             let figures = bench.measure(&case)?;
             serde_json::to_writer(std::io::stdout(), &figures).context("cannot print figures")
@@ -87,10 +102,10 @@ fn chosen(names: &[String]) -> Result<Vec<(Bench, &'static str)>> {
     };
     let mut cases = Vec::new();
     for name in names {
-        let named =
+        let matching =
             all().filter(|(bench, case)| bench.to_string() == *name || format!("{bench}/{case}") == *name);
         let before = cases.len();
-        cases.extend(named);
+        cases.extend(matching);
         if cases.len() == before {
             let known: Vec<String> = Bench::ALL.iter().map(ToString::to_string).collect();
             bail!(

@@ -4,6 +4,7 @@ mod compile;
 mod event;
 mod memory;
 mod oracle;
+mod packet;
 
 use std::fmt;
 
@@ -21,11 +22,13 @@ pub(crate) enum Bench {
     Event,
     /// What a pod takes of memory, in clusters of several sizes.
     Memory,
+    /// What rules cost a packet.
+    Packet,
 }
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 3] = [Self::Compile, Self::Event, Self::Memory];
+    pub(crate) const ALL: [Self; 4] = [Self::Compile, Self::Event, Self::Memory, Self::Packet];
 
     /// Its cases.
     pub(crate) fn cases(self) -> &'static [&'static str] {
@@ -33,6 +36,7 @@ impl Bench {
             Self::Compile => &compile::CASES,
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
+            Self::Packet => &packet::CASES,
         }
     }
 
@@ -42,10 +46,15 @@ impl Bench {
             Self::Compile => compile::measure(case)?,
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
+            Self::Packet => packet::measure(case)?,
         };
         for figure in &mut figures {
             figure.bench = self.to_string();
-            case.clone_into(&mut figure.case);
+            // What a case varies is a part of its name.
+            figure.case = match figure.case.as_str() {
+                "" => case.to_owned(),
+                part => format!("{case}/{part}"),
+            };
         }
         Ok(figures)
     }
@@ -57,6 +66,7 @@ impl fmt::Display for Bench {
             Self::Compile => "compile",
             Self::Event => "event",
             Self::Memory => "memory",
+            Self::Packet => "packet",
         })
     }
 }

@@ -5,6 +5,7 @@ mod event;
 mod memory;
 mod oracle;
 mod packet;
+mod safety;
 
 use std::fmt;
 
@@ -24,11 +25,19 @@ pub(crate) enum Bench {
     Memory,
     /// What rules cost a packet.
     Packet,
+    /// Packets while rules change.
+    Safety,
 }
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 4] = [Self::Compile, Self::Event, Self::Memory, Self::Packet];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Compile,
+        Self::Event,
+        Self::Memory,
+        Self::Packet,
+        Self::Safety,
+    ];
 
     /// Its cases.
     pub(crate) fn cases(self) -> &'static [&'static str] {
@@ -37,6 +46,7 @@ impl Bench {
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
             Self::Packet => &packet::CASES,
+            Self::Safety => &safety::CASES,
         }
     }
 
@@ -47,6 +57,7 @@ impl Bench {
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
             Self::Packet => packet::measure(case)?,
+            Self::Safety => safety::measure(case)?,
         };
         for figure in &mut figures {
             figure.bench = self.to_string();
@@ -67,6 +78,7 @@ impl fmt::Display for Bench {
             Self::Event => "event",
             Self::Memory => "memory",
             Self::Packet => "packet",
+            Self::Safety => "safety",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The benches.
 
 mod compile;
+mod cycles;
 mod event;
 mod memory;
 mod oracle;
@@ -27,16 +28,19 @@ pub(crate) enum Bench {
     Packet,
     /// Packets while rules change.
     Safety,
+    /// What is left of what came and went.
+    Cycles,
 }
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Compile,
         Self::Event,
         Self::Memory,
         Self::Packet,
         Self::Safety,
+        Self::Cycles,
     ];
 
     /// Its cases.
@@ -47,6 +51,7 @@ impl Bench {
             Self::Memory => &memory::CASES,
             Self::Packet => &packet::CASES,
             Self::Safety => &safety::CASES,
+            Self::Cycles => &cycles::CASES,
         }
     }
 
@@ -58,6 +63,7 @@ impl Bench {
             Self::Memory => memory::measure(case)?,
             Self::Packet => packet::measure(case)?,
             Self::Safety => safety::measure(case)?,
+            Self::Cycles => cycles::measure(case)?,
         };
         for figure in &mut figures {
             figure.bench = self.to_string();
@@ -79,6 +85,7 @@ impl fmt::Display for Bench {
             Self::Memory => "memory",
             Self::Packet => "packet",
             Self::Safety => "safety",
+            Self::Cycles => "cycles",
         })
     }
 }

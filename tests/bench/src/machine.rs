@@ -44,6 +44,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Its processor and kernel.
+    pub(crate) fn short(&self) -> String {
+        format!("{} × {}, Linux {}", self.processors, self.processor, self.kernel)
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

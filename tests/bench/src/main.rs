@@ -13,6 +13,7 @@ mod compare;
 mod date;
 mod figure;
 mod machine;
+mod plot;
 mod report;
 mod table;
 
@@ -48,6 +49,13 @@ enum Program {
         /// Another.
         second: PathBuf,
     },
+    /// Draw a report as SVG.
+    Plot {
+        /// A report that was written by `run --json`.
+        report: PathBuf,
+        /// Where the pictures go.
+        directory: PathBuf,
+    },
     /// Run one case in this process and print its figures as JSON.
     #[command(hide = true)]
     Case {
@@ -65,6 +73,12 @@ fn main() -> Result<()> {
             let reports = [Report::read(&first)?, Report::read(&second)?];
             let [first, second] = &reports;
             println!("{}", compare::show(first, second));
+            Ok(())
+        }
+        Program::Plot { report, directory } => {
+            for file in plot::draw(&Report::read(&report)?, &directory)? {
+                println!("{}", file.display());
+            }
             Ok(())
         }
         Program::Case { bench, case } => {

@@ -30,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
-  kubernetes cluster cluster-down conformance e2e bench bench-compare bench-latency bench-audit clean
+  kubernetes cluster cluster-down conformance e2e bench bench-compare bench-plots bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,6 +142,14 @@ e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: 
 bench: deps ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
 	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
+
+bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new.json
+	$(CARGO) build --locked --release --package palisade-bench
+	target/release/palisade-bench compare $(A) $(B)
+
+bench-plots: ## draw a file of figures into docs/performance/: JSON=FILE
+	$(CARGO) build --locked --release --package palisade-bench
+	target/release/palisade-bench plot $(JSON) docs/performance
 
 bench-%: deps
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer

@@ -79,7 +79,7 @@ fn document(state: &ClusterState, name: &NodeName) -> Vec<u8> {
     let published = compile(state);
     let slices = published.groups.iter().flat_map(|(id, group)| {
         let slices = slices(id, group).into_iter();
-        slices.map(|(slice, content)| ((id.clone(), slice), content))
+        slices.map(|(slice, content)| ((*id, slice), content))
     });
     let slices: BTreeMap<_, _> = slices.collect();
     let rules = published.rules(name).unwrap();

@@ -122,16 +122,26 @@ impl Figure {
         self
     }
 
-    /// What should have come out is this share of what did: 2 is twice as good as it should be.
+    /// Whether it is what it should be.
+    pub(crate) fn is_met(&self) -> Option<bool> {
+        let target = self.target?;
+        Some(self.spread.part(target.part) <= target.most)
+    }
+
+    /// What should have come out is this share of what did: 2 is twice as good as it should be. None where one of them is nothing.
     pub(crate) fn margin(&self) -> Option<f64> {
         let target = self.target?;
-        Some(target.most / self.spread.part(target.part))
+        let value = self.spread.part(target.part);
+        (value > 0.0 && target.most > 0.0).then_some(target.most / value)
     }
 }
 
 impl Unit {
     /// A value with its unit, for people.
     pub(crate) fn show(self, value: f64) -> String {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
         let scaled = |steps: &[(f64, &str)]| {
             let step = steps
                 .iter()
@@ -154,7 +164,7 @@ impl Unit {
             Self::Bytes => scaled(&[(1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1.0, "B")]),
             Self::Count if value.fract() == 0.0 => format!("{value:.0}"),
             Self::Count => format!("{value:.2}"),
-            Self::PerSecond => scaled(&[(1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")]),
+            Self::PerSecond => scaled(&[(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")]),
         }
     }
 }
@@ -166,5 +176,22 @@ impl fmt::Display for Part {
             Self::P99 => "p99",
             Self::Max => "max",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_of_nothing_is_met_by_nothing_and_has_no_margin() {
+        let figure = |value, most| Figure::counts("lost", [value]).at_most(Part::Max, most);
+        let told = |figure: Figure| (figure.is_met(), figure.margin());
+        assert_eq!(told(figure(0.0, 0.0)), (Some(true), None));
+        assert_eq!(told(figure(3.0, 0.0)), (Some(false), None));
+        assert_eq!(told(figure(-1.0, 2.0)), (Some(true), None));
+        assert_eq!(told(figure(1.0, 2.0)), (Some(true), Some(2.0)));
+        assert_eq!(told(figure(4.0, 2.0)), (Some(false), Some(0.5)));
+        assert_eq!(told(Figure::counts("sent", [1.0])), (None, None));
     }
 }

@@ -45,6 +45,13 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Its processor and kernel.
+    pub(crate) fn short(&self) -> String {
+        format!("{} × {}, Linux {}", self.processors, self.processor, self.kernel)
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -80,7 +87,12 @@ pub(crate) fn resident() -> f64 {
 }
 
 fn status(name: &str) -> f64 {
-    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    field("/proc/self/status", name)
+}
+
+/// A field in kilobytes of a file of the kernel's, in bytes; zero if it is not there.
+pub(crate) fn field(path: &str, name: &str) -> f64 {
+    let text = fs::read_to_string(path).unwrap_or_default();
     let line = text
         .lines()
         .find(|line| line.starts_with(name))

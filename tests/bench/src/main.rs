@@ -9,8 +9,11 @@
 )]
 
 mod bench;
+mod compare;
+mod date;
 mod figure;
 mod machine;
+mod plot;
 mod report;
 mod stub;
 mod table;
@@ -40,6 +43,20 @@ enum Program {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Print two reports side by side, as ratios.
+    Compare {
+        /// A report that was written by `run --json`.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// Draw a report as SVG.
+    Plot {
+        /// A report that was written by `run --json`.
+        report: PathBuf,
+        /// Where the pictures go.
+        directory: PathBuf,
+    },
     /// Run one case in this process and print its figures as JSON.
     #[command(hide = true)]
     Case {
@@ -53,6 +70,18 @@ enum Program {
 fn main() -> Result<()> {
     match Program::parse() {
         Program::Run { names, json } => run(&names, json),
+        Program::Compare { first, second } => {
+            let reports = [Report::read(&first)?, Report::read(&second)?];
+            let [first, second] = &reports;
+            println!("{}", compare::show(first, second));
+            Ok(())
+        }
+        Program::Plot { report, directory } => {
+            for file in plot::draw(&Report::read(&report)?, &directory)? {
+                println!("{}", file.display());
+            }
+            Ok(())
+        }
         Program::Case { bench, case } => {
             let figures = bench.measure(&case)?;
             serde_json::to_writer(std::io::stdout(), &figures).context("cannot print figures")
@@ -88,10 +117,10 @@ fn chosen(names: &[String]) -> Result<Vec<(Bench, &'static str)>> {
     };
     let mut cases = Vec::new();
     for name in names {
-        let meant =
+        let matching =
             all().filter(|(bench, case)| bench.to_string() == *name || format!("{bench}/{case}") == *name);
         let before = cases.len();
-        cases.extend(meant);
+        cases.extend(matching);
         if cases.len() == before {
             let known: Vec<String> = Bench::ALL.iter().map(ToString::to_string).collect();
             bail!(

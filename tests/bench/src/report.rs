@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::date;
 use crate::figure::Figure;
 use crate::machine::Machine;
 
@@ -30,6 +31,17 @@ impl Report {
             began: since.map(|since| since.as_secs()).unwrap_or_default(),
             figures: Vec::new(),
         }
+    }
+
+    /// One that was written before.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is no report", path.display()))
+    }
+
+    /// The day on which it began.
+    pub(crate) fn date(&self) -> String {
+        date::day(self.began)
     }
 
     /// Writes it to a file.

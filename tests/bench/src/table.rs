@@ -17,9 +17,15 @@ pub(crate) fn of(figures: &[Figure]) -> String {
         let target = figure
             .target
             .map(|target| format!("{} ≤ {}", target.part, show(target.most)));
-        let margin = figure.margin().map(|margin| {
-            let missed = if margin < 1.0 { " missed" } else { "" };
-            format!("{margin:.1}×{missed}")
+        let ratio = figure.is_met().map(|is_met| {
+            let margin = figure.margin().map(|margin| format!("{margin:.1}×"));
+            let words = [margin.as_deref(), (!is_met).then_some("missed")];
+            let words: Vec<&str> = words.into_iter().flatten().collect();
+            if words.is_empty() {
+                "met".to_owned()
+            } else {
+                words.join(" ")
+            }
         });
         table.add_row([
             format!("{}/{}", figure.bench, figure.case),
@@ -30,7 +36,7 @@ pub(crate) fn of(figures: &[Figure]) -> String {
             show(spread.p99),
             show(spread.max),
             target.unwrap_or_default(),
-            margin.unwrap_or_default(),
+            ratio.unwrap_or_default(),
         ]);
     }
     for column in table.column_iter_mut().skip(2) {

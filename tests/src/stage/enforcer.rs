@@ -31,6 +31,9 @@ pub struct Status {
     pub degraded: Vec<serde_json::Value>,
     /// The ruleset generation after the last change.
     pub generation: Option<u32>,
+    /// How much the kernel holds.
+    #[serde(default)]
+    pub sizes: serde_json::Value,
     /// The last change in figures.
     #[serde(default)]
     pub applied: serde_json::Value,
@@ -45,8 +48,8 @@ pub struct Enforcer {
 }
 
 impl Enforcer {
-    /// Starts the enforcer of a node on a directory of rules.
-    pub(super) fn start(node: &NodeBed, topology: Topology, rules: &Path) -> Result<Self> {
+    /// Starts the enforcer of a node on a directory of rules, beside which it keeps its status.
+    pub fn start(node: &NodeBed, topology: Topology, rules: &Path) -> Result<Self> {
         let status = rules.with_file_name(format!("{}.status.json", node.name()));
         let mut arguments = vec!["run".to_owned(), "--node".to_owned(), node.name().to_owned()];
         let mut option =
@@ -99,6 +102,11 @@ impl Enforcer {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The process, while there is one.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(ManagedChild::id)
     }
 
     /// What the process has written to its log.

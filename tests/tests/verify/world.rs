@@ -62,7 +62,7 @@ pub(crate) fn nodes(state: &ClusterState, attachment: Attachment) -> BTreeMap<No
     let published = compile(state);
     let slices = published.groups.iter().flat_map(|(id, group)| {
         let slices = slices(id, group).into_iter();
-        slices.map(|(slice, content)| ((id.clone(), slice), content))
+        slices.map(|(slice, content)| ((*id, slice), content))
     });
     let slices: BTreeMap<_, _> = slices.collect();
     let bridge = (attachment != Attachment::Routed).then(|| interface("bridge0"));

@@ -1,9 +1,12 @@
 //! The benches.
 
 mod compile;
+mod cycles;
 mod event;
 mod memory;
 mod oracle;
+mod packet;
+mod safety;
 mod simulate;
 
 use std::fmt;
@@ -24,11 +27,25 @@ pub(crate) enum Bench {
     Memory,
     /// A whole cluster of many nodes: what is written, what nodes hear of it.
     Simulate,
+    /// What rules cost a packet.
+    Packet,
+    /// Packets while rules change.
+    Safety,
+    /// What is left of what came and went.
+    Cycles,
 }
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 4] = [Self::Compile, Self::Event, Self::Memory, Self::Simulate];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Compile,
+        Self::Event,
+        Self::Memory,
+        Self::Simulate,
+        Self::Packet,
+        Self::Safety,
+        Self::Cycles,
+    ];
 
     /// Its cases.
     pub(crate) fn cases(self) -> &'static [&'static str] {
@@ -37,6 +54,9 @@ impl Bench {
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
             Self::Simulate => &simulate::CASES,
+            Self::Packet => &packet::CASES,
+            Self::Safety => &safety::CASES,
+            Self::Cycles => &cycles::CASES,
         }
     }
 
@@ -47,10 +67,17 @@ impl Bench {
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
             Self::Simulate => simulate::measure(case)?,
+            Self::Packet => packet::measure(case)?,
+            Self::Safety => safety::measure(case)?,
+            Self::Cycles => cycles::measure(case)?,
         };
         for figure in &mut figures {
             figure.bench = self.to_string();
-            case.clone_into(&mut figure.case);
+            // What a case varies is a part of its name.
+            figure.case = match figure.case.as_str() {
+                "" => case.to_owned(),
+                part => format!("{case}/{part}"),
+            };
         }
         Ok(figures)
     }
@@ -63,6 +90,9 @@ impl fmt::Display for Bench {
             Self::Event => "event",
             Self::Memory => "memory",
             Self::Simulate => "simulate",
+            Self::Packet => "packet",
+            Self::Safety => "safety",
+            Self::Cycles => "cycles",
         })
     }
 }

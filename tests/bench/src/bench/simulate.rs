@@ -26,7 +26,7 @@ use crate::stub::{Server, Written, objects};
 pub(crate) const CASES: [&str; 1] = ["W8"];
 
 /// The longest that anything may take.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Without a write for so long, there is nothing more to write: all pauses of the controller are shorter.
 const QUIET: Duration = Duration::from_secs(2);

@@ -58,13 +58,13 @@ pub(crate) fn answer(store: &mut Store, head: &Parts, body: &Bytes) -> Response<
         },
         Method::PATCH | Method::PUT => match serde_json::from_slice::<Value>(body) {
             Ok(object) => {
-                store.count(&resource, &key.1, Some(&object));
+                store.count(&resource, Some(&object));
                 success(StatusCode::OK, store.put(&resource, key, object))
             }
             Err(error) => failure(StatusCode::BAD_REQUEST, &error.to_string()),
         },
         Method::DELETE => {
-            store.count(&resource, &key.1, None);
+            store.count(&resource, None);
             match store.delete(&resource, &key) {
                 Some(object) => success(StatusCode::OK, object),
                 None => failure(StatusCode::NOT_FOUND, "no such object"),
@@ -77,10 +77,8 @@ pub(crate) fn answer(store: &mut Store, head: &Parts, body: &Bytes) -> Response<
 fn list(store: &Store, resource: &str, from: u64, limit: u64) -> Response<Answer> {
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let (page, next) = store.page(resource, number(from), number(limit));
-    let mut metadata = json!({ "resourceVersion": store.version().to_string() });
-    if let Some(next) = next {
-        metadata["continue"] = json!(next.to_string());
-    }
+    let next = next.map(|next| next.to_string()).unwrap_or_default();
+    let metadata = json!({ "resourceVersion": store.version().to_string(), "continue": next });
     let mut text = BytesMut::new();
     text.put_slice(
         format!("{{\"kind\":\"List\",\"apiVersion\":\"v1\",\"metadata\":{metadata},\"items\":[").as_bytes(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use palisade_policy::cluster::Event;
 use palisade_policy::model::{
-    Labels, Namespace, NamespaceScope, Node, Operator, Peer, Peers, Pod, Policy, PolicyPort, PortMatch,
-    Ports, Rule, Selector,
+    Labels, Namespace, NamespaceScope, Node, NodeName, Operator, Peer, Peers, Pod, Policy, PolicyPort,
+    PortMatch, Ports, Rule, Selector,
 };
 use serde_json::{Map, Value, json};
 
@@ -90,7 +90,7 @@ fn of_pod(pod: &Pod) -> Value {
             "labels": labels(&pod.labels), "creationTimestamp": "2026-01-01T00:00:00Z",
         },
         "spec": {
-            "nodeName": pod.node.as_ref().map(|node| node.as_str()),
+            "nodeName": pod.node.as_ref().map(NodeName::as_str),
             "containers": [{ "name": "app", "image": "registry.example/app:1", "ports": ports }],
         },
         "status": { "phase": "Running", "podIPs": ips },
@@ -124,13 +124,16 @@ fn of_policy(policy: &Policy) -> Value {
         .filter(|(_, rules)| rules.is_some())
         .map(|(name, _)| *name)
         .collect();
-    let mut spec = json!({ "podSelector": selector(&policy.subject), "policyTypes": types });
+    let mut spec = Map::new();
+    spec.insert("podSelector".to_owned(), selector(&policy.subject));
+    spec.insert("policyTypes".to_owned(), json!(types));
     for (field, peers, rules) in [
         ("ingress", "from", &policy.ingress),
         ("egress", "to", &policy.egress),
     ] {
         if let Some(rules) = rules {
-            spec[field] = rules.iter().map(|one| rule(one, peers)).collect();
+            let rules = rules.iter().map(|one| rule(one, peers));
+            spec.insert(field.to_owned(), rules.collect());
         }
     }
     json!({
@@ -157,28 +160,28 @@ fn peer(peer: &Peer) -> Value {
             json!({ "ipBlock": { "cidr": block.cidr().to_string(), "except": texts(block.except()) } })
         }
         Peer::Pods(pods) => {
-            let mut object = json!({ "podSelector": selector(&pods.pods) });
+            let mut object = Map::new();
+            object.insert("podSelector".to_owned(), selector(&pods.pods));
             if let NamespaceScope::Matching(scope) = &pods.namespaces {
-                object["namespaceSelector"] = selector(scope);
+                object.insert("namespaceSelector".to_owned(), selector(scope));
             }
-            object
+            Value::Object(object)
         }
     }
 }
 
 fn port(port: &PolicyPort) -> Value {
-    let mut object = json!({ "protocol": port.protocol.to_string() });
+    let protocol = port.protocol.to_string();
     match &port.port {
-        PortMatch::Any => {}
-        PortMatch::Named(name) => object["port"] = json!(name.as_str()),
+        PortMatch::Any => json!({ "protocol": protocol }),
+        PortMatch::Named(name) => json!({ "protocol": protocol, "port": name.as_str() }),
+        PortMatch::Range(range) if range.first() == range.last() => {
+            json!({ "protocol": protocol, "port": range.first() })
+        }
         PortMatch::Range(range) => {
-            object["port"] = json!(range.first());
-            if range.last() > range.first() {
-                object["endPort"] = json!(range.last());
-            }
+            json!({ "protocol": protocol, "port": range.first(), "endPort": range.last() })
         }
     }
-    object
 }
 
 fn selector(selector: &Selector) -> Value {

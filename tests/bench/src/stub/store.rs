@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Counts a write of a client.
-    pub(crate) fn count(&mut self, resource: &str, name: &str, object: Option<&Value>) {
+    pub(crate) fn count(&mut self, resource: &str, object: Option<&Value>) {
         let labels = object.and_then(|object| object.get("metadata")?.get("labels")?.as_object());
         let labels = labels.into_iter().flatten();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

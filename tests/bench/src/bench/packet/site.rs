@@ -1,0 +1,378 @@
+//! A bed with a node for each set of rules that packets are measured under.
+//!
+//! Every node has a client, a server and a stranger. A node whose rules are policies has an enforcer, which gets the documents that
+//! the compiler makes of the policies of one namespace; the others never had one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use palisade_crds::files;
+use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::compile::compile;
+use palisade_policy::evaluate::evaluate;
+use palisade_policy::model::{
+    Node, NodeName, Packet, PodKey, PodUid, Policy, Protocol, Rule, Transport, Verdict,
+};
+use palisade_policy::testing::builders::{
+    any_port, block, everybody, labels, namespace, pod, pods, policy, port, ports, rule,
+};
+use palisade_tests::bed::{Bed, BedSpec, Slot, Topology};
+use palisade_tests::probe::{Listen, Probe, Prober};
+use palisade_tests::stage::Enforcer;
+
+use super::path::PORT;
+
+/// Where the prober's responders listen, and where they listen in vain.
+const OPEN: u16 = 4_001;
+const CLOSED: u16 = 4_002;
+
+/// How long 10,000 policies may take to reach a kernel for the first time on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Conntrack and the one rule that every firewall has; nothing else.
+const CONNTRACK: &str = "table inet reference { chain forward { \
+    type filter hook forward priority filter; policy accept; ct state established,related accept\n}\n}";
+
+/// What a node has for rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// None at all.
+    None,
+    /// Conntrack, which every firewall needs.
+    Conntrack,
+    /// That, and that pods send from their own addresses only: what keeps a policy from being evaded, and is met by every packet.
+    Sources,
+    /// So many policies on each pod, each of which names one pod and four ports.
+    Policies(usize),
+    /// So many policies of all shapes.
+    Shapes(usize),
+}
+
+impl Rules {
+    fn policies(self) -> usize {
+        match self {
+            Self::None | Self::Conntrack | Self::Sources => 0,
+            Self::Policies(count) | Self::Shapes(count) => count,
+        }
+    }
+
+    fn are_policies(self) -> bool {
+        matches!(self, Self::Policies(_) | Self::Shapes(_))
+    }
+}
+
+/// The bed.
+pub(super) struct Site {
+    /// First, so that they end before the bed's directory goes.
+    enforcers: Vec<(usize, Enforcer)>,
+    prober: Prober,
+    bed: Bed,
+    rules: Vec<Rules>,
+    directory: PathBuf,
+    state: ClusterState,
+    /// Pods that are nowhere in the bed, so far.
+    elsewhere: u32,
+}
+
+impl Site {
+    /// Starts a node for each of the rules, and brings the rules into their kernels.
+    pub(super) async fn start(topology: Topology, rules: &[Rules]) -> Result<Self> {
+        let spec = BedSpec {
+            topology,
+            nodes: rules.len(),
+            slots_per_node: 3,
+        };
+        let bed = Bed::start(spec).await.context("starting the bed")?;
+        let prober = Prober::start(bed.slots().map(Slot::host), &Listen::on([OPEN, CLOSED]))?;
+        let directory = bed.directory().join("rules");
+        std::fs::create_dir(&directory)?;
+        let mut site = Self {
+            enforcers: Vec::new(),
+            prober,
+            bed,
+            rules: rules.to_vec(),
+            directory,
+            state: ClusterState::default(),
+            elsewhere: 0,
+        };
+        for (position, rules) in rules.iter().enumerate() {
+            site.prepare(position, *rules).await?;
+        }
+        site.enact().await?;
+        Ok(site)
+    }
+
+    /// The client and the server of a node.
+    pub(super) fn pair(&self, position: usize) -> Result<(Slot, Slot)> {
+        let slots = self.bed.nodes().get(position).context("no such node")?.slots();
+        let pair = slots.first().zip(slots.get(1));
+        pair.map(|(client, server)| (client.clone(), server.clone()))
+            .context("no pair on the node")
+    }
+
+    /// Gives every node more pods, until it has so many.
+    pub(super) async fn grow(&mut self, pods: usize) -> Result<()> {
+        for position in 0..self.rules.len() {
+            loop {
+                let node = self.bed.nodes().get(position).context("no such node")?;
+                let serial = node.slots().len();
+                if serial >= pods {
+                    break;
+                }
+                let addresses = (serial >= 190).then(|| beyond_the_plan(position, serial));
+                let slot = self.bed.add_slot(position, addresses.transpose()?).await?;
+                self.settle(position, &slot, &format!("pod-{serial}"), "none")?;
+            }
+        }
+        self.enact().await
+    }
+
+    async fn prepare(&mut self, position: usize, rules: Rules) -> Result<()> {
+        let node = self.bed.nodes().get(position).context("no such node")?;
+        // A thousand new flows a round would otherwise stay for all of the rounds.
+        let forgets = [("net.netfilter.nf_conntrack_udp_timeout", "1")];
+        node.netns().sysctl().set_many(&forgets)?;
+        if matches!(rules, Rules::Conntrack | Rules::Sources) {
+            node.nft(CONNTRACK).await?;
+            if rules == Rules::Sources {
+                node.nft(&sources(node.slots())).await?;
+            }
+            if self.bed.topology() != Topology::Routed {
+                node.filter_bridged(true)?;
+            }
+        }
+        if !rules.are_policies() {
+            return Ok(());
+        }
+        let space = space(position);
+        let described = Node {
+            name: NodeName::from(node.name()),
+            addresses: node.addresses().to_vec(),
+            pod_networks: node.pod_networks(),
+        };
+        let enforcer = Enforcer::start(node, self.bed.topology(), &self.directory)?;
+        let slots = node.slots().to_vec();
+        self.enforcers.push((position, enforcer));
+        self.state.apply(Event::NodeApplied(described));
+        self.state.apply(Event::NamespaceApplied(namespace(&space, &[])));
+        let count = rules.policies();
+        for number in 0..count {
+            let peer = number.to_string();
+            let policy = policy_of(rules, &space, number);
+            self.state.apply(Event::PolicyApplied(policy));
+            let mut pod = pod(&format!("{space}/elsewhere-{number}")).on("elsewhere");
+            pod.labels = labels(&[("peer", &peer)]);
+            pod.addresses = elsewhere(self.elsewhere).to_vec();
+            self.elsewhere += 1;
+            self.state.apply(Event::PodApplied(pod));
+        }
+        // The last policy is the one that lets the pair talk.
+        let last = count.saturating_sub(1).to_string();
+        for (slot, (name, peer)) in
+            slots
+                .iter()
+                .zip([("client", &*last), ("server", &*last), ("stranger", "none")])
+        {
+            self.settle(position, slot, name, peer)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a slot a pod's, on nodes that have policies.
+    fn settle(&mut self, position: usize, slot: &Slot, name: &str, peer: &str) -> Result<()> {
+        let rules = self.rules.get(position).context("no such node")?;
+        if !rules.are_policies() {
+            return Ok(());
+        }
+        let key = format!("{}/{name}", space(position));
+        let node = self
+            .bed
+            .nodes()
+            .get(position)
+            .context("no such node")?
+            .name()
+            .to_owned();
+        let mut pod = pod(&key).on(&*node);
+        pod.labels = labels(&[("subject", "yes"), ("peer", peer)]);
+        pod.addresses = slot.addresses().to_vec();
+        self.state.apply(Event::PodApplied(pod));
+        let parsed = PodKey::parse(&key).context("a pod's key")?;
+        self.bed.assign(slot, &parsed, &PodUid::from(&*key))
+    }
+
+    /// Publishes the state and waits until every enforcer has it in its kernel.
+    async fn enact(&mut self) -> Result<()> {
+        files::write(&self.directory, &compile(&self.state)).context("writing the rules")?;
+        for (position, enforcer) in &mut self.enforcers {
+            let node = self.bed.nodes().get(*position).context("no such node")?;
+            let wanted = files::read(&self.directory, &NodeName::from(node.name()))?.content;
+            let whole = |status: &palisade_tests::stage::Status| {
+                status.ready && status.content.as_ref() == Some(&wanted) && status.unplaced.is_empty()
+            };
+            let status = enforcer.until(PATIENCE, whole).await;
+            status.with_context(|| format!("on {}", node.name()))?;
+        }
+        Ok(())
+    }
+
+    /// Asks allowed and denied questions on every node that has policies, and compares what comes of them with the oracle.
+    pub(super) async fn verify(&self) -> Result<()> {
+        let (mut probes, mut expected) = (Vec::new(), Vec::new());
+        for (position, _) in &self.enforcers {
+            let slots = self.bed.nodes().get(*position).context("no such node")?.slots();
+            let [client, server, stranger, ..] = slots else {
+                continue;
+            };
+            let before = expected.len();
+            for (from, to) in [
+                (client, server),
+                (server, client),
+                (stranger, server),
+                (client, stranger),
+            ] {
+                for transport in [
+                    Transport::Port(Protocol::Udp, OPEN),
+                    Transport::Port(Protocol::Tcp, OPEN),
+                    Transport::Port(Protocol::Tcp, CLOSED),
+                ] {
+                    for (source, to) in from.addresses().into_iter().zip(to.addresses()) {
+                        probes.push(Probe {
+                            from: from.host().endpoint(),
+                            to,
+                            transport,
+                        });
+                        let packet = Packet {
+                            source,
+                            destination: to,
+                            transport,
+                        };
+                        expected.push(evaluate(&self.state, &packet).verdict);
+                    }
+                }
+            }
+            let own = expected.get(before..).unwrap_or_default();
+            let policies = self.rules.get(*position).map_or(0, |rules| rules.policies());
+            ensure!(
+                own.contains(&Verdict::Allow),
+                "nothing is allowed on node {position}"
+            );
+            ensure!(
+                policies == 0 || own.contains(&Verdict::Deny),
+                "nothing is denied on node {position}"
+            );
+        }
+        let seen = self.prober.observe(&probes, &expected).await?;
+        for ((probe, expected), seen) in probes.iter().zip(&expected).zip(&seen) {
+            ensure!(seen.agrees(*expected), "{probe}: expected {expected}, {seen}");
+        }
+        let allowed = expected
+            .iter()
+            .filter(|verdict| **verdict == Verdict::Allow)
+            .count();
+        eprintln!(
+            "  {} probes as the oracle says, {allowed} of them allowed",
+            probes.len()
+        );
+        Ok(())
+    }
+
+    /// Ends everything and removes what was made.
+    pub(super) async fn stop(self) -> Result<()> {
+        for (_, mut enforcer) in self.enforcers {
+            enforcer.stop().await?;
+        }
+        drop(self.prober);
+        self.bed.stop().await
+    }
+}
+
+/// The least that holds pods to their own addresses, as the enforcer does it.
+fn sources(slots: &[Slot]) -> String {
+    let own = slots
+        .iter()
+        .map(|slot| format!("{} . {}", slot.host_interface(), slot.v4()));
+    let own: Vec<String> = own.collect();
+    let chains = slots.iter().enumerate().map(|(nth, slot)| {
+        let device = slot.host_interface();
+        let hook = format!("type filter hook ingress device \"{device}\" priority -500");
+        format!("chain from_{nth} {{ {hook}; jump own_source\n }}\n")
+    });
+    format!(
+        "table netdev reference {{\n set sources {{ type ifname . ipv4_addr; elements = {{ {} }}; }}\n \
+         chain own_source {{ iifname . ip saddr != @sources counter drop\n }}\n {} }}\n",
+        own.join(", "),
+        chains.collect::<String>()
+    )
+}
+
+/// The namespace of a node's pods.
+fn space(position: usize) -> String {
+    format!("space-{position}")
+}
+
+/// Addresses of a pod that is nowhere in the bed.
+fn elsewhere(number: u32) -> [IpAddr; 2] {
+    let v4 = Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 1).to_bits() + number);
+    let v6 =
+        Ipv6Addr::from_bits(Ipv6Addr::new(0xfd00, 0x128, 0, 0, 0, 0, 0, 1).to_bits() + u128::from(number));
+    [v4.into(), v6.into()]
+}
+
+/// Addresses of a node's range that the bed gives to no slot by itself: it has room for 200.
+fn beyond_the_plan(position: usize, serial: usize) -> Result<[IpAddr; 2]> {
+    let (node, serial) = (u8::try_from(position)? + 1, u8::try_from(serial)?);
+    // From 190 on: 200 to 254, then 2 to 6.
+    let host = if serial < 245 { serial + 10 } else { serial - 243 };
+    let v6 = Ipv6Addr::new(0xfd00, 0x244, 0, node.into(), 0, 0, 1, host.into());
+    Ok([Ipv4Addr::new(10, 244, node, host).into(), v6.into()])
+}
+
+/// One of a node's policies: it selects all of its pods, in both directions.
+fn policy_of(rules: Rules, space: &str, number: usize) -> Policy {
+    let name = number.to_string();
+    let tcp = |number| port(Protocol::Tcp, number);
+    let udp = |number| port(Protocol::Udp, number);
+    let peer = || rule([pods(&[("peer", &name)])]);
+    let typical = || peer().on_ports([udp(PORT), tcp(PORT), udp(OPEN), tcp(OPEN)]);
+    let last = number + 1 == rules.policies();
+    let third = number / 250 % 250;
+    let net = format!("172.{}.{third}.0/24", 16 + number % 16);
+    let v6 = format!("2001:db8:{number:x}::/64");
+    let allowed: Rule = match rules {
+        Rules::Shapes(_) if !last => match number % 6 {
+            0 => typical(),
+            1 => peer(),
+            2 => peer().on_ports([any_port(Protocol::Tcp)]),
+            3 => rule([block(&net, &[]), block(&v6, &[])]),
+            4 => rule([block(&net, &[]), block(&v6, &[])]).on_ports([tcp(443)]),
+            _ => everybody().on_ports([ports(Protocol::Tcp, 30_000, 30_100)]),
+        },
+        _ => typical(),
+    };
+    policy(&format!("{space}/policy-{number:05}"))
+        .selecting(&[("subject", "yes")])
+        .allowing_from([allowed.clone()])
+        .allowing_to([allowed])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn pods_beyond_the_plan_have_addresses_of_their_own() {
+        let given: BTreeSet<_> = (190..250)
+            .map(|serial| beyond_the_plan(0, serial).unwrap())
+            .collect();
+        assert_eq!(given.len(), 60);
+        // The bed itself gives 10 to 199 to the first 190 slots.
+        let planned: BTreeSet<IpAddr> = (10..200)
+            .map(|host| Ipv4Addr::new(10, 244, 1, host).into())
+            .collect();
+        assert!(given.iter().all(|[v4, _]| !planned.contains(v4)));
+    }
+}

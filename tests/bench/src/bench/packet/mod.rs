@@ -7,7 +7,7 @@
 //! trip is taken.
 //!
 //! One node has conntrack alone a second time. Its difference to the first should be nothing, and what it is says how far the others
-//! can be believed: on two busy processors 0 to 40 ns, where rounds in one piece had the same middle but a hundred times the spread.
+//! can be believed: on two busy processors 0 to 40 ns, where rounds in one piece had the same middle but some ten times the spread.
 //! Another has the check of source addresses besides, which every packet of a pod meets whatever its policies are.
 //!
 //! The worst is measured: the policies of a node select both pods in both directions, and only the last of them allows what is sent,

@@ -3,7 +3,7 @@
 //! One thread has the sockets of both pods. A packet that is sent to a veth is carried all the way to the other socket before the
 //! system call returns: the kernel runs the receiving end in the same softirq. So a round trip of one thread is two ways through the
 //! node and four system calls, with no wake-up and no other processor in it. Those would be the same with every set of rules, and
-//! their spread is larger than what rules cost.
+//! add nothing but noise.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};

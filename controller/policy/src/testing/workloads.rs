@@ -1,7 +1,7 @@
 //! Clusters of the sizes that benches are about, the same ones every time.
 //!
 //! W1 to W5 are the shapes that are hard for one reason each: many small namespaces, one crowd that everybody names, many equal
-//! groups, as many groups as pods, namespaces that name each other. W6 to W8 are [large](fleets), and [`mixed`] is what a cluster of
+//! groups, as many groups as pods, namespaces that name each other. W6 to W8 have many nodes, and [`mixed()`] is what a cluster of
 //! people looks like.
 
 mod fleets;

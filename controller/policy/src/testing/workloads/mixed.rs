@@ -55,7 +55,7 @@ pub fn mixed(namespaces: usize) -> Vec<Event> {
     cluster.objects
 }
 
-/// The ten policies of a namespace of [`mixed`].
+/// The ten policies of a namespace of [`mixed()`].
 fn policies_of(name: &str, team: &str, apps: &[&str], dice: &mut Dice) -> Vec<Policy> {
     let key = |policy: &str| format!("{name}/{policy}");
     let mut some_app = || [("app", dice.pick(apps))];

@@ -67,7 +67,7 @@ impl Nodes {
         let slices = published.groups.iter().flat_map(|(id, group)| {
             slices(id, group)
                 .into_iter()
-                .map(|(slice, content)| ((id.clone(), slice), content))
+                .map(|(slice, content)| ((*id, slice), content))
         });
         let slices = slices.collect();
         let mut nodes = Self {

@@ -18,7 +18,7 @@ use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::compile;
 use palisade_policy::evaluate::{Reason, evaluate};
 use palisade_policy::model::{NodeName, Packet, Pod, Protocol, Transport, Verdict};
-use palisade_policy::rules::{NodeRules, slices};
+use palisade_policy::rules::NodeRules;
 use palisade_policy::testing::strategies::{history, packet};
 use palisade_policy::testing::{builders, config};
 use proptest::collection::vec;
@@ -64,12 +64,7 @@ struct Nodes {
 impl Nodes {
     fn plan(state: &ClusterState, attachment: Attachment) -> Self {
         let published = compile(state);
-        let slices = published.groups.iter().flat_map(|(id, group)| {
-            slices(id, group)
-                .into_iter()
-                .map(|(slice, content)| ((*id, slice), content))
-        });
-        let slices = slices.collect();
+        let slices = published.slices();
         let mut nodes = Self {
             rulesets: BTreeMap::new(),
             facts: BTreeMap::new(),

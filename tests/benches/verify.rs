@@ -20,7 +20,6 @@ use palisade_policy::compile::compile;
 use palisade_policy::model::{
     NamespaceScope, NodeName, Operator, Peer, PodPeer, Protocol, Requirement, Selector,
 };
-use palisade_policy::rules::slices;
 use palisade_policy::testing::builders::{labels, namespace, node, pod, policy, port, rule};
 
 const PODS: usize = 250;
@@ -77,11 +76,7 @@ fn state() -> ClusterState {
 
 fn document(state: &ClusterState, name: &NodeName) -> Vec<u8> {
     let published = compile(state);
-    let slices = published.groups.iter().flat_map(|(id, group)| {
-        let slices = slices(id, group).into_iter();
-        slices.map(|(slice, content)| ((*id, slice), content))
-    });
-    let slices: BTreeMap<_, _> = slices.collect();
+    let slices = published.slices();
     let rules = published.rules(name).unwrap();
     let places = rules.pods.iter().zip(1..).map(|((uid, pod), index)| {
         let place = Place {

@@ -65,23 +65,27 @@ impl PartialEq for Texts {
 impl Eq for Texts {}
 
 impl Texts {
-    fn of_pod(&mut self, pod: &mut Pod) {
-        self.namespaces.share(&mut pod.key.namespace);
-        self.labels.share(&mut pod.labels);
-        if let Some(node) = &mut pod.node {
-            self.nodes.share(node);
+    /// Gives an event's object the texts that others have.
+    fn share(&mut self, event: &mut Event) {
+        match event {
+            Event::PodApplied(pod) => {
+                self.namespaces.share(&mut pod.key.namespace);
+                self.labels.share(&mut pod.labels);
+                if let Some(node) = &mut pod.node {
+                    self.nodes.share(node);
+                }
+                for port in &mut pod.ports {
+                    self.ports.share(&mut port.name);
+                }
+            }
+            Event::NamespaceApplied(namespace) => self.namespaces.share(&mut namespace.name),
+            Event::PolicyApplied(policy) => self.namespaces.share(&mut policy.key.namespace),
+            Event::NodeApplied(_)
+            | Event::PodDeleted(_)
+            | Event::NamespaceDeleted(_)
+            | Event::PolicyDeleted(_)
+            | Event::NodeDeleted(_) => {}
         }
-        for port in &mut pod.ports {
-            self.ports.share(&mut port.name);
-        }
-    }
-
-    fn of_policy(&mut self, policy: &mut Policy) {
-        self.namespaces.share(&mut policy.key.namespace);
-    }
-
-    fn of_namespace(&mut self, namespace: &mut Namespace) {
-        self.namespaces.share(&mut namespace.name);
     }
 }
 
@@ -90,20 +94,14 @@ impl ClusterState {
     pub fn from_events(events: impl IntoIterator<Item = Event>) -> Self {
         let mut state = Self::default();
         let mut applied = Applied::default();
-        for event in events {
+        for mut event in events {
+            state.texts.share(&mut event);
             match event {
-                Event::PodApplied(mut pod) => {
-                    state.texts.of_pod(&mut pod);
-                    applied.pods.push((pod.uid.clone(), pod));
-                }
-                Event::NamespaceApplied(mut namespace) => {
-                    state.texts.of_namespace(&mut namespace);
+                Event::PodApplied(pod) => applied.pods.push((pod.uid.clone(), pod)),
+                Event::NamespaceApplied(namespace) => {
                     applied.namespaces.push((namespace.name.clone(), namespace));
                 }
-                Event::PolicyApplied(mut policy) => {
-                    state.texts.of_policy(&mut policy);
-                    applied.policies.push((policy.key.clone(), policy));
-                }
+                Event::PolicyApplied(policy) => applied.policies.push((policy.key.clone(), policy)),
                 Event::NodeApplied(node) => applied.nodes.push((node.name.clone(), node)),
                 Event::PodDeleted(_)
                 | Event::NamespaceDeleted(_)
@@ -140,24 +138,22 @@ impl ClusterState {
     }
 
     /// Takes in one event.
-    pub fn apply(&mut self, event: Event) {
+    pub fn apply(&mut self, mut event: Event) {
+        self.texts.share(&mut event);
         match event {
-            Event::PodApplied(mut pod) => {
-                self.texts.of_pod(&mut pod);
+            Event::PodApplied(pod) => {
                 self.remove_pod(&pod.uid);
                 claim(&pod, &mut self.claims);
                 self.pods.insert(pod.uid.clone(), pod);
             }
             Event::PodDeleted(uid) => self.remove_pod(&uid),
-            Event::NamespaceApplied(mut namespace) => {
-                self.texts.of_namespace(&mut namespace);
+            Event::NamespaceApplied(namespace) => {
                 self.namespaces.insert(namespace.name.clone(), namespace);
             }
             Event::NamespaceDeleted(name) => {
                 self.namespaces.remove(&name);
             }
-            Event::PolicyApplied(mut policy) => {
-                self.texts.of_policy(&mut policy);
+            Event::PolicyApplied(policy) => {
                 self.policies.insert(policy.key.clone(), policy);
             }
             Event::PolicyDeleted(key) => {

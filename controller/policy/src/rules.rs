@@ -30,7 +30,7 @@ use crate::model::{
 pub use id::{GroupId, InvalidId, ProfileId};
 pub use ports::{NamedPort, NamedPorts};
 pub(crate) use slice::weight;
-pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, policy_slices, slices};
+pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, slices};
 pub(crate) use tree::hash;
 pub use tree::{InvalidSliceId, SliceId};
 pub(crate) use trie::{Cut, Trie};

@@ -46,12 +46,7 @@ impl Follower {
     /// Compares with what the whole state compiles to.
     fn assert_is(&self, scratch: &Published) {
         assert_eq!(self.nodes, scratch.nodes);
-        let slices = scratch.groups.iter().flat_map(|(id, group)| {
-            palisade_policy::rules::slices(id, group)
-                .into_iter()
-                .map(|(slice, content)| ((*id, slice), content))
-        });
-        assert_eq!(self.slices, slices.collect());
+        assert_eq!(self.slices, scratch.slices());
         let policies = scratch.policies.iter().flat_map(|(name, slices)| {
             let keyed = slices
                 .iter()

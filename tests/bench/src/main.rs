@@ -10,7 +10,6 @@
 
 mod bench;
 mod compare;
-mod date;
 mod figure;
 mod machine;
 mod plot;

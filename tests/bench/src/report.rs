@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::date;
 use crate::figure::Figure;
 use crate::machine::Machine;
 
@@ -41,7 +41,7 @@ impl Report {
 
     /// The day on which it began.
     pub(crate) fn date(&self) -> String {
-        date::day(self.began)
+        day(self.began)
     }
 
     /// Writes it to a file.
@@ -49,5 +49,31 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self).context("cannot print figures")?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// The day that holds a number of seconds since 1970, as `2026-11-25` (UTC).
+fn day(seconds: u64) -> String {
+    let moment = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    moment.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_735_689_599, "2024-12-31"),
+            (1_735_689_600, "2025-01-01"),
+            (1_795_561_200, "2026-11-24"),
+        ] {
+            assert_eq!(day(seconds), expected);
+        }
     }
 }

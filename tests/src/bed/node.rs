@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use nlink::netlink::link::VethLink;
 use nlink::netlink::namespace::Netns;
+use palisade_policy::model::Node;
 
+use super::Topology;
 use super::plan::{self, Pair};
 use super::process::{self, ManagedChild};
 use super::slot::{INSIDE, Slot};
@@ -104,6 +106,19 @@ impl NodeBed {
     pub fn pod_networks(&self) -> Vec<IpNet> {
         plan::checked(self.position)
             .map_or_else(|_| Vec::new(), |number| self.wiring.pod_networks(number).to_vec())
+    }
+
+    /// The node as a cluster would describe it.
+    pub fn described(&self) -> Node {
+        Node {
+            name: self.name().into(),
+            addresses: self.addresses().to_vec(),
+            pod_networks: match self.wiring.topology() {
+                Topology::Routed | Topology::Bridge => self.pod_networks(),
+                // One network for the pods of all nodes tells a node nothing about its own.
+                Topology::Segment => Vec::new(),
+            },
+        }
     }
 
     /// Its slots in order of creation.

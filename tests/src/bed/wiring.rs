@@ -40,6 +40,11 @@ impl Wiring {
         })
     }
 
+    /// The topology.
+    pub(super) fn topology(self) -> Topology {
+        self.topology
+    }
+
     /// The networks that a node's pods are in.
     pub(super) fn pod_networks(self, node: u8) -> [IpNet; 2] {
         match self.topology {

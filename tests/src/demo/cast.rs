@@ -7,10 +7,10 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::model::{Node, Packet, Pod, PodUid, Transport};
+use palisade_policy::model::{Packet, Pod, PodUid, Transport};
 
 use super::story::PING;
-use crate::bed::{Slot, Topology};
+use crate::bed::Slot;
 use crate::cases::Family;
 use crate::probe::{Endpoint, Host};
 use crate::stage::Stage;
@@ -123,19 +123,8 @@ pub(super) fn packet(from: &Member, to: &Member, transport: Transport, family: F
 
 /// The nodes of the bed as a cluster would describe them.
 fn nodes(stage: &Stage) -> Vec<Event> {
-    let bed = stage.bed();
-    let nodes = bed.nodes().iter().map(|node| {
-        Event::NodeApplied(Node {
-            name: node.name().into(),
-            addresses: node.addresses().to_vec(),
-            // One network for the pods of all nodes tells a node nothing about its own.
-            pod_networks: if bed.topology() == Topology::Segment {
-                Vec::new()
-            } else {
-                node.pod_networks()
-            },
-        })
-    });
+    let nodes = stage.bed().nodes().iter();
+    let nodes = nodes.map(|node| Event::NodeApplied(node.described()));
     nodes.collect()
 }
 

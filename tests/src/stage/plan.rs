@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context, Result, bail};
 use ipnet::{Ipv4Net, Ipv6Net};
-use palisade_policy::model::{Node, NodeName};
+use palisade_policy::model::NodeName;
 
-use crate::bed::{self, Bed, NodeBed, Topology};
+use crate::bed::{self, Bed, NodeBed};
 use crate::cases::{AddressPair, Addresses, NODES, NetworkPair, NodePlan, SLOTS, Slot};
 
 /// Where the addresses of services are taken from: ranges that the bed uses for nothing else.
@@ -19,7 +19,7 @@ const SERVICES: NetworkPair = NetworkPair {
 pub(super) fn addresses(bed: &Bed) -> Result<Addresses> {
     let mut nodes = std::collections::BTreeMap::new();
     for (name, node) in NODES.into_iter().zip(bed.nodes()) {
-        nodes.insert(name, node_plan(bed.topology(), node)?);
+        nodes.insert(name, node_plan(node)?);
     }
     let slots = bed
         .slots()
@@ -44,7 +44,7 @@ pub(super) fn addresses(bed: &Bed) -> Result<Addresses> {
     Ok(plan)
 }
 
-fn node_plan(topology: Topology, node: &NodeBed) -> Result<NodePlan> {
+fn node_plan(node: &NodeBed) -> Result<NodePlan> {
     let slots = node
         .slots()
         .iter()
@@ -54,18 +54,8 @@ fn node_plan(topology: Topology, node: &NodeBed) -> Result<NodePlan> {
     let Ok(slots) = slots.try_into() else {
         bail!("{} has too few slots", node.name())
     };
-    let pod_networks = match topology {
-        Topology::Routed | Topology::Bridge => node.pod_networks(),
-        // One network for the pods of all nodes tells a node nothing about its own.
-        Topology::Segment => Vec::new(),
-    };
-    let own = Node {
-        name: node.name().into(),
-        addresses: node.addresses().to_vec(),
-        pod_networks,
-    };
     Ok(NodePlan {
-        node: own,
+        node: node.described(),
         address: pair(node.addresses())?,
         slots,
     })

@@ -9,7 +9,7 @@ use nlink::netlink::{Connection, Nftables};
 use palisade_enforcer::nft::{Kernel, Loaded, Nlink};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{Node, NodeName, Packet, Pod, PodKey, PodUid, Policy, PolicyKey, Verdict};
+use palisade_policy::model::{NodeName, Packet, Pod, PodKey, PodUid, Policy, PolicyKey, Verdict};
 use palisade_policy::testing::builders::{labels, namespace, pod, pods, policy, rule};
 use palisade_tests::bed::{BedSpec, ManagedChild, NodeBed, Slot, Topology};
 use palisade_tests::probe::{Listen, Observation, Probe};
@@ -45,7 +45,7 @@ impl Town {
         let mut known = ClusterState::default();
         let mut ends = BTreeMap::new();
         for node in stage.bed().nodes() {
-            known.apply(Event::NodeApplied(described(topology, node)));
+            known.apply(Event::NodeApplied(node.described()));
             let addresses = [node.addresses()[0], node.addresses()[1]];
             ends.insert(
                 node.name().to_owned(),
@@ -405,17 +405,4 @@ pub(crate) fn shop_policies() -> Vec<Policy> {
             .selecting(&[("role", "front")])
             .allowing_to([rule([pods(&[("role", "web")])])]),
     ]
-}
-
-fn described(topology: Topology, node: &NodeBed) -> Node {
-    let pod_networks = match topology {
-        Topology::Routed | Topology::Bridge => node.pod_networks(),
-        // One network for the pods of all nodes tells a node nothing about its own.
-        Topology::Segment => Vec::new(),
-    };
-    Node {
-        name: NodeName::from(node.name()),
-        addresses: node.addresses().to_vec(),
-        pod_networks,
-    }
 }

@@ -10,7 +10,7 @@ use palisade_audit::kernel::{Finding, Kernel, NodeReport, NodeTables, Verifier, 
 use palisade_enforcer::nft::model::{Ruleset, TableKey};
 use palisade_enforcer::nft::{Kernel as _, Nlink};
 use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::model::{self, Node, NodeName, PodKey, PodUid, Protocol, Transport};
+use palisade_policy::model::{self, NodeName, PodKey, PodUid, Protocol, Transport};
 use palisade_policy::testing::builders::{
     any_port, block, labels, named_port, namespace, pod, pods, pods_in, policy, port, ports, rule,
 };
@@ -45,13 +45,7 @@ impl Live {
         let mut stage = Stage::start(spec, [80]).await.unwrap();
         let mut cluster = ClusterState::default();
         for node in stage.bed().nodes() {
-            // On one segment a node has no pod network of its own.
-            let own = topology != Topology::Segment;
-            cluster.apply(Event::NodeApplied(Node {
-                name: node.name().into(),
-                addresses: node.addresses().to_vec(),
-                pod_networks: if own { node.pod_networks() } else { Vec::new() },
-            }));
+            cluster.apply(Event::NodeApplied(node.described()));
         }
         for name in ["shop", "bank"] {
             cluster.apply(Event::NamespaceApplied(namespace(name, &[("name", name)])));

@@ -11,7 +11,6 @@ use palisade_enforcer::tables::Tables;
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::compile::compile;
 use palisade_policy::model::{NodeName, Pod};
-use palisade_policy::rules::slices;
 
 /// How pods are attached to their node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +59,7 @@ pub(crate) fn veth(pod: &Pod) -> Interface {
 /// Plans all nodes of a cluster.
 pub(crate) fn nodes(state: &ClusterState, attachment: Attachment) -> BTreeMap<NodeName, Node> {
     let published = compile(state);
-    let slices = published.groups.iter().flat_map(|(id, group)| {
-        let slices = slices(id, group).into_iter();
-        slices.map(|(slice, content)| ((*id, slice), content))
-    });
-    let slices: BTreeMap<_, _> = slices.collect();
+    let slices = published.slices();
     let bridge = (attachment != Attachment::Routed).then(|| interface("bridge0"));
     let uplinks: BTreeSet<Interface> = match attachment {
         Attachment::Routed | Attachment::Bridged => BTreeSet::new(),

@@ -7,7 +7,7 @@ use super::pod::PodNumber;
 use super::slots::Slots;
 use crate::index::LabelIndex;
 use crate::map::Map;
-use crate::model::{Labels, Namespace, NamespaceName};
+use crate::model::{Labels, Namespace, NamespaceName, Selector};
 use crate::rules::{GroupSpec, Scope};
 
 /// Stands for a class.
@@ -57,8 +57,7 @@ impl Classes {
             groups: Vec::new(),
         });
         let in_namespace = self.by_label.entry(key.namespace.clone()).or_default();
-        let known = |number: &ClassNumber| self.all.get(*number).map(|class| &class.key.labels);
-        in_namespace.insert(&key.labels, &number, known);
+        in_namespace.insert(&key.labels, &number);
         self.by_key.insert(key, number);
         (number, true)
     }
@@ -82,7 +81,9 @@ impl Classes {
     /// The classes of a namespace.
     pub(super) fn of_namespace(&self, name: &NamespaceName) -> impl Iterator<Item = ClassNumber> {
         let index = self.by_label.get(name);
-        index.into_iter().flat_map(LabelIndex::all).copied()
+        let all = Selector::everything();
+        let classes = index.into_iter().flat_map(move |index| index.candidates(&all));
+        classes.copied()
     }
 
     /// The classes that a group's selectors match.

@@ -1,6 +1,7 @@
 //! Groups: who uses them, who is in them.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::class::{ClassKey, ClassNumber};
@@ -9,9 +10,8 @@ use super::slots::{Slots, add, take};
 use crate::index::{ScopedIndex, SelectorIndex};
 use crate::map::Map;
 use crate::model::{Namespace, NamespaceName, Selector, Sorted};
-use crate::rules::{Cut, hash};
 use crate::rules::{
-    GroupId, GroupSpec, Member, NamedPort, Resident, SLICE_CAPACITY, Scope, Slice, SliceId, Trie,
+    Cut, GroupId, GroupSpec, Member, NamedPort, Resident, SLICE_CAPACITY, Scope, Slice, SliceId, Trie,
 };
 
 /// Stands for a group.
@@ -64,8 +64,7 @@ fn member(pod: &Resident, plain: Option<&Arc<Member>>, spec: &GroupSpec) -> Opti
     if spec.port.is_none() && spec.within.is_none() {
         return Some(plain.clone());
     }
-    let within =
-        |address: &&std::net::IpAddr| spec.within.as_ref().is_none_or(|block| block.contains(**address));
+    let within = |address: &&IpAddr| spec.within.as_ref().is_none_or(|block| block.contains(**address));
     let ports = |name: &NamedPort| pod.ports.get(name).cloned();
     let member = Member {
         pod: pod.key.clone(),
@@ -256,7 +255,7 @@ impl Groups {
 impl GroupRecord {
     fn slice(&self, id: SliceId, cut: Cut<Filed>) -> Option<Slice> {
         let (split, members) = match cut {
-            Cut::Gone => return None,
+            Cut::Absent => return None,
             Cut::Split => (true, Vec::new()),
             Cut::Holds(filed) => (false, filed.into_iter().map(|filed| filed.member).collect()),
         };
@@ -268,9 +267,4 @@ impl GroupRecord {
             members,
         })
     }
-}
-
-/// The hash by which a pod is put into slices.
-pub(super) fn pod_hash(uid: &crate::model::PodUid) -> u32 {
-    hash(uid.as_str())
 }

@@ -28,7 +28,9 @@ use std::sync::Arc;
 use crate::assemble::assemble;
 use crate::cluster::{ClusterState, Event};
 use crate::model::{NamespaceName, NodeName, Pod, PodUid, PolicyKey};
-use crate::rules::{Group, GroupId, GroupSpec, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId};
+use crate::rules::{
+    Group, GroupId, GroupSpec, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId, slices,
+};
 
 use class::{Class, ClassNumber, Classes};
 use group::{GroupRecord, Groups};
@@ -75,6 +77,15 @@ impl Published {
             .iter()
             .filter_map(|name| self.policies.get(name));
         Some(assemble(residents, slices.flat_map(BTreeMap::values)))
+    }
+
+    /// The slices of all groups.
+    pub fn slices(&self) -> BTreeMap<(GroupId, SliceId), Slice> {
+        let slices = self.groups.iter().flat_map(|(id, group)| {
+            let slices = slices(id, group).into_iter();
+            slices.map(|(slice, content)| ((*id, slice), content))
+        });
+        slices.collect()
     }
 
     /// What is published for one node, and what that refers to; `None` where nothing is published for the node.

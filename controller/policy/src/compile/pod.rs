@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::class::{ClassKey, ClassNumber};
-use super::group::{Candidate, pod_hash};
+use super::group::Candidate;
 use super::slots::Slots;
 use crate::cluster::ClusterState;
 use crate::map::Map;
 use crate::model::{NodeName, Pod, PodUid, Sorted};
-use crate::rules::{Member, NamedPort, NamedPorts, Resident};
+use crate::rules::{Member, NamedPort, NamedPorts, Resident, hash};
 use crate::shared::Shared;
 
 /// Stands for a pod.
@@ -102,7 +102,7 @@ impl Pods {
     pub(super) fn insert(&mut self, uid: &PodUid, class: ClassNumber, place: Place) -> PodNumber {
         let number = self.all.insert(PodRecord {
             uid: uid.clone(),
-            hash: pod_hash(uid),
+            hash: hash(uid.as_str()),
             class,
             position: 0,
             node: place.node,

@@ -76,13 +76,13 @@ impl Policies {
         groups: &mut Groups,
         turned: &mut GroupsTurned,
     ) {
-        let new = policy.map(|policy| {
-            let record = compile(policy, groups, &mut turned.fresh);
-            record.groups.iter().for_each(|group| groups.hold(*group));
-            record
-        });
-        let old = match &new {
-            Some(new) => self.compiled.insert(key.clone(), new.clone()),
+        let new = policy.map(|policy| compile(policy, groups, &mut turned.fresh));
+        let after = new.as_ref().map(|new| Arc::clone(&new.compiled));
+        let old = match new {
+            Some(new) => {
+                new.groups.iter().for_each(|group| groups.hold(*group));
+                self.compiled.insert(key.clone(), new)
+            }
             None => self.compiled.remove(key),
         };
         for group in old.iter().flat_map(|old| &old.groups) {
@@ -90,9 +90,8 @@ impl Policies {
                 turned.left.push(*group);
             }
         }
-        let [before, after] = [&old, &new].map(|record| record.as_ref().map(|record| &record.compiled));
+        let before = old.map(|old| old.compiled);
         if before != after {
-            let [before, after] = [before.cloned(), after.cloned()];
             self.file(key, before, after);
         }
     }
@@ -175,7 +174,7 @@ pub(super) struct PolicyChanges {
 
 fn slice(namespace: &NamespaceName, id: SliceId, cut: Cut<Filed>) -> Option<PolicySlice> {
     let (split, filed) = match cut {
-        Cut::Gone => return None,
+        Cut::Absent => return None,
         Cut::Split => (true, Vec::new()),
         Cut::Holds(filed) => (false, filed),
     };

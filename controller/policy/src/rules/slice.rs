@@ -66,33 +66,6 @@ pub fn slices(id: &GroupId, group: &Group) -> BTreeMap<SliceId, Slice> {
     slices.collect()
 }
 
-/// The slices of the policies of a namespace; none where there are no policies.
-pub fn policy_slices<'a>(
-    namespace: &NamespaceName,
-    policies: impl IntoIterator<Item = (&'a PolicyKey, &'a Arc<CompiledPolicy>)>,
-) -> BTreeMap<SliceId, PolicySlice> {
-    let mut policies = policies.into_iter().peekable();
-    if policies.peek().is_none() {
-        return BTreeMap::new();
-    }
-    let weighed = policies.map(|(key, policy)| (hash(&key.name), weight(policy), (key, policy)));
-    let slices = spread(weighed, POLICY_CAPACITY).into_iter();
-    let slices = slices.map(|(id, policies)| {
-        let split = policies.is_none();
-        let policies = policies.into_iter().flatten();
-        let slice = PolicySlice {
-            namespace: namespace.clone(),
-            id,
-            split,
-            policies: policies
-                .map(|(key, policy)| (key.clone(), policy.clone()))
-                .collect(),
-        };
-        (id, slice)
-    });
-    slices.collect()
-}
-
 /// Entries of lists in a policy, each some 50 bytes when written.
 pub(crate) fn weight(policy: &CompiledPolicy) -> usize {
     let rule = |rule: &CompiledRule| {

@@ -31,19 +31,11 @@ struct Fork<T> {
     halves: [Node<T>; 2],
 }
 
-/// What a slice was.
-#[derive(Clone, Debug)]
-enum Before<T> {
-    Absent,
-    Split,
-    Held(Vec<T>),
-}
-
-/// What a slice has become.
+/// What a slice is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cut<T> {
-    /// It is no longer there.
-    Gone,
+    /// Not there.
+    Absent,
     /// Its things are in its halves.
     Split,
     /// These are its things, in their order.
@@ -59,7 +51,7 @@ pub(crate) struct Trie<T> {
 }
 
 /// The slices that were touched, as they were before; sorted. Mostly there is one.
-type Touched<T> = Vec<(SliceId, Before<T>)>;
+type Touched<T> = Vec<(SliceId, Cut<T>)>;
 
 impl<T: Clone + Ord> Trie<T> {
     /// Without things, and with one slice that is new.
@@ -67,7 +59,7 @@ impl<T: Clone + Ord> Trie<T> {
         Self {
             root: Node::Leaf(Vec::new()),
             capacity,
-            before: vec![(SliceId::WHOLE, Before::Absent)],
+            before: vec![(SliceId::WHOLE, Cut::Absent)],
         }
     }
 
@@ -106,15 +98,15 @@ impl<T: Clone + Ord> Trie<T> {
         for (slice, before) in std::mem::take(&mut self.before) {
             let now = self.root.find(SliceId::WHOLE, slice);
             let differs = match (&before, now) {
-                (Before::Absent, None) | (Before::Split, Some(Node::Split(_))) => false,
-                (Before::Held(held), Some(Node::Leaf(entries))) => {
+                (Cut::Absent, None) | (Cut::Split, Some(Node::Split(_))) => false,
+                (Cut::Holds(held), Some(Node::Leaf(entries))) => {
                     let mut pairs = held.iter().zip(entries);
                     held.len() != entries.len() || !pairs.all(|(old, new)| same(old, &new.thing))
                 }
-                (Before::Absent | Before::Split | Before::Held(_), _) => true,
+                (Cut::Absent | Cut::Split | Cut::Holds(_), _) => true,
             };
             if differs {
-                changes.push((slice, now.map_or(Cut::Gone, Node::cut)));
+                changes.push((slice, now.map_or(Cut::Absent, Node::cut)));
             }
         }
         changes
@@ -125,8 +117,8 @@ impl<T: Clone + Ord> Trie<T> {
         let mut slices: BTreeSet<SliceId> = self.slices().into_keys().collect();
         for (slice, before) in &self.before {
             match before {
-                Before::Absent => slices.remove(slice),
-                Before::Split | Before::Held(_) => slices.insert(*slice),
+                Cut::Absent => slices.remove(slice),
+                Cut::Split | Cut::Holds(_) => slices.insert(*slice),
             };
         }
         slices.into_iter().collect()
@@ -146,7 +138,7 @@ impl<T: Clone + Ord> Trie<T> {
 }
 
 /// Remembers a slice that is touched for the first time.
-fn remember<T>(before: &mut Touched<T>, slice: SliceId, was: impl FnOnce() -> Before<T>) {
+fn remember<T>(before: &mut Touched<T>, slice: SliceId, was: impl FnOnce() -> Cut<T>) {
     if let Err(position) = before.binary_search_by(|(known, _)| known.cmp(&slice)) {
         before.insert(position, (slice, was()));
     }
@@ -162,7 +154,7 @@ impl<T: Clone + Ord> Node<T> {
                 half.insert(id, entry, capacity, before);
             }
             Self::Leaf(entries) => {
-                remember(before, slice, || Before::Held(held(entries)));
+                remember(before, slice, || Cut::Holds(held(entries)));
                 let position = entries.partition_point(|known| known.thing < entry.thing);
                 entries.insert(position, entry);
                 self.split(slice, capacity, before);
@@ -182,7 +174,7 @@ impl<T: Clone + Ord> Node<T> {
         let (second, first) = entries.into_iter().partition(|entry| slice.is_second(entry.hash));
         let mut halves = [Self::Leaf(first), Self::Leaf(second)];
         for (half, id) in halves.iter_mut().zip(slice.halves()) {
-            remember(before, id, || Before::Absent);
+            remember(before, id, || Cut::Absent);
             half.split(id, capacity, before);
         }
         *self = Self::Split(Box::new(Fork {
@@ -204,7 +196,7 @@ impl<T: Clone + Ord> Node<T> {
         match self {
             Self::Leaf(entries) => {
                 let position = entries.binary_search_by(|known| known.thing.cmp(thing)).ok()?;
-                remember(before, slice, || Before::Held(held(entries)));
+                remember(before, slice, || Cut::Holds(held(entries)));
                 Some(entries.remove(position).weight)
             }
             Self::Split(fork) => {
@@ -227,11 +219,11 @@ impl<T: Clone + Ord> Node<T> {
         while let Some((slice, node)) = open.pop() {
             match node {
                 Self::Leaf(mut held_here) => {
-                    remember(before, slice, || Before::Held(held(&held_here)));
+                    remember(before, slice, || Cut::Holds(held(&held_here)));
                     entries.append(&mut held_here);
                 }
                 Self::Split(fork) => {
-                    remember(before, slice, || Before::Split);
+                    remember(before, slice, || Cut::Split);
                     open.extend(slice.halves().into_iter().zip(fork.halves));
                 }
             }
@@ -314,7 +306,7 @@ mod tests {
                 }
                 if asks {
                     for (slice, cut) in trie.take_changes(|one, other| one == other) {
-                        if cut == Cut::Gone {
+                        if cut == Cut::Absent {
                             prop_assert!(known.remove(&slice).is_some(), "{slice} was not there");
                         } else {
                             prop_assert_ne!(known.insert(slice, cut.clone()), Some(cut), "an idle change");

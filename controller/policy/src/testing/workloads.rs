@@ -297,7 +297,7 @@ impl Dice {
     }
 
     /// One of some things, of which there is at least one.
-    fn pick<T: Copy + Default>(&mut self, things: &[T]) -> T {
+    pub fn pick<T: Copy + Default>(&mut self, things: &[T]) -> T {
         things.get(self.below(things.len())).copied().unwrap_or_default()
     }
 

@@ -106,7 +106,7 @@ impl Bed {
         let policies: Vec<Policy> = self.compiler.state().policies().values().cloned().collect();
         let namespaces: Vec<Namespace> = self.compiler.state().namespaces().values().cloned().collect();
         for nth in 0..REPEATS {
-            let pod = |dice: &mut Dice| pods.get(dice.below(pods.len())).cloned().context("no pods");
+            let pod = |dice: &mut Dice| any(dice, &pods).cloned();
             let events = match kind {
                 Kind::PodAdded => vec![Event::PodApplied(twin(pod(&mut self.dice)?, nth))],
                 Kind::PodDeleted => vec![Event::PodDeleted(pod(&mut self.dice)?.uid)],
@@ -117,29 +117,21 @@ impl Bed {
                 }
                 Kind::PodRelabelled => {
                     let mut pod = pod(&mut self.dice)?;
-                    let other = pods.get(self.dice.below(pods.len())).context("no pods")?;
+                    let other = any(&mut self.dice, &pods)?;
                     pod.labels = other.labels.clone();
                     vec![Event::PodApplied(pod)]
                 }
                 Kind::NamespaceRelabelled => {
-                    let at = self.dice.below(namespaces.len());
-                    let mut namespace = namespaces.get(at).cloned().context("no namespaces")?;
-                    let other = self.dice.below(namespaces.len());
-                    let other = &namespaces.get(other).context("no namespaces")?.labels;
-                    namespace.labels = without_name(other);
+                    let mut namespace = any(&mut self.dice, &namespaces)?.clone();
+                    namespace.labels = without_name(&any(&mut self.dice, &namespaces)?.labels);
                     namespace
                         .labels
                         .insert("kubernetes.io/metadata.name", namespace.name.as_str());
                     vec![Event::NamespaceApplied(namespace)]
                 }
                 Kind::PolicyEdited | Kind::PolicyAdded => {
-                    let mut policy = policies
-                        .get(self.dice.below(policies.len()))
-                        .cloned()
-                        .context("no policies")?;
-                    let other = policies
-                        .get(self.dice.below(policies.len()))
-                        .context("no policies")?;
+                    let mut policy = any(&mut self.dice, &policies)?.clone();
+                    let other = any(&mut self.dice, &policies)?;
                     if kind == Kind::PolicyAdded {
                         policy.key.name = format!("added-{nth}").into();
                     }
@@ -152,9 +144,7 @@ impl Bed {
                     vec![Event::PolicyApplied(policy)]
                 }
                 Kind::PolicyDeleted => {
-                    let policy = policies
-                        .get(self.dice.below(policies.len()))
-                        .context("no policies")?;
+                    let policy = any(&mut self.dice, &policies)?;
                     vec![Event::PolicyDeleted(policy.key.clone())]
                 }
                 Kind::RollingUpdate => {
@@ -200,6 +190,12 @@ impl Bed {
             counts("bytes written", bytes),
         ])
     }
+}
+
+/// Any of some things.
+fn any<'t, T>(dice: &mut Dice, things: &'t [T]) -> Result<&'t T> {
+    let at = dice.below(things.len().max(1));
+    things.get(at).context("nothing to pick from")
 }
 
 /// A new pod like an old one, with an address of its own.

@@ -1,5 +1,6 @@
 //! The benches.
 
+mod asked;
 mod compile;
 mod cycles;
 mod event;

@@ -10,6 +10,7 @@ use palisade_policy::evaluate::evaluate;
 use palisade_policy::judge::{Enforced, judge};
 use palisade_policy::model::{NodeName, Packet, Pod, Protocol, Transport, Verdict};
 use palisade_policy::rules::GroupId;
+use palisade_policy::testing::workloads::Dice;
 
 /// Packets that are judged both ways.
 const PACKETS: usize = 100;
@@ -22,24 +23,16 @@ pub(crate) fn agree(state: &ClusterState, published: &Published) -> Result<()> {
         .filter(|pod| !pod.addresses.is_empty())
         .collect();
     pods.sort_by(|one, other| one.key.cmp(&other.key));
-    let mut seed = 1_u64;
-    let mut roll = |limit: usize| {
-        seed = seed
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(seed >> 33).unwrap_or_default() % limit.max(1)
-    };
+    let mut dice = Dice::new(1);
     let mut allowed = 0;
+    ensure!(!pods.is_empty(), "nobody to ask about");
     for nth in 0..PACKETS {
-        let at = roll(pods.len());
-        let far = if nth % 2 == 0 { roll(pods.len()) } else { roll(50) };
+        let at = dice.below(pods.len());
+        let far = dice.below(if nth % 2 == 0 { pods.len() } else { 50 });
         let (Some(source), Some(destination)) = (pods.get(at), pods.get((at + far) % pods.len())) else {
             break;
         };
-        let number = [80, 443, 8000, 8001, 8080, 30_001]
-            .get(roll(6))
-            .copied()
-            .unwrap_or(80);
+        let number = dice.pick(&[80, 443, 8000, 8001, 8080, 30_001]);
         let addresses = source.addresses.iter().zip(&destination.addresses);
         for (source, destination) in addresses.filter(|(one, other)| one.is_ipv4() == other.is_ipv4()) {
             let packet = Packet {

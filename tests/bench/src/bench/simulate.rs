@@ -14,7 +14,7 @@ use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, Pol
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
 use palisade_policy::model::{Pod, PodUid};
-use palisade_policy::rules::{self, PolicySlice as Policies, Residents, Slice};
+use palisade_policy::rules::{PolicySlice as Policies, Residents, Slice};
 use palisade_policy::testing::workloads::{Dice, Workload};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -103,8 +103,6 @@ async fn simulate(workload: Workload) -> Result<Vec<Figure>> {
 struct World {
     server: Server,
     state: ClusterState,
-    /// Where the pods of each UID are.
-    places: BTreeMap<String, (String, String)>,
     pods: Vec<Pod>,
     dice: Dice,
     born: u32,
@@ -112,17 +110,15 @@ struct World {
 
 impl World {
     fn new(events: Vec<Event>) -> Self {
-        let server = Server::default();
-        let mut places = BTreeMap::new();
+        let (server, nothing) = (Server::default(), ClusterState::default());
         for event in &events {
-            objects::apply(&mut server.store(), event, &mut places);
+            objects::apply(&mut server.store(), event, &nothing);
         }
         let state = ClusterState::from_events(events);
         Self {
             server,
             pods: state.pods().values().cloned().collect(),
             state,
-            places,
             dice: Dice::new(8),
             born: 0,
         }
@@ -139,7 +135,7 @@ impl World {
         old.created = 1_767_225_600;
         let come = Event::PodApplied(old.clone());
         for event in [gone, come] {
-            objects::apply(&mut self.server.store(), &event, &mut self.places);
+            objects::apply(&mut self.server.store(), &event, &self.state);
             self.state.apply(event);
         }
         Ok(())
@@ -200,11 +196,7 @@ impl World {
             let slice = Slice::try_from(document).context("a slice of a group")?;
             groups.insert((slice.group, slice.id), slice);
         }
-        let slices = expected.groups.iter().flat_map(|(id, group)| {
-            let slices = rules::slices(id, group).into_iter();
-            slices.map(|(slice, content)| ((*id, slice), content))
-        });
-        ensure!(groups == slices.collect(), "the groups differ");
+        ensure!(groups == expected.slices(), "the groups differ");
         Ok(())
     }
 }

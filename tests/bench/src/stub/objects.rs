@@ -1,27 +1,23 @@
 //! The objects of a workload as the API knows them.
 
-use std::collections::BTreeMap;
-
-use palisade_policy::cluster::Event;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{
-    Labels, Namespace, NamespaceScope, Node, NodeName, Operator, Peer, Peers, Pod, Policy, PolicyPort,
-    PortMatch, Ports, Rule, Selector,
+    Labels, Namespace, NamespaceScope, Node, NodeName, Operator, Peer, Peers, Pod, PodKey, Policy,
+    PolicyPort, PortMatch, Ports, Rule, Selector,
 };
 use serde_json::{Map, Value, json};
 
 use super::Store;
 
-/// Brings the store to an event.
-pub(crate) fn apply(store: &mut Store, event: &Event, pods: &mut BTreeMap<String, (String, String)>) {
+/// Brings the store to an event. `before` is the cluster without it.
+pub(crate) fn apply(store: &mut Store, event: &Event, before: &ClusterState) {
     match event {
         Event::PodApplied(pod) => {
-            let key = (pod.key.namespace.to_string(), pod.key.name.to_string());
-            pods.insert(pod.uid.to_string(), key.clone());
-            store.put("pods", key, of_pod(pod));
+            store.put("pods", place(&pod.key), of_pod(pod));
         }
         Event::PodDeleted(uid) => {
-            if let Some(key) = pods.remove(uid.as_str()) {
-                store.delete("pods", &key);
+            if let Some(pod) = before.pods().get(uid) {
+                store.delete("pods", &place(&pod.key));
             }
         }
         Event::NamespaceApplied(namespace) => {
@@ -51,6 +47,10 @@ pub(crate) fn apply(store: &mut Store, event: &Event, pods: &mut BTreeMap<String
             store.delete("nodes", &alone(name.as_str()));
         }
     }
+}
+
+fn place(pod: &PodKey) -> (String, String) {
+    (pod.namespace.to_string(), pod.name.to_string())
 }
 
 fn alone(name: &str) -> (String, String) {

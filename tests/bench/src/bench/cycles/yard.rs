@@ -3,13 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use palisade_crds::files;
 use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::compile::compile;
-use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{
-    Labels, Node, NodeName, Packet, Pod, PodUid, Policy, PolicyKey, Protocol, Transport, Verdict,
-};
+use palisade_policy::model::{Labels, Pod, PodUid, Policy, PolicyKey, Protocol, Transport};
 use palisade_policy::testing::builders::{
     any_port, block, labels, namespace, pod, pods, policy, port, ports, rule,
 };
@@ -18,11 +13,10 @@ use palisade_tests::bed::{BedSpec, NodeBed, Slot, Topology};
 use palisade_tests::probe::Probe;
 use palisade_tests::stage::{Enforcer, Stage};
 
+use crate::bench::asked::{allowed, ask};
+
 /// The port of the probes.
 const PORT: u16 = 4_000;
-
-/// How long a change may take to reach the kernel.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pods that stay, and slots for those that come and go.
 const RESIDENTS: usize = 4;
@@ -87,13 +81,8 @@ impl Yard {
             open: Vec::new(),
             serial: 0,
         };
-        let (node, _) = yard.node()?;
-        let described = Node {
-            name: NodeName::from(node.name()),
-            addresses: node.addresses().to_vec(),
-            pod_networks: node.pod_networks(),
-        };
-        yard.state.apply(Event::NodeApplied(described));
+        let node = yard.node()?.0.described();
+        yard.state.apply(Event::NodeApplied(node));
         yard.state.apply(Event::NamespaceApplied(namespace("yard", &[])));
         for _ in 0..RESIDENTS {
             yard.pod()?;
@@ -151,19 +140,16 @@ impl Yard {
         self.stage.stop().await
     }
 
-    /// Publishes the state, and waits until the kernel has it.
+    /// Makes the slots that are taken pods, publishes the state, and waits until the kernel has it.
     async fn publish(&mut self) -> Result<Duration> {
-        let begin = Instant::now();
-        files::write(self.stage.rules(), &compile(&self.state))?;
-        let rules = self.stage.rules().to_owned();
-        let (node, enforcer) = self.stage.node(0)?;
-        let wanted = files::read(&rules, &NodeName::from(node.name()))?;
-        let pods = wanted.rules.pods.len();
-        let whole = |status: &palisade_tests::stage::Status| {
-            status.ready && status.content.as_ref() == Some(&wanted.content) && status.pods == pods
-        };
-        enforcer.until(PATIENCE, whole).await?;
-        Ok(begin.elapsed())
+        let slots = self.stage.bed().slots().cloned();
+        let pods = slots.filter_map(|slot| {
+            let pod = self.state.owner(slot.v4())?;
+            Some((slot, pod.key.clone(), pod.uid.clone()))
+        });
+        let pods: Vec<_> = pods.collect();
+        self.stage.occupy(pods)?;
+        Ok(self.stage.enact(&self.state).await?.took)
     }
 
     fn add(&mut self) -> Result<()> {
@@ -180,7 +166,6 @@ impl Yard {
         match thing {
             Thing::Pod(slot, uid) => {
                 self.state.apply(Event::PodDeleted(uid));
-                self.stage.bed_mut().release(&slot)?;
                 self.free.push(slot);
             }
             Thing::Member(uid) => self.state.apply(Event::PodDeleted(uid)),
@@ -199,7 +184,6 @@ impl Yard {
         let slot = self.free.pop().context("no slot is free")?;
         let mut pod = self.new_pod("node1");
         pod.addresses = slot.addresses().to_vec();
-        self.stage.bed_mut().assign(&slot, &pod.key, &pod.uid)?;
         self.open.push(Thing::Pod(slot, pod.uid.clone()));
         self.state.apply(Event::PodApplied(pod));
         Ok(())
@@ -276,34 +260,25 @@ impl Yard {
 
     /// All pods of the node ask each other, and what comes of it is what the oracle says.
     async fn ask(&mut self, walked: &mut Walked) -> Result<()> {
-        let (mut probes, mut expected) = (Vec::new(), Vec::new());
+        let mut questions = Vec::new();
         let resident = |slot: &&Slot| self.free.iter().all(|free| free.name() != slot.name());
         let slots: Vec<&Slot> = self.stage.bed().slots().filter(resident).collect();
         for from in &slots {
             for to in slots.iter().filter(|to| to.name() != from.name()) {
-                let transport = Transport::Port(Protocol::Udp, PORT);
-                let packet = Packet {
-                    source: from.v4(),
-                    destination: to.v4(),
-                    transport,
-                };
-                expected.push(evaluate(&self.state, &packet).verdict);
-                probes.push(Probe {
+                let probe = Probe {
                     from: from.host().endpoint(),
                     to: to.v4(),
-                    transport,
-                });
+                    transport: Transport::Port(Protocol::Udp, PORT),
+                };
+                questions.push((from.v4(), probe));
             }
         }
-        let seen = self.stage.prober().observe(&probes, &expected).await?;
-        for ((probe, expected), seen) in probes.iter().zip(&expected).zip(&seen) {
-            ensure!(seen.agrees(*expected), "{probe}: expected {expected}, {seen}");
+        let answers = ask(self.stage.prober(), &self.state, questions).await?;
+        for answer in &answers {
+            ensure!(answer.is_right(), "{answer}");
         }
-        walked.probes += probes.len();
-        walked.allowed += expected
-            .iter()
-            .filter(|verdict| **verdict == Verdict::Allow)
-            .count();
+        walked.probes += answers.len();
+        walked.allowed += allowed(&answers);
         Ok(())
     }
 }

@@ -1,27 +1,21 @@
 //! Two nodes with pods that may talk to a server and pods that may not, under policies that change and always say so.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use palisade_crds::files;
 use palisade_policy::cluster::{ClusterState, Event};
-use palisade_policy::compile::compile;
-use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{
-    Node, NodeName, Packet, PodKey, PodUid, Policy, PolicyKey, Protocol, Transport,
-};
+use palisade_policy::model::{PodUid, Policy, PolicyKey, Protocol, Transport};
 use palisade_policy::testing::builders::{block, labels, namespace, pod, pods, policy, port, ports, rule};
 use palisade_policy::testing::workloads::Dice;
 use palisade_tests::bed::{BedSpec, Slot, Topology};
 use palisade_tests::probe::{Probe, Prober};
-use palisade_tests::stage::{Stage, Status};
+use palisade_tests::stage::Stage;
+
+use crate::bench::asked::ask;
 
 /// The port of the streams, and one that is closed to all.
 pub(super) const PORT: u16 = 4_000;
 const CLOSED: u16 = 4_001;
-
-/// How long a change may take to reach every kernel.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Policies on the server, beside the one that opens it and the one of its clients.
 const POLICIES: usize = 100;
@@ -73,26 +67,19 @@ impl Scene {
             asked: Asked::default(),
         };
         for node in scene.stage.bed().nodes() {
-            scene.state.apply(Event::NodeApplied(Node {
-                name: NodeName::from(node.name()),
-                addresses: node.addresses().to_vec(),
-                pod_networks: node.pod_networks(),
-            }));
+            scene.state.apply(Event::NodeApplied(node.described()));
         }
         scene.state.apply(Event::NamespaceApplied(namespace("shop", &[])));
+        let mut pods = Vec::new();
         for (node, _, name, role) in CAST {
             let slot = scene.slot(name)?;
-            let key = format!("shop/{name}");
-            let mut pod = pod(&key).on(format!("node{}", node + 1));
+            let mut pod = pod(&format!("shop/{name}")).on(format!("node{}", node + 1));
             pod.labels = labels(&[("role", role)]);
             pod.addresses = slot.addresses().to_vec();
+            pods.push((slot, pod.key.clone(), pod.uid.clone()));
             scene.state.apply(Event::PodApplied(pod));
-            let parsed = PodKey::parse(&key).context("a pod's key")?;
-            scene
-                .stage
-                .bed_mut()
-                .assign(&slot, &parsed, &PodUid::from(&*key))?;
         }
+        scene.stage.occupy(pods)?;
         for number in 0..MEMBERS {
             scene.member(number);
         }
@@ -186,49 +173,29 @@ impl Scene {
 
     /// Writes the documents for the enforcers.
     pub(super) fn publish(&self) -> Result<()> {
-        files::write(self.stage.rules(), &compile(&self.state))?;
-        Ok(())
+        self.stage.publish(&self.state)
     }
 
     /// Publishes, and waits until every kernel has it.
     pub(super) async fn enact(&mut self) -> Result<Duration> {
-        let begin = Instant::now();
-        self.publish()?;
-        let rules = self.stage.rules().to_owned();
-        for position in 0..self.stage.bed().nodes().len() {
-            let (node, enforcer) = self.stage.node(position)?;
-            let wanted = files::read(&rules, &NodeName::from(node.name()))?.content;
-            let whole = |status: &Status| {
-                status.ready && status.content.as_ref() == Some(&wanted) && status.unplaced.is_empty()
-            };
-            enforcer.until(PATIENCE, whole).await?;
-        }
-        Ok(begin.elapsed())
+        Ok(self.stage.enact(&self.state).await?.took)
     }
 
     /// Everybody asks everybody; what comes of it should be what the oracle says.
     pub(super) async fn ask(&mut self) -> Result<()> {
-        let (mut probes, mut expected) = (Vec::new(), Vec::new());
+        let mut questions = Vec::new();
         for (_, _, from, _) in CAST {
             for (_, _, to, _) in CAST.iter().filter(|(_, _, to, _)| *to != from) {
                 for port in [PORT, CLOSED] {
-                    let probe = self.probe(from, to, port)?;
-                    let packet = Packet {
-                        source: self.slot(from)?.v4(),
-                        destination: probe.to,
-                        transport: probe.transport,
-                    };
-                    expected.push(evaluate(&self.state, &packet).verdict);
-                    probes.push(probe);
+                    questions.push((self.slot(from)?.v4(), self.probe(from, to, port)?));
                 }
             }
         }
-        let seen = self.stage.prober().observe(&probes, &expected).await?;
-        for ((probe, expected), seen) in probes.iter().zip(&expected).zip(&seen) {
+        for answer in ask(self.stage.prober(), &self.state, questions).await? {
             self.asked.verdicts += 1;
-            if !seen.agrees(*expected) {
+            if !answer.is_right() {
                 self.asked.wrong += 1;
-                eprintln!("  {probe}: expected {expected}, {seen}");
+                eprintln!("  {answer}");
             }
         }
         Ok(())

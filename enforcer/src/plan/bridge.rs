@@ -89,9 +89,9 @@ fn bridged<'s, 'a>(subjects: &'s [Subject<'a>]) -> impl Iterator<Item = &'s Subj
 fn from_isolated(isolated: &Name) -> Vec<Rule> {
     let close = |(ether_type, kind)| {
         let matches = [
-            in_set(vec![Field::InputInterface], isolated),
-            Match::EtherType(ether_type),
             kind,
+            Match::EtherType(ether_type),
+            in_set(vec![Field::InputInterface], isolated),
         ];
         closed(
             matches,
@@ -114,11 +114,7 @@ fn to_isolated(
         let mut set = Set::hash([KeyType::InterfaceName, family.key]);
         set.comment = Some(Comment::fit("the addresses of the pod behind each port"));
         for subject in bridged(subjects) {
-            let addresses = subject
-                .addresses
-                .iter()
-                .copied()
-                .filter(|address| family.has(*address));
+            let addresses = subject.addresses_of(&family);
             let part = Part::interface(&subject.place.interface);
             set.elements
                 .extend(addresses.map(|address| Element::new(&[part, Part::address(address)])));
@@ -126,7 +122,7 @@ fn to_isolated(
         let port = in_set(vec![Field::OutputInterface], isolated);
         if !family.v4 {
             rules.push(Rule::new(
-                [port.clone(), Match::DestinationIn(family.link_local)],
+                [Match::DestinationIn(family.link_local), port.clone()],
                 Verdict::Accept,
             ));
         }
@@ -137,7 +133,7 @@ fn to_isolated(
             negated: true,
         };
         rules.push(closed(
-            [port, foreign],
+            [foreign, port],
             Comment::fit("not for an address of the pod: no policy could name it"),
         ));
         table.sets.insert(name, set);

@@ -18,6 +18,11 @@ pub(super) fn to_pods() -> Result<Name, InvalidName> {
     Name::new("to_pods")
 }
 
+/// The chain that lets a pod reach itself. What a profile allows need not go through it.
+pub(super) fn itself() -> Result<Name, InvalidName> {
+    Name::new("itself")
+}
+
 /// The base chain.
 pub(crate) fn forwarded() -> Result<Name, InvalidName> {
     Name::new("forwarded")
@@ -37,12 +42,15 @@ pub(super) fn plan(
     let interfaces = Interfaces::new(subjects, facts)?;
     let mut chains = Chains::default();
     chains
-        .early
+        .sources
         .push(Rule::new([Match::CtEstablishedOrRelated], Verdict::Accept).counted());
-    chains
-        .early
-        .extend(neighbour_discovery().map(|discovery| Rule::new([discovery], Verdict::Accept)));
+    // All of IPv4 before anything of IPv6: a packet of a known pod leaves where it is dispatched.
     for family in Family::both() {
+        if !family.v4 {
+            chains
+                .sources
+                .extend(neighbour_discovery().map(|discovery| Rule::new([discovery], Verdict::Accept)));
+        }
         if !facts.uplinks.is_empty() {
             chains.close_link_local(&interfaces, &family);
             chains.open_multicast(&interfaces, &family);
@@ -108,9 +116,7 @@ impl Interfaces {
 /// The rules of both chains, by what they do; their order in the chain is that of the fields.
 #[derive(Default)]
 struct Chains {
-    /// What needs no policy.
-    early: Vec<Rule>,
-    /// Known sources.
+    /// What needs no policy, and known sources.
     sources: Vec<Rule>,
     /// Sources that are closed.
     unknown_sources: Vec<Rule>,
@@ -118,6 +124,8 @@ struct Chains {
     destinations: Vec<Rule>,
     /// Destinations that are closed.
     unknown_destinations: Vec<Rule>,
+    /// From a pod to itself.
+    itself: Vec<Rule>,
 }
 
 impl Chains {
@@ -129,8 +137,8 @@ impl Chains {
                 Match::SourceIn(family.link_local),
                 Match::DestinationIn(family.link_local),
             ] {
-                let matches = [in_set(vec![Field::OutputInterface], bridges), link_local];
-                self.early.push(closed(
+                let matches = [link_local, in_set(vec![Field::OutputInterface], bridges)];
+                self.sources.push(closed(
                     matches,
                     Comment::fit("link-local addresses are in no policy"),
                 ));
@@ -142,12 +150,12 @@ impl Chains {
     /// the ports of isolated pods.
     fn open_multicast(&mut self, interfaces: &Interfaces, family: &Family) {
         let matches = [
-            in_set(vec![Field::OutputInterface], &interfaces.private),
-            Match::DestinationIn(family.multicast),
             Match::PacketType {
                 kind: PacketType::Multicast,
                 negated: false,
             },
+            Match::DestinationIn(family.multicast),
+            in_set(vec![Field::OutputInterface], &interfaces.private),
         ];
         self.destinations.push(Rule::new(matches, Verdict::Accept));
     }
@@ -170,12 +178,7 @@ impl Chains {
         let mut ingress = map("who receives: by interface and destination");
         for subject in subjects {
             let comment = Some(Comment::fit(subject.pod.key.to_string()));
-            for address in subject
-                .addresses
-                .iter()
-                .copied()
-                .filter(|address| family.has(*address))
-            {
+            for address in subject.addresses_of(family) {
                 itself
                     .elements
                     .insert(Element::new(&[Part::address(address), Part::address(address)]));
@@ -200,7 +203,7 @@ impl Chains {
         }
         let named = |stem: &str| Name::new(format!("{stem}{}", family.digit));
         let itself_name = named("itself")?;
-        self.early.push(Rule::new(
+        self.itself.push(Rule::new(
             [in_set(vec![family.source, family.destination], &itself_name)],
             Verdict::Accept,
         ));
@@ -256,8 +259,7 @@ impl Chains {
     }
 
     fn add_to(self, table: &mut Table) -> Result<(), InvalidName> {
-        let mut rules = self.early;
-        rules.extend(self.sources);
+        let mut rules = self.sources;
         rules.extend(self.unknown_sources);
         rules.push(Rule::new([], Verdict::Goto(to_pods()?)));
         let hook = Some(Hook::Forward { priority: PRIORITY });
@@ -267,15 +269,15 @@ impl Chains {
         table.chains.insert(forwarded()?, Chain { hook, comment, rules });
         let mut rules = self.destinations;
         rules.extend(self.unknown_destinations);
-        let comment = Some(Comment::fit("the source may send; may the destination receive?"));
-        table.chains.insert(
-            to_pods()?,
-            Chain {
-                hook: None,
-                comment,
-                rules,
-            },
-        );
+        let further = |comment, rules| Chain {
+            hook: None,
+            comment: Some(Comment::fit(comment)),
+            rules,
+        };
+        let comment = "the source may send; may the destination receive?";
+        table.chains.insert(to_pods()?, further(comment, rules));
+        let comment = "a pod reaches itself, whatever its policies say";
+        table.chains.insert(itself()?, further(comment, self.itself));
         Ok(())
     }
 }

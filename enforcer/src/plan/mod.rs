@@ -3,14 +3,13 @@
 //! ```text
 //!   inet palisade                                     netdev palisade, on each pod's interface
 //!   forwarded ── established ─► accept                  ingress ── not the pod's own source ─► drop
-//!      │  from itself to itself ─► accept
-//!      ├─ in interface . source ─► egress map ──┐     bridge palisade, where pods are bridge ports
-//!      │      unknown here ─► drop              │     prerouting, postrouting ── unknown port ─► drop
-//!      │            egress profile ◄────────────┘
-//!      │               allowed │    rest ─► drop
+//!      ├─ in interface . source ─► egress map ──┐
+//!      │      unknown here ─► drop              │     bridge palisade, where pods are bridge ports
+//!      │            egress profile ◄────────────┘     prerouting, postrouting ── unknown port ─► drop
+//!      │               allowed │    to itself ─► accept, rest ─► drop
 //!      ▼                       ▼
-//!   to_pods ── out interface . destination ─► ingress map ─► ingress profile ─► accept, rest ─► drop
-//!      │      unknown here ─► drop
+//!   to_pods ── out interface . destination ─► ingress map ─► ingress profile ─► accept
+//!      │      unknown here ─► drop                              to itself ─► accept, rest ─► drop
 //!      ▼
 //!    accept
 //! ```
@@ -27,6 +26,7 @@ mod name;
 mod profile;
 mod source;
 
+use family::Family;
 pub(crate) use forward::forwarded;
 
 use std::borrow::Borrow;
@@ -92,6 +92,14 @@ struct Subject<'a> {
     place: &'a Place,
     /// Those of the place's addresses that are the pod's.
     addresses: BTreeSet<IpAddr>,
+}
+
+impl Subject<'_> {
+    /// Its addresses of one family.
+    fn addresses_of(&self, family: &Family) -> impl Iterator<Item = IpAddr> {
+        let addresses = self.addresses.iter().copied();
+        addresses.filter(|address| family.has(*address))
+    }
 }
 
 /// A group's members, slices joined.

@@ -16,7 +16,7 @@ use palisade_policy::rules::{CompiledPeers, CompiledPorts, GroupId, NodeRules, P
 
 use super::address::{self, Span};
 use super::family::Family;
-use super::forward::{in_set, to_pods};
+use super::forward::{in_set, itself, to_pods};
 use super::{Members, name};
 use crate::nft::model::{
     Chain, Comment, Element, Field, InvalidName, KeyType, Match, Name, Part, Rule, Ruleset, Set, Table,
@@ -52,13 +52,14 @@ pub(super) fn plan(
     if allowance.everything {
         chain.allow([]);
     } else {
-        chain.ports_for_everybody(&allowance)?;
         for family in Family::both() {
             chain.peers(&allowance, &family, profile.direction)?;
         }
+        chain.ports_for_everybody(&allowance)?;
     }
     let description = name::describe(profile);
     let Builder { name, mut rules, .. } = chain;
+    rules.push(Rule::new([], Verdict::Jump(itself()?)));
     rules.push(
         Rule::new([], Verdict::Drop)
             .counted()
@@ -252,15 +253,15 @@ impl Builder<'_> {
                 &self.name,
                 &format!("range{digit}_{}_{first}_{last}", ports.protocol),
             )?;
-            let mut matches = vec![in_set(vec![peer], &name)];
-            matches.extend(ports.matches());
+            let mut matches = ports.matches();
+            matches.push(in_set(vec![peer], &name));
             self.allow(matches);
             set.comment = Some(Comment::fit("pods that are allowed on a range of ports"));
             self.table.sets.insert(name, set);
         }
         for (group, ports) in &allowance.large {
-            let mut matches = vec![in_set(vec![peer], &name::group(group, digit)?)];
-            matches.extend(ports.iter().flat_map(|ports| ports.matches()));
+            let mut matches: Vec<Match> = ports.iter().flat_map(|ports| ports.matches()).collect();
+            matches.push(in_set(vec![peer], &name::group(group, digit)?));
             self.allow(matches);
         }
         self.blocks(allowance, family, peer)

@@ -5,7 +5,7 @@ mod compile;
 mod cycles;
 mod event;
 mod memory;
-mod oracle;
+pub(crate) mod oracle;
 mod packet;
 mod safety;
 mod simulate;

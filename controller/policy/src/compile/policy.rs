@@ -48,7 +48,7 @@ pub(super) struct Policies {
     compiled: Map<PolicyKey, Record>,
     by_namespace: Map<NamespaceName, Trie<Filed>>,
     /// Namespaces whose policies have changed, and whether they had any.
-    touched: BTreeMap<NamespaceName, bool>,
+    touched: Map<NamespaceName, bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +128,9 @@ impl Policies {
     /// The slices that have changed, and the namespaces that have first or no more policies.
     pub(super) fn take_changes(&mut self) -> PolicyChanges {
         let mut changes = PolicyChanges::default();
-        for (namespace, known) in std::mem::take(&mut self.touched) {
+        let mut touched: Vec<_> = std::mem::take(&mut self.touched).into_iter().collect();
+        touched.sort_unstable();
+        for (namespace, known) in touched {
             let Some(trie) = self.by_namespace.get_mut(&namespace) else {
                 continue;
             };

@@ -149,9 +149,14 @@ impl Compiler {
             policies: state.policies().keys().cloned().collect(),
             namespaces: BTreeSet::new(),
         };
+        let (mut policies, mut pods) = (Policies::default(), Pods::default());
+        policies.reserve(marks.policies.len());
+        pods.reserve(marks.pods.len());
         Self {
             state,
             marks,
+            policies,
+            pods,
             nodes,
             ..Self::default()
         }

@@ -45,18 +45,36 @@ pub struct Enforcer {
     process: Option<ManagedChild>,
     status: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Enforcer {
     /// Starts the enforcer of a node on a directory of rules, beside which it keeps its status.
     pub fn start(node: &NodeBed, topology: Topology, rules: &Path) -> Result<Self> {
-        let status = rules.with_file_name(format!("{}.status.json", node.name()));
+        let directory = ["--rules".to_owned(), rules.display().to_string()];
+        Self::with(node, topology, rules, directory.into(), Vec::new())
+    }
+
+    /// Starts the enforcer of a node on the API server that a kubeconfig tells of, beside which it keeps its status.
+    pub fn follow(node: &NodeBed, topology: Topology, kubeconfig: &Path) -> Result<Self> {
+        let environment = vec![("KUBECONFIG", kubeconfig.to_owned())];
+        Self::with(node, topology, kubeconfig, Vec::new(), environment)
+    }
+
+    fn with(
+        node: &NodeBed,
+        topology: Topology,
+        source: &Path,
+        further: Vec<String>,
+        environment: Vec<(&'static str, PathBuf)>,
+    ) -> Result<Self> {
+        let status = source.with_file_name(format!("{}.status.json", node.name()));
         let mut arguments = vec!["run".to_owned(), "--node".to_owned(), node.name().to_owned()];
         let mut option =
             |name: &str, value: &Path| arguments.extend([name.to_owned(), value.display().to_string()]);
-        option("--rules", rules);
         option("--cni-results", node.cni_results());
         option("--status", &status);
+        arguments.extend(further);
         // Whom no CNI result tells stays closed, however long a test takes.
         arguments.extend(["--search", "none"].map(str::to_owned));
         if topology == Topology::Segment {
@@ -67,6 +85,7 @@ impl Enforcer {
             process: None,
             status,
             arguments,
+            environment,
         };
         enforcer.restart(node)?;
         Ok(enforcer)
@@ -76,6 +95,7 @@ impl Enforcer {
     pub fn restart(&mut self, node: &NodeBed) -> Result<()> {
         let mut command = Command::new(program()?);
         command.args(&self.arguments);
+        command.envs(self.environment.iter().map(|(name, value)| (*name, value)));
         self.process = Some(node.spawn(command)?);
         Ok(())
     }

@@ -1,9 +1,13 @@
 //! The benches.
 
+mod addresses;
+mod apply;
 mod asked;
+mod cold;
 mod compile;
 mod cycles;
 mod event;
+mod house;
 mod memory;
 pub(crate) mod oracle;
 mod packet;
@@ -28,6 +32,10 @@ pub(crate) enum Bench {
     Memory,
     /// A whole cluster of many nodes: what is written, what nodes hear of it.
     Simulate,
+    /// One change, from the API server to the kernel of a node.
+    Apply,
+    /// A node that begins, with nothing and with everything there.
+    Cold,
     /// What rules cost a packet.
     Packet,
     /// Packets while rules change.
@@ -38,11 +46,13 @@ pub(crate) enum Bench {
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Compile,
         Self::Event,
         Self::Memory,
         Self::Simulate,
+        Self::Apply,
+        Self::Cold,
         Self::Packet,
         Self::Safety,
         Self::Cycles,
@@ -55,6 +65,8 @@ impl Bench {
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
             Self::Simulate => &simulate::CASES,
+            Self::Apply => &apply::CASES,
+            Self::Cold => &cold::CASES,
             Self::Packet => &packet::CASES,
             Self::Safety => &safety::CASES,
             Self::Cycles => &cycles::CASES,
@@ -68,6 +80,8 @@ impl Bench {
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
             Self::Simulate => simulate::measure(case)?,
+            Self::Apply => apply::measure(case)?,
+            Self::Cold => cold::measure(case)?,
             Self::Packet => packet::measure(case)?,
             Self::Safety => safety::measure(case)?,
             Self::Cycles => cycles::measure(case)?,
@@ -91,6 +105,8 @@ impl fmt::Display for Bench {
             Self::Event => "event",
             Self::Memory => "memory",
             Self::Simulate => "simulate",
+            Self::Apply => "apply",
+            Self::Cold => "cold",
             Self::Packet => "packet",
             Self::Safety => "safety",
             Self::Cycles => "cycles",

@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
 
-use super::path::{Target, parameters};
+use super::path::{Selector, Target, parameters};
 use super::store::Store;
 
 /// What is sent back: a text, or lines for as long as anybody reads them.
@@ -26,17 +26,28 @@ pub(crate) fn answer(store: &mut Store, head: &Parts, body: &Bytes) -> Response<
         resource,
         namespace,
         name,
+        part,
     } = target;
     let parameters = parameters(head.uri.query().unwrap_or_default());
+    let selector = Selector::parse(&parameters);
     let number = |name: &str| parameters.get(name).and_then(|text| text.parse::<u64>().ok());
     let Some(name) = name else {
         return match head.method {
-            Method::GET if parameters.get("watch") == Some(&"true") => {
-                watch(store, &resource, number("resourceVersion").unwrap_or_default())
-            }
+            Method::GET if parameters.get("watch") == Some(&"true") => watch(
+                store,
+                &resource,
+                selector,
+                number("resourceVersion").unwrap_or_default(),
+            ),
             Method::GET => {
                 let from = number("continue").unwrap_or_default();
-                list(store, &resource, from, number("limit").unwrap_or(u64::MAX))
+                list(
+                    store,
+                    &resource,
+                    &selector,
+                    from,
+                    number("limit").unwrap_or(u64::MAX),
+                )
             }
             Method::POST => match serde_json::from_slice::<Value>(body) {
                 Ok(object) => {
@@ -53,6 +64,11 @@ pub(crate) fn answer(store: &mut Store, head: &Parts, body: &Bytes) -> Response<
     let key = (namespace.unwrap_or_default(), name);
     match head.method {
         Method::GET => match store.get(&resource, &key) {
+            Some(object) => success(StatusCode::OK, object.clone()),
+            None => failure(StatusCode::NOT_FOUND, "no such object"),
+        },
+        // A status is of no interest here.
+        _ if part.is_some() => match store.get(&resource, &key) {
             Some(object) => success(StatusCode::OK, object.clone()),
             None => failure(StatusCode::NOT_FOUND, "no such object"),
         },
@@ -74,9 +90,9 @@ pub(crate) fn answer(store: &mut Store, head: &Parts, body: &Bytes) -> Response<
     }
 }
 
-fn list(store: &Store, resource: &str, from: u64, limit: u64) -> Response<Answer> {
+fn list(store: &Store, resource: &str, selector: &Selector, from: u64, limit: u64) -> Response<Answer> {
     let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let (page, next) = store.page(resource, number(from), number(limit));
+    let (page, next) = store.page(resource, selector, number(from), number(limit));
     let next = next.map(|next| next.to_string()).unwrap_or_default();
     let metadata = json!({ "resourceVersion": store.version().to_string(), "continue": next });
     let mut text = BytesMut::new();
@@ -93,8 +109,8 @@ fn list(store: &Store, resource: &str, from: u64, limit: u64) -> Response<Answer
     success(StatusCode::OK, text.freeze())
 }
 
-fn watch(store: &mut Store, resource: &str, after: u64) -> Response<Answer> {
-    let lines = store.watch(resource, after);
+fn watch(store: &mut Store, resource: &str, selector: Selector, after: u64) -> Response<Answer> {
+    let lines = store.watch(resource, selector, after);
     let frames = lines.map(|line| Ok(Frame::data(line)));
     Response::new(StreamBody::new(frames).boxed_unsync())
 }

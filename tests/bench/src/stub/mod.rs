@@ -10,11 +10,14 @@ mod path;
 mod store;
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::serve::ListenerExt;
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
+use tokio::net::TcpListener;
 use tower::service_fn;
 
 pub(crate) use store::{Store, Written};
@@ -35,16 +38,31 @@ impl Server {
         let server = self.clone();
         let service = service_fn(move |request: http::Request<Body>| {
             let server = server.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect().await.map(http_body_util::Collected::to_bytes);
-                let answer = match body {
-                    Ok(body) => answer::answer(&mut server.store(), &head, &body),
-                    Err(error) => answer::failure(http::StatusCode::BAD_REQUEST, &error.to_string()),
-                };
-                Ok::<_, Infallible>(answer)
-            }
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
         Client::new(service, "default")
+    }
+
+    /// Answers other processes by HTTP, for as long as the listener lives.
+    pub(crate) async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
+        let service = service_fn(move |request: http::Request<axum::body::Body>| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await.map(axum::body::Body::new)) }
+        });
+        // As the real one does: an event does not wait for the acknowledgement of the one before.
+        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+        axum::serve(listener, axum::ServiceExt::into_make_service(service)).await
+    }
+
+    async fn answer<B>(&self, request: http::Request<B>) -> http::Response<answer::Answer>
+    where
+        B: http_body::Body<Error: Display>,
+    {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+        match body {
+            Ok(body) => answer::answer(&mut self.store(), &head, &body),
+            Err(error) => answer::failure(http::StatusCode::BAD_REQUEST, &error.to_string()),
+        }
     }
 }

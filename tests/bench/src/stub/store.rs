@@ -1,11 +1,14 @@
 //! The objects, and who hears of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
+
+use super::path::Selector;
 
 /// Namespace and name; an empty namespace where there is none.
 pub(crate) type Key = (String, String);
@@ -32,10 +35,25 @@ pub(crate) struct Store {
 
 #[derive(Debug, Default)]
 struct Resource {
-    objects: BTreeMap<Key, Bytes>,
+    objects: BTreeMap<Key, Stored>,
     /// Events, for watches that begin later.
-    log: Vec<(u64, Bytes)>,
-    watches: Vec<UnboundedSender<Bytes>>,
+    log: Vec<Event>,
+    watches: Vec<(Selector, UnboundedSender<Bytes>)>,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    text: Bytes,
+    labels: Arc<BTreeMap<String, String>>,
+}
+
+/// A line of a watch, and of what it tells.
+#[derive(Debug)]
+struct Event {
+    version: u64,
+    name: String,
+    labels: Arc<BTreeMap<String, String>>,
+    line: Bytes,
 }
 
 impl Store {
@@ -61,23 +79,35 @@ impl Store {
             .get(resource)
             .into_iter()
             .flat_map(|resource| resource.objects.values())
+            .map(|stored| &stored.text)
     }
 
-    /// Up to `limit` objects of a kind from a position, and where the rest begins.
-    pub(crate) fn page(&self, resource: &str, from: usize, limit: usize) -> (Vec<Bytes>, Option<usize>) {
-        let objects = self.objects(resource).skip(from);
-        let page: Vec<Bytes> = objects.take(limit).cloned().collect();
-        let all = self
-            .resources
-            .get(resource)
-            .map_or(0, |resource| resource.objects.len());
+    /// Up to `limit` of the selected objects of a kind from a position, and where the rest begins.
+    pub(crate) fn page(
+        &self,
+        resource: &str,
+        selector: &Selector,
+        from: usize,
+        limit: usize,
+    ) -> (Vec<Bytes>, Option<usize>) {
+        let all = self.resources.get(resource).into_iter();
+        let mut selected = all
+            .flat_map(|resource| &resource.objects)
+            .filter(|((_, name), stored)| selector.finds(name, &stored.labels))
+            .map(|(_, stored)| &stored.text)
+            .skip(from);
+        let page: Vec<Bytes> = selected.by_ref().take(limit).cloned().collect();
         let next = from + page.len();
-        (page, (next < all).then_some(next))
+        (page, selected.next().is_some().then_some(next))
     }
 
     /// An object.
     pub(crate) fn get(&self, resource: &str, key: &Key) -> Option<&Bytes> {
-        self.resources.get(resource)?.objects.get(key)
+        self.resources
+            .get(resource)?
+            .objects
+            .get(key)
+            .map(|stored| &stored.text)
     }
 
     /// Puts an object into its place, and tells the watches.
@@ -98,59 +128,85 @@ impl Store {
                 .or_insert_with(|| json!(format!("{resource}-{version}")));
         }
         let text = Bytes::from(object.to_string());
-        kind.objects.insert(key, text.clone());
-        kind.tell(version, event, &text);
+        let labels = Arc::new(labels(&object));
+        let stored = Stored {
+            text: text.clone(),
+            labels,
+        };
+        kind.tell(version, event, &key.1, &stored);
+        kind.objects.insert(key, stored);
         text
     }
 
     /// Removes an object, and tells the watches.
     pub(crate) fn delete(&mut self, resource: &str, key: &Key) -> Option<Bytes> {
         let kind = self.resources.get_mut(resource)?;
-        let text = kind.objects.remove(key)?;
+        let Stored { text, labels } = kind.objects.remove(key)?;
         self.version += 1;
         let version = self.version;
-        let last = with_version(&text, version);
-        kind.tell(version, "DELETED", &last);
+        let last = Stored {
+            text: with_version(&text, version),
+            labels,
+        };
+        kind.tell(version, "DELETED", &key.1, &last);
         Some(text)
     }
 
     /// Counts a write of a client.
     pub(crate) fn count(&mut self, resource: &str, object: Option<&Value>) {
-        let labels = object.and_then(|object| object.get("metadata")?.get("labels")?.as_object());
-        let labels = labels.into_iter().flatten();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         self.written.push(Written {
             resource: resource.to_owned(),
-            labels: labels.map(|(key, value)| (key.clone(), text(value))).collect(),
+            labels: object.map(labels).unwrap_or_default(),
             bytes: object.map_or(0, |object| object.to_string().len()),
         });
     }
 
-    /// The events of a kind after a version.
-    pub(crate) fn watch(&mut self, resource: &str, after: u64) -> impl Stream<Item = Bytes> + use<> {
+    /// The events of the selected objects of a kind after a version.
+    pub(crate) fn watch(
+        &mut self,
+        resource: &str,
+        selector: Selector,
+        after: u64,
+    ) -> impl Stream<Item = Bytes> + use<> {
         let kind = self.resources.entry(resource.to_owned()).or_default();
         let (sender, receiver) = unbounded();
-        kind.watches.push(sender);
-        let missed: Vec<Bytes> = kind
-            .log
-            .iter()
-            .filter(|(version, _)| *version > after)
-            .map(|(_, line)| line.clone())
+        let begin = kind.log.partition_point(|event| event.version <= after);
+        let later = kind.log.get(begin..).unwrap_or_default().iter();
+        let missed: Vec<Bytes> = later
+            .filter(|event| selector.finds(&event.name, &event.labels))
+            .map(|event| event.line.clone())
             .collect();
+        kind.watches.push((selector, sender));
         stream::iter(missed).chain(receiver)
     }
 }
 
 impl Resource {
-    fn tell(&mut self, version: u64, event: &str, object: &Bytes) {
+    fn tell(&mut self, version: u64, event: &str, name: &str, object: &Stored) {
         let mut line = format!("{{\"type\":\"{event}\",\"object\":").into_bytes();
-        line.extend_from_slice(object);
+        line.extend_from_slice(&object.text);
         line.extend_from_slice(b"}\n");
         let line = Bytes::from(line);
-        self.watches
-            .retain(|watch| watch.unbounded_send(line.clone()).is_ok());
-        self.log.push((version, line));
+        self.watches.retain(|(selector, watch)| {
+            !watch.is_closed()
+                && (!selector.finds(name, &object.labels) || watch.unbounded_send(line.clone()).is_ok())
+        });
+        self.log.push(Event {
+            version,
+            name: name.to_owned(),
+            labels: object.labels.clone(),
+            line,
+        });
     }
+}
+
+fn labels(object: &Value) -> BTreeMap<String, String> {
+    let labels = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("labels")?.as_object());
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let labels = labels.into_iter().flatten();
+    labels.map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 /// An object that says another version.

@@ -3,7 +3,6 @@
 //! Every node has a client, a server and a stranger. A node whose rules are policies has an enforcer, which gets the documents that
 //! the compiler makes of the policies of one namespace; the others never had one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use palisade_tests::probe::{Listen, Probe, Prober};
 use palisade_tests::stage::Enforcer;
 
 use super::path::PORT;
+use crate::bench::addresses::{PLANNED, beyond_the_plan, elsewhere};
 use crate::bench::asked::{allowed, ask};
 
 /// Where the prober's responders listen, and where they listen in vain.
@@ -119,7 +119,7 @@ impl Site {
                 if serial >= pods {
                     break;
                 }
-                let addresses = (serial >= 190).then(|| beyond_the_plan(position, serial));
+                let addresses = (serial >= PLANNED).then(|| beyond_the_plan(position, serial));
                 let slot = self.bed.add_slot(position, addresses.transpose()?).await?;
                 self.settle(position, &slot, &format!("pod-{serial}"), "none")?;
             }
@@ -289,23 +289,6 @@ fn space(position: usize) -> String {
     format!("space-{position}")
 }
 
-/// Addresses of a pod that is nowhere in the bed.
-fn elsewhere(number: u32) -> [IpAddr; 2] {
-    let v4 = Ipv4Addr::from_bits(Ipv4Addr::new(10, 128, 0, 1).to_bits() + number);
-    let v6 =
-        Ipv6Addr::from_bits(Ipv6Addr::new(0xfd00, 0x128, 0, 0, 0, 0, 0, 1).to_bits() + u128::from(number));
-    [v4.into(), v6.into()]
-}
-
-/// Addresses of a node's range that the bed gives to no slot by itself: it has room for 200.
-fn beyond_the_plan(position: usize, serial: usize) -> Result<[IpAddr; 2]> {
-    let (node, serial) = (u8::try_from(position)? + 1, u8::try_from(serial)?);
-    // From 190 on: 200 to 254, then 2 to 6.
-    let host = if serial < 245 { serial + 10 } else { serial - 243 };
-    let v6 = Ipv6Addr::new(0xfd00, 0x244, 0, node.into(), 0, 0, 1, host.into());
-    Ok([Ipv4Addr::new(10, 244, node, host).into(), v6.into()])
-}
-
 /// One of a node's policies: it selects all of its pods, in both directions.
 fn policy_of(rules: Rules, space: &str, number: usize) -> Policy {
     let name = number.to_string();
@@ -332,24 +315,4 @@ fn policy_of(rules: Rules, space: &str, number: usize) -> Policy {
         .selecting(&[("subject", "yes")])
         .allowing_from([allowed.clone()])
         .allowing_to([allowed])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn pods_beyond_the_plan_have_addresses_of_their_own() {
-        let given: BTreeSet<_> = (190..250)
-            .map(|serial| beyond_the_plan(0, serial).unwrap())
-            .collect();
-        assert_eq!(given.len(), 60);
-        // The bed itself gives 10 to 199 to the first 190 slots.
-        let planned: BTreeSet<IpAddr> = (10..200)
-            .map(|host| Ipv4Addr::new(10, 244, 1, host).into())
-            .collect();
-        assert!(given.iter().all(|[v4, _]| !planned.contains(v4)));
-    }
 }

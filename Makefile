@@ -30,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
-  kubernetes cluster cluster-down conformance e2e bench bench-compare bench-plots bench-latency bench-audit clean
+  kubernetes cluster cluster-down conformance e2e guard guard-accept bench bench-compare bench-plots bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,6 +150,16 @@ bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new
 bench-plots: ## draw a file of figures into docs/performance/: JSON=FILE
 	$(CARGO) build --locked --release --package palisade-bench
 	target/release/palisade-bench plot $(JSON) docs/performance
+
+guard: ## whether what is done all day takes as many instructions as it did; `make guard-accept` keeps new counts
+	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
+	$(CARGO) build --locked --release --package palisade-bench
+	target/release/palisade-bench guard tests/bench/baseline.json
+
+guard-accept:
+	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
+	$(CARGO) build --locked --release --package palisade-bench
+	target/release/palisade-bench guard --accept tests/bench/baseline.json
 
 bench-%: deps
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer

@@ -179,6 +179,10 @@ impl<T: Ord + Clone> ScopedIndex<T> {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Items that may select pods with `labels` in a namespace with `scope`, which may be unknown.
     pub(crate) fn candidates(&self, scope: Option<&Labels>, labels: &Labels) -> impl Iterator<Item = &T> {
         let anchors = scope

@@ -10,6 +10,7 @@
 //!
 //! Everything is sorted. Two equal states publish equal bytes.
 
+mod canonical;
 mod id;
 mod ports;
 mod slice;

@@ -11,6 +11,7 @@
 mod bench;
 mod compare;
 mod figure;
+mod guard;
 mod machine;
 mod plot;
 mod report;
@@ -25,6 +26,7 @@ use clap::Parser;
 
 use bench::Bench;
 use figure::Figure;
+use guard::Scenario;
 use report::Report;
 
 #[global_allocator]
@@ -56,6 +58,20 @@ enum Program {
         /// Where the pictures go.
         directory: PathBuf,
     },
+    /// Count the instructions of what is done all day, and compare them with a baseline.
+    Guard {
+        /// The baseline.
+        baseline: PathBuf,
+        /// Make what is counted the new baseline.
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Do once what is counted.
+    #[command(hide = true)]
+    Scenario {
+        /// What.
+        scenario: Scenario,
+    },
     /// Run one case in this process and print its figures as JSON.
     #[command(hide = true)]
     Case {
@@ -81,6 +97,8 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
+        Program::Guard { baseline, accept } => guard::run(&baseline, accept),
+        Program::Scenario { scenario } => scenario.run(),
         Program::Case { bench, case } => {
             let figures = bench.measure(&case)?;
             serde_json::to_writer(std::io::stdout(), &figures).context("cannot print figures")

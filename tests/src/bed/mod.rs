@@ -152,6 +152,9 @@ impl Bed {
         for position in 0..spec.nodes {
             nodes.push(NodeBed::new(position, wiring, &switch, directory.path()).await?);
         }
+        for (node, number) in nodes.iter().zip(0..) {
+            wiring.flood(node.space(), number).await?;
+        }
         for node in &mut nodes {
             for _ in 0..spec.slots_per_node {
                 node.add_slot(None).await?;

@@ -99,7 +99,7 @@ impl Wiring {
             )
             .await?;
         if self.topology == Topology::Segment {
-            self.join_segment(space, bridge, node).await?;
+            join_segment(space, bridge, node).await?;
         }
         for (address, network) in plan::gateway(node).into_iter().zip(self.pod_networks(node)) {
             space.address(bridge, plan::within(address, network)).await?;
@@ -123,18 +123,12 @@ impl Wiring {
         Ok(plan::gateway(node).to_vec())
     }
 
-    /// Makes the node's bridge a part of the one segment: a VXLAN port that floods to all other nodes.
-    async fn join_segment(self, space: &Space, bridge: &str, node: u8) -> Result<()> {
-        let vxlan = VxlanLink::new(VXLAN, VXLAN_NETWORK)
-            .port(VXLAN_PORT)
-            .mtu(VXLAN_MTU)
-            .learning(true);
-        let vxlan = match plan::node_addresses(node)[0] {
-            IpAddr::V4(local) => vxlan.local(local).dev(UPLINK),
-            IpAddr::V6(_) => vxlan.dev(UPLINK),
-        };
-        space.link(vxlan).await?;
-        space.connection().set_link_master(VXLAN, bridge).await?;
+    /// Connects the bridges of nodes that are all there. One that floods to a node that is not there yet looks for it once
+    /// a second, and loses what it has for it meanwhile.
+    pub(super) async fn flood(self, space: &Space, node: u8) -> Result<()> {
+        if self.topology != Topology::Segment {
+            return Ok(());
+        }
         for other in (0..self.nodes).filter(|other| *other != node) {
             let flood = FdbEntryBuilder::new([0; 6])
                 .dev(VXLAN)
@@ -142,7 +136,7 @@ impl Wiring {
                 .self_();
             space.connection().append_fdb(flood).await?;
         }
-        space.up(VXLAN).await
+        Ok(())
     }
 
     /// Wires a pod whose veth exists, and brings both ends up.
@@ -191,6 +185,21 @@ impl Wiring {
         }
         Ok(())
     }
+}
+
+/// Makes the node's bridge a part of the one segment, by a VXLAN port that floods to nobody yet.
+async fn join_segment(space: &Space, bridge: &str, node: u8) -> Result<()> {
+    let vxlan = VxlanLink::new(VXLAN, VXLAN_NETWORK)
+        .port(VXLAN_PORT)
+        .mtu(VXLAN_MTU)
+        .learning(true);
+    let vxlan = match plan::node_addresses(node)[0] {
+        IpAddr::V4(local) => vxlan.local(local).dev(UPLINK),
+        IpAddr::V6(_) => vxlan.dev(UPLINK),
+    };
+    space.link(vxlan).await?;
+    space.connection().set_link_master(VXLAN, bridge).await?;
+    space.up(VXLAN).await
 }
 
 /// A pod alone on its wire: a host address, everything by way of the node's end, and a route back to it.

@@ -150,9 +150,13 @@ impl Live {
                     .values()
                     .find(|slot| slot.addresses().contains(&address))
             };
-            let (Some(from), Some(_)) = (slot(witness.source), slot(witness.destination)) else {
+            let (Some(from), Some(to)) = (slot(witness.source), slot(witness.destination)) else {
                 continue;
             };
+            // What a pod sends to itself does not leave it: only a Service brings such a packet to the node.
+            if from.name() == to.name() {
+                continue;
+            }
             let transport = Transport::Port(Protocol::Tcp, 80);
             if !difference.carried.contains(transport.into()) {
                 continue;

@@ -1,6 +1,6 @@
 //! Groups: who uses them, who is in them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -168,12 +168,18 @@ impl Groups {
     }
 
     /// The groups whose selectors match a class, in the order of their numbers.
-    pub(super) fn containing(&self, class: &ClassKey, namespace: Option<&Namespace>) -> Vec<GroupNumber> {
+    pub(super) fn containing(
+        &self,
+        class: &ClassKey,
+        namespaces: &BTreeMap<NamespaceName, Namespace>,
+    ) -> Vec<GroupNumber> {
+        // Where no group looks beyond its namespace nobody asks what a namespace is like.
+        let reaching = Some(&self.by_scope).filter(|index| !index.is_empty());
+        let namespace = reaching.and_then(|_| namespaces.get(&class.namespace));
         let local = self.by_namespace.get(&class.namespace).into_iter();
         let local = local.flat_map(|index| index.candidates(&class.labels));
-        let by_scope = self
-            .by_scope
-            .candidates(namespace.map(|namespace| &namespace.labels), &class.labels);
+        let labels = namespace.map(|namespace| &namespace.labels);
+        let by_scope = self.by_scope.candidates(labels, &class.labels);
         let matches = |number: &&GroupNumber| {
             self.get(**number).is_some_and(|group| {
                 let in_scope = match &group.spec.scope {

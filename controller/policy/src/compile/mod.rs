@@ -149,9 +149,14 @@ impl Compiler {
             policies: state.policies().keys().cloned().collect(),
             namespaces: BTreeSet::new(),
         };
+        let (mut policies, mut pods) = (Policies::default(), Pods::default());
+        policies.reserve(marks.policies.len());
+        pods.reserve(marks.pods.len());
         Self {
             state,
             marks,
+            policies,
+            pods,
             nodes,
             ..Self::default()
         }
@@ -289,13 +294,12 @@ impl Compiler {
     /// The classes of marked namespaces learn which groups match them now.
     fn match_classes(&mut self) {
         for name in std::mem::take(&mut self.marks.namespaces) {
-            let namespace = self.state.namespaces().get(&name).cloned();
             let classes: Vec<ClassNumber> = self.classes.of_namespace(&name).collect();
             for number in classes {
                 let Some(class) = self.classes.get(number) else {
                     continue;
                 };
-                let groups = self.groups.containing(&class.key, namespace.as_ref());
+                let groups = self.groups.containing(&class.key, self.state.namespaces());
                 let gone: Vec<_> = without(&class.groups, &groups).collect();
                 let come: Vec<_> = without(&groups, &class.groups).collect();
                 for group in gone {
@@ -354,8 +358,7 @@ impl Compiler {
     fn class_of(&mut self, place: &Place, state: &ClusterState) -> ClassNumber {
         let (number, is_new) = self.classes.enter(place.class.clone());
         if is_new {
-            let namespace = state.namespaces().get(&place.class.namespace);
-            let groups = self.groups.containing(&place.class, namespace);
+            let groups = self.groups.containing(&place.class, state.namespaces());
             for group in &groups {
                 self.groups.set_class(*group, number, true);
             }

@@ -4,22 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::policy::Policies;
+use crate::map::Map;
 use crate::model::{NamespaceName, Node, NodeName, PodUid};
 use crate::rules::{Resident, Residents};
+
+/// The pods of a node that have come, with what is told of them, and gone. The last word on a pod counts.
+type News = Vec<(PodUid, Option<Arc<Resident>>)>;
 
 /// What each node was told last, and what has happened since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
     told: BTreeMap<NodeName, Arc<Residents>>,
-    /// By node, the pods that have come, with what is told of them, and gone.
-    news: BTreeMap<NodeName, BTreeMap<PodUid, Option<Arc<Resident>>>>,
+    news: Map<NodeName, News>,
 }
 
 impl Nodes {
     /// Something of a node may have changed beside its pods.
     pub(super) fn mark(&mut self, node: &NodeName) {
         if !self.news.contains_key(node) {
-            self.news.insert(node.clone(), BTreeMap::new());
+            self.news.insert(node.clone(), Vec::new());
         }
     }
 
@@ -34,11 +37,10 @@ impl Nodes {
     }
 
     fn tell(&mut self, node: &NodeName, uid: &PodUid, resident: Option<Arc<Resident>>) {
-        if let Some(news) = self.news.get_mut(node) {
-            news.insert(uid.clone(), resident);
-        } else {
-            self.news
-                .insert(node.clone(), BTreeMap::from([(uid.clone(), resident)]));
+        let news = (uid.clone(), resident);
+        match self.news.get_mut(node) {
+            Some(known) => known.push(news),
+            None => _ = self.news.insert(node.clone(), vec![news]),
         }
     }
 
@@ -49,15 +51,11 @@ impl Nodes {
         policies: &Policies,
     ) -> BTreeMap<NodeName, Option<Arc<Residents>>> {
         let mut changes = BTreeMap::new();
-        for (name, news) in std::mem::take(&mut self.news) {
+        // In their order: a map that grows at its end takes the least time.
+        let news: BTreeMap<_, _> = std::mem::take(&mut self.news).into_iter().collect();
+        for (name, news) in news {
             let (node, old) = (nodes.get(&name), self.told.get(&name));
-            let mut pods = old.map(|old| old.pods.clone()).unwrap_or_default();
-            for (uid, resident) in news {
-                match resident {
-                    Some(resident) => pods.insert(uid, resident),
-                    None => pods.remove(&uid),
-                };
-            }
+            let pods = with_news(old.map(|old| &old.pods), news);
             let new = (node.is_some() || !pods.is_empty()).then(|| residents(&name, node, pods, policies));
             if old.map(AsRef::as_ref) == new.as_ref() {
                 continue;
@@ -76,6 +74,26 @@ impl Nodes {
     pub(super) fn published(&self) -> BTreeMap<NodeName, Arc<Residents>> {
         self.told.clone()
     }
+}
+
+/// A node's pods, after what was heard of them.
+fn with_news(pods: Option<&BTreeMap<PodUid, Arc<Resident>>>, news: News) -> BTreeMap<PodUid, Arc<Resident>> {
+    let Some(pods) = pods else {
+        // Of equal keys a map that is built at once keeps the last.
+        let last: BTreeMap<_, _> = news.into_iter().collect();
+        let there = last
+            .into_iter()
+            .filter_map(|(uid, resident)| Some((uid, resident?)));
+        return there.collect();
+    };
+    let mut pods = pods.clone();
+    for (uid, resident) in news {
+        match resident {
+            Some(resident) => pods.insert(uid, resident),
+            None => pods.remove(&uid),
+        };
+    }
+    pods
 }
 
 fn residents(

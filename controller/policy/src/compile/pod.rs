@@ -59,6 +59,12 @@ pub(super) struct Place {
 }
 
 impl Pods {
+    /// Makes room for as many pods as are to come.
+    pub(super) fn reserve(&mut self, pods: usize) {
+        self.all.reserve(pods);
+        self.by_uid.reserve(pods);
+    }
+
     /// Where a pod belongs; `None` where it takes no part. What is as it was is the same memory.
     pub(super) fn place(&mut self, pod: &Pod, state: &ClusterState, old: Option<PodNumber>) -> Option<Place> {
         if !pod.is_workload() {

@@ -48,7 +48,7 @@ pub(super) struct Policies {
     compiled: Map<PolicyKey, Record>,
     by_namespace: Map<NamespaceName, Trie<Filed>>,
     /// Namespaces whose policies have changed, and whether they had any.
-    touched: BTreeMap<NamespaceName, bool>,
+    touched: Vec<(NamespaceName, bool)>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +68,11 @@ pub(super) struct GroupsTurned {
 }
 
 impl Policies {
+    /// Makes room for as many policies as are to come.
+    pub(super) fn reserve(&mut self, policies: usize) {
+        self.compiled.reserve(policies);
+    }
+
     /// Compiles a policy anew.
     pub(super) fn update(
         &mut self,
@@ -103,8 +108,10 @@ impl Policies {
         before: Option<Arc<CompiledPolicy>>,
         after: Option<Arc<CompiledPolicy>>,
     ) {
-        let known = self.by_namespace.contains_key(&key.namespace);
-        self.touched.entry(key.namespace.clone()).or_insert(known);
+        if self.touched.last().is_none_or(|(last, _)| *last != key.namespace) {
+            let known = self.by_namespace.contains_key(&key.namespace);
+            self.touched.push((key.namespace.clone(), known));
+        }
         let trie = self.by_namespace.entry(key.namespace.clone());
         let trie = trie.or_insert_with(|| Trie::new(POLICY_CAPACITY));
         let filed = |compiled| Filed {
@@ -128,7 +135,12 @@ impl Policies {
     /// The slices that have changed, and the namespaces that have first or no more policies.
     pub(super) fn take_changes(&mut self) -> PolicyChanges {
         let mut changes = PolicyChanges::default();
-        for (namespace, known) in std::mem::take(&mut self.touched) {
+        let mut touched = std::mem::take(&mut self.touched);
+        // What a namespace had when it was touched first stays in front. Policies come in the order of their names, so that
+        // there is nearly nothing to sort.
+        touched.sort_by(|(one, _), (other, _)| one.cmp(other));
+        touched.dedup_by(|(later, _), (first, _)| later == first);
+        for (namespace, known) in touched {
             let Some(trie) = self.by_namespace.get_mut(&namespace) else {
                 continue;
             };

@@ -20,6 +20,11 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
+    /// Makes room for as many things as are to come.
+    pub(super) fn reserve(&mut self, things: usize) {
+        self.things.reserve(things);
+    }
+
     /// Puts a thing somewhere; returns where.
     pub(super) fn insert(&mut self, thing: T) -> u32 {
         if let Some(number) = self.free.pop()

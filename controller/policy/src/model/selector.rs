@@ -48,7 +48,7 @@ impl Selector {
     }
 
     /// The requirements in order.
-    pub fn requirements(&self) -> impl Iterator<Item = &Requirement> {
+    pub fn requirements(&self) -> impl ExactSizeIterator<Item = &Requirement> {
         self.requirements.iter()
     }
 

@@ -1,13 +1,15 @@
 //! Stable identifiers, made from what they identify.
 //!
-//! An identifier is the first 100 bits of a SHA-256 over a canonical text, in base 32: short enough to read, and
+//! An identifier is the first 100 bits of a SHA-256 over bytes that say what it stands for, in base 32: short enough to read, and
 //! long enough that nobody who may write policies can make two selectors share one.
 
-use std::fmt::{self, Write as _};
+use std::cmp::Ordering;
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::canonical::Canonical;
 use super::{GroupSpec, Profile, Scope};
 
 /// The characters of an identifier: digits and lowercase letters without `i l o u`, as in Crockford's base 32.
@@ -24,11 +26,34 @@ pub struct InvalidId {
     pub text: String,
 }
 
+/// Numbers in the order of the characters: two compares in place of a call, when a hundred thousand are sorted.
+fn order(characters: &[u8; LENGTH]) -> (u128, u32) {
+    let first = characters
+        .first_chunk()
+        .map_or(0, |bytes| u128::from_be_bytes(*bytes));
+    let last = characters
+        .last_chunk()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    (first, last)
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $id:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub struct $id([u8; LENGTH]);
+
+        impl Ord for $id {
+            fn cmp(&self, other: &Self) -> Ordering {
+                order(&self.0).cmp(&order(&other.0))
+            }
+        }
+
+        impl PartialOrd for $id {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $id {
             /// Reads an identifier back.
@@ -73,26 +98,20 @@ id!(
 impl GroupSpec {
     /// The group's identifier.
     pub fn id(&self) -> GroupId {
-        GroupId(digest(self))
+        GroupId(digest(&Canonical::of_group(self)))
     }
 }
 
 impl Profile {
     /// The profile's identifier.
     pub fn id(&self) -> ProfileId {
-        ProfileId(digest(self))
+        ProfileId(digest(&Canonical::of_profile(self)))
     }
 }
 
-/// The digest of a canonical text. `Debug` of the specs is canonical: it is derived from their structure and
-/// quotes every string.
-fn digest(spec: &impl fmt::Debug) -> [u8; LENGTH] {
-    let mut text = Digested(Sha256::new());
-    // Writing into a hash does not fail.
-    let _ = write!(text, "{spec:?}");
-    let bits = text
-        .0
-        .finalize()
+fn digest(bytes: &[u8]) -> [u8; LENGTH] {
+    let digest = Sha256::digest(bytes);
+    let bits = digest
         .iter()
         .take(16)
         .fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
@@ -102,16 +121,6 @@ fn digest(spec: &impl fmt::Debug) -> [u8; LENGTH] {
         *place = ALPHABET.get(index).copied().unwrap_or_default();
     }
     characters
-}
-
-/// A hash that is written to like a text.
-struct Digested(Sha256);
-
-impl fmt::Write for Digested {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.update(text.as_bytes());
-        Ok(())
-    }
 }
 
 impl fmt::Display for GroupSpec {

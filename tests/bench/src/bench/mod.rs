@@ -9,7 +9,7 @@ mod cycles;
 mod event;
 mod house;
 mod memory;
-mod oracle;
+pub(crate) mod oracle;
 mod packet;
 mod safety;
 mod simulate;

@@ -15,8 +15,15 @@ use palisade_policy::testing::workloads::Dice;
 /// Packets that are judged both ways.
 const PACKETS: usize = 100;
 
-/// Judges packets between pods near each other, and far from each other, by what is published and by the oracle.
+/// Judges packets by what is published and by the oracle.
 pub(crate) fn agree(state: &ClusterState, published: &Published) -> Result<()> {
+    hold(state, |packet| {
+        judge(&enforced(state, published, packet), packet, state.nodes())
+    })
+}
+
+/// Judges packets between pods near each other, and far from each other, by an answer and by the oracle.
+pub(crate) fn hold(state: &ClusterState, answer: impl Fn(&Packet) -> Verdict) -> Result<()> {
     let mut pods: Vec<&Pod> = state
         .pods()
         .values()
@@ -41,7 +48,7 @@ pub(crate) fn agree(state: &ClusterState, published: &Published) -> Result<()> {
                 transport: Transport::Port(Protocol::Tcp, number),
             };
             let expected = evaluate(state, &packet);
-            let answer = judge(&enforced(state, published, &packet), &packet, state.nodes());
+            let answer = answer(&packet);
             ensure!(expected.verdict == answer, "not {answer}: {expected}");
             allowed += usize::from(answer == Verdict::Allow);
         }

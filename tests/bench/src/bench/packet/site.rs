@@ -273,21 +273,15 @@ impl Site {
 
 /// The least that holds pods to their own addresses, as the enforcer does it.
 fn sources(slots: &[Slot]) -> String {
-    let own = slots
-        .iter()
-        .map(|slot| format!("{} . {}", slot.host_interface(), slot.v4()));
-    let own: Vec<String> = own.collect();
     let chains = slots.iter().enumerate().map(|(nth, slot)| {
         let device = slot.host_interface();
         let hook = format!("type filter hook ingress device \"{device}\" priority -500");
-        format!("chain from_{nth} {{ {hook}; jump own_source\n }}\n")
+        format!(
+            "chain from_{nth} {{ {hook}; ip saddr {} accept; counter drop\n }}\n",
+            slot.v4()
+        )
     });
-    format!(
-        "table netdev reference {{\n set sources {{ type ifname . ipv4_addr; elements = {{ {} }}; }}\n \
-         chain own_source {{ iifname . ip saddr != @sources counter drop\n }}\n {} }}\n",
-        own.join(", "),
-        chains.collect::<String>()
-    )
+    format!("table netdev reference {{\n{} }}\n", chains.collect::<String>())
 }
 
 /// The namespace of a node's pods.

@@ -104,9 +104,14 @@ impl Follower {
         let in_use: Vec<_> = self.policies.values().cloned().collect();
         let mut by_namespace: BTreeMap<NamespaceName, Vec<Arc<PolicySlice>>> = BTreeMap::new();
         for slice in &in_use {
-            by_namespace.entry(slice.namespace.clone()).or_default().push(slice.clone());
+            by_namespace
+                .entry(slice.namespace.clone())
+                .or_default()
+                .push(slice.clone());
         }
-        let by_namespace = by_namespace.into_iter().map(|(name, slices)| (name, slices.into()));
+        let by_namespace = by_namespace
+            .into_iter()
+            .map(|(name, slices)| (name, slices.into()));
         let rules = self.assembler.assemble(residents, &by_namespace.collect());
         assert_eq!(rules, assemble(residents, in_use.iter().map(AsRef::as_ref)));
 

@@ -14,8 +14,8 @@ use crate::index::SelectorIndex;
 use crate::map::Map;
 use crate::model::{Direction, Labels, NamespaceName, PolicyKey};
 use crate::rules::{
-    CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, LocalPod, NamedPort, NamedPorts, NodeRules,
-    PolicySlice, Profile, ProfileId, ProfileRules, Residents, SliceId,
+    CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, LocalPod, NamedPort, NamedPorts,
+    NodeRules, PolicySlice, Profile, ProfileId, ProfileRules, Residents, SliceId,
 };
 
 /// What a node has to enforce, from its pods and all slices of the policies of their namespaces.
@@ -25,7 +25,9 @@ pub fn assemble<'a>(residents: &Residents, slices: impl IntoIterator<Item = &'a 
         let slices = by_namespace.entry(slice.namespace.clone()).or_default();
         slices.push(Arc::new(slice.clone()));
     }
-    let slices = by_namespace.into_iter().map(|(name, slices)| (name, slices.into()));
+    let slices = by_namespace
+        .into_iter()
+        .map(|(name, slices)| (name, slices.into()));
     Assembler::default().assemble(residents, &slices.collect())
 }
 
@@ -90,9 +92,10 @@ impl Assembler {
 
     /// Brings the groups in use to these profiles.
     fn count(&mut self, profiles: &BTreeMap<ProfileId, Arc<ProfileRules>>) {
-        let is_in = |all: &BTreeMap<ProfileId, Arc<ProfileRules>>, id: &ProfileId, one: &Arc<ProfileRules>| {
-            all.get(id).is_some_and(|other| Arc::ptr_eq(one, other))
-        };
+        let is_in =
+            |all: &BTreeMap<ProfileId, Arc<ProfileRules>>, id: &ProfileId, one: &Arc<ProfileRules>| {
+                all.get(id).is_some_and(|other| Arc::ptr_eq(one, other))
+            };
         for (id, profile) in profiles {
             if !is_in(&self.profiles, id, profile) {
                 for group in profile.rules().flat_map(CompiledRule::groups) {

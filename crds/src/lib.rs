@@ -28,6 +28,7 @@ pub mod policy_slice;
 mod publish;
 mod rule_set;
 mod schema;
+mod slices;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -37,6 +38,7 @@ pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
 pub use policy_slice::PolicySlice;
 pub use rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
+pub use slices::Slices;
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
 pub const GROUP_LABEL: &str = "palisade.dev/group";

@@ -1,14 +1,14 @@
 //! What a node has to enforce, put together from single documents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use palisade_policy::assemble::assemble;
+use palisade_policy::assemble::Assembler;
 use palisade_policy::model::NamespaceName;
 use palisade_policy::rules::{GroupId, NodeRules, PolicySlice as Policies, Residents, Slice, SliceId};
 
 use crate::hash::digest;
-use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice, Slices};
 
 /// A rule set that was accepted, without anything that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ pub struct RuleSet {
     pub policies: String,
     /// One hash over all documents: it tells whether anything at all has changed.
     pub content: String,
-    /// The slices with members of the groups that the rules name, no more and no fewer.
-    pub slices: BTreeMap<(GroupId, SliceId), Arc<Slice>>,
+    /// The slices of the groups that the rules name, no more and no fewer.
+    pub slices: Slices,
 }
 
 impl TryFrom<&NodeRuleSet> for AcceptedRules {
@@ -107,6 +107,15 @@ impl AcceptedRules {
     /// Finds out which policies select the node's pods, or returns why one of the slices is not to be had.
     pub fn select<E>(
         &self,
+        slice: impl FnMut(&NamespaceName, SliceId) -> Result<AcceptedPolicies, E>,
+    ) -> Result<Selected, E> {
+        self.select_again(&mut Assembler::default(), slice)
+    }
+
+    /// The same, where `assembler` has found it out before for other rules.
+    pub fn select_again<E>(
+        &self,
+        assembler: &mut Assembler,
         mut slice: impl FnMut(&NamespaceName, SliceId) -> Result<AcceptedPolicies, E>,
     ) -> Result<Selected, E> {
         let mut slices = Vec::new();
@@ -121,7 +130,7 @@ impl AcceptedRules {
             })?;
         }
         Ok(Selected {
-            rules: Arc::new(assemble(&self.residents, slices.iter().map(AsRef::as_ref))),
+            rules: Arc::new(assembler.assemble(&self.residents, &slices)),
             revision: self.revision,
             hash: self.hash.clone(),
             policies: digest(&hashes),
@@ -135,34 +144,71 @@ impl RuleSet {
         selected: Selected,
         mut slice: impl FnMut(&GroupId, SliceId) -> Result<AcceptedSlice, E>,
     ) -> Result<Self, E> {
+        let mut slices = Vec::new();
+        for group in &selected.rules.groups {
+            let tree = tree(group, &mut slice)?;
+            slices.extend(tree.into_iter().map(|(id, slice)| ((*group, id), slice)));
+        }
+        Ok(Self::of(selected, slices.into_iter().collect()))
+    }
+
+    /// The same of what is other now: other rules, and `changed` groups, some of which may be in use. Where a slice is not to be had,
+    /// nothing has changed.
+    pub fn update<E>(
+        &mut self,
+        selected: Selected,
+        changed: &BTreeSet<GroupId>,
+        mut slice: impl FnMut(&GroupId, SliceId) -> Result<AcceptedSlice, E>,
+    ) -> Result<(), E> {
+        let used = &selected.rules.groups;
+        let mut trees: BTreeMap<GroupId, Vec<(SliceId, AcceptedSlice)>> = BTreeMap::new();
+        for group in changed.intersection(used) {
+            trees.insert(*group, tree(group, &mut slice)?);
+        }
+        if !Arc::ptr_eq(&self.rules, &selected.rules) {
+            for group in used.difference(&self.rules.groups) {
+                trees.insert(*group, tree(group, &mut slice)?);
+            }
+            let gone = self.rules.groups.difference(used);
+            trees.extend(gone.map(|group| (*group, Vec::new())));
+        }
+        let mut slices = self.slices.clone();
+        slices.replace(trees);
+        *self = Self::of(selected, slices);
+        Ok(())
+    }
+
+    fn of(selected: Selected, slices: Slices) -> Self {
         let Selected {
             rules,
             revision,
             hash,
             policies,
         } = selected;
-        let mut slices = BTreeMap::new();
-        let mut hashes = vec![hash.clone(), policies.clone()];
-        for group in &rules.groups {
-            walk(|id| {
-                let AcceptedSlice { slice, hash } = slice(group, id)?;
-                let split = slice.split;
-                hashes.push(hash);
-                if !split {
-                    slices.insert((*group, id), slice);
-                }
-                Ok(split)
-            })?;
-        }
-        Ok(Self {
-            content: digest(&hashes),
+        Self {
+            content: digest(&[&hash, &policies, &slices.hash()]),
             rules,
             revision,
             hash,
             policies,
             slices,
-        })
+        }
     }
+}
+
+/// The slices of a group.
+fn tree<E>(
+    group: &GroupId,
+    slice: &mut impl FnMut(&GroupId, SliceId) -> Result<AcceptedSlice, E>,
+) -> Result<Vec<(SliceId, AcceptedSlice)>, E> {
+    let mut slices = Vec::new();
+    walk(|id| {
+        let accepted = slice(group, id)?;
+        let split = accepted.slice.split;
+        slices.push((id, accepted));
+        Ok(split)
+    })?;
+    Ok(slices)
 }
 
 /// Visits the slices of a tree, the first one and the halves of each that says that it is split.

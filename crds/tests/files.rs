@@ -69,7 +69,7 @@ fn what_is_written_reads_back_whole() {
         set.hash,
         NodeRuleSet::publish(&published.nodes[&web_node()], 1).spec.hash
     );
-    assert_eq!(set.rules.policies.len(), 100);
+    assert_eq!(set.rules.policies().len(), 100);
     let leaves = groups.iter().filter(|(_, slice)| !slice.split);
     let leaves: Vec<_> = leaves.map(|(slice, content)| ((*id, *slice), content)).collect();
     let read = set.slices.iter().map(|(key, slice)| (*key, slice.as_ref()));
@@ -84,7 +84,7 @@ fn a_node_reads_no_group_that_its_pods_do_not_need() {
     write(directory.path(), &cluster(3, 1)).unwrap();
     let set = read(directory.path(), &NodeName::from("node-2")).unwrap();
     assert_eq!(set.rules.pods.len(), 3);
-    assert!(set.rules.policies.is_empty(), "{:?}", set.rules.policies);
+    assert!(set.rules.policies().is_empty(), "{:?}", set.rules.policies());
     assert!(set.slices.is_empty(), "{:?}", set.slices);
 }
 
@@ -302,7 +302,7 @@ fn a_write_that_stops_anywhere_leaves_rules_that_are_whole() {
             "{error}"
         );
         let set = read(directory.path(), &web_node()).unwrap();
-        assert!([1, 100].contains(&set.rules.policies.len()));
+        assert!([1, 100].contains(&set.rules.policies().len()));
         let members: usize = set.slices.values().map(|slice| slice.members.len()).sum();
         assert!([3, 300].contains(&members), "{members} members without {name}");
 

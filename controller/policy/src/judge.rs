@@ -86,13 +86,9 @@ pub fn allows(
     let Some(profile) = rules.profiles.get(id) else {
         return false;
     };
-    let sections = profile
-        .policies
-        .iter()
-        .filter_map(|key| rules.policies.get(key)?.rules(direction));
-    sections
-        .flatten()
-        .any(|rule| rule_allows(rule, profile, groups, other, transport))
+    profile
+        .rules()
+        .any(|rule| rule_allows(rule, &profile.profile, groups, other, transport))
 }
 
 fn rule_allows(

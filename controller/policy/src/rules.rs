@@ -81,11 +81,17 @@ pub struct NodeRules {
     /// The node's pods by UID, scheduled and not finished, isolated or not.
     pub pods: BTreeMap<PodUid, LocalPod>,
     /// The profiles that the pods use.
-    pub profiles: BTreeMap<ProfileId, Profile>,
-    /// The rules of the policies that the profiles use, in the directions that they use.
-    pub policies: BTreeMap<PolicyKey, PolicyRules>,
+    pub profiles: BTreeMap<ProfileId, Arc<ProfileRules>>,
     /// The groups that the policies use.
     pub groups: BTreeSet<GroupId>,
+}
+
+impl NodeRules {
+    /// The policies that the profiles use.
+    pub fn policies(&self) -> BTreeMap<&PolicyKey, &Arc<CompiledPolicy>> {
+        let profiles = self.profiles.values();
+        profiles.flat_map(|profile| profile.policies()).collect()
+    }
 }
 
 /// A pod of the node.
@@ -121,6 +127,40 @@ pub struct Profile {
     /// The numbers that these pods declare for the port names that the policies' ingress rules use. Pods that
     /// declare others have another profile. A name that is missing here matches nothing. Empty for egress.
     pub named_ports: BTreeMap<NamedPort, BTreeSet<u16>>,
+}
+
+/// A profile with the policies that it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileRules {
+    /// The profile.
+    pub profile: Profile,
+    /// Its policies, in the order of their names. What has not changed is the same memory in the next rules.
+    pub policies: Vec<Arc<CompiledPolicy>>,
+}
+
+impl ProfileRules {
+    /// The policies with their names.
+    pub fn policies(&self) -> impl Iterator<Item = (&PolicyKey, &Arc<CompiledPolicy>)> {
+        self.profile.policies.iter().zip(&self.policies)
+    }
+
+    /// The rules of all policies, in the profile's direction.
+    pub fn rules(&self) -> impl Iterator<Item = &CompiledRule> {
+        let direction = self.profile.direction;
+        let sections = self
+            .policies
+            .iter()
+            .filter_map(move |policy| policy.rules.rules(direction));
+        sections.flatten()
+    }
+
+    /// Whether both are the same policies in the same memory: then nothing of the profile has changed.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Arc<CompiledPolicy>, &Arc<CompiledPolicy>)| Arc::ptr_eq(one, other);
+        self.policies.len() == other.policies.len()
+            && self.policies.iter().zip(&other.policies).all(same)
+            && self.profile == other.profile
+    }
 }
 
 /// The rules of one policy, in the directions in which it isolates.

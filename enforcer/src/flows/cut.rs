@@ -224,7 +224,7 @@ fn add(table: &mut Table, name: Name, key: Vec<Field>, set: Set) -> Result<(), I
     if let Some(chain) = table.chains.get_mut(&crate::plan::forwarded()?) {
         chain.rules.insert(0, rule);
     }
-    table.sets.insert(name, set);
+    table.sets.insert(name, set.into());
     Ok(())
 }
 

@@ -22,22 +22,23 @@ pub fn tightens(change: &Change<'_>, desired: &Ruleset) -> bool {
             _ => {}
         }
     }
-    !filled.is_disjoint(&denying(desired))
+    !filled.is_empty() && denies(&filled, desired)
 }
 
-/// The sets whose elements can keep a packet from passing.
-fn denying(ruleset: &Ruleset) -> BTreeSet<&Name> {
+/// Whether elements of one of these sets can keep a packet from passing.
+fn denies(filled: &BTreeSet<&Name>, ruleset: &Ruleset) -> bool {
     let chains = ruleset.tables.get(&TableKey::Inet).into_iter();
-    let rules = chains
+    let mut rules = chains
         .flat_map(|table| table.chains.values())
         .flat_map(|chain| &chain.rules);
-    let sets = rules.flat_map(|rule| {
-        rule.matches.iter().filter_map(|condition| match condition {
-            Match::InSet { set, negated, .. } if *negated || rule.verdict == Verdict::Drop => Some(set),
-            _ => None,
+    rules.any(|rule| {
+        rule.matches.iter().any(|condition| match condition {
+            Match::InSet { set, negated, .. } => {
+                (*negated || rule.verdict == Verdict::Drop) && filled.contains(set)
+            }
+            _ => false,
         })
-    });
-    sets.collect()
+    })
 }
 
 #[cfg(test)]
@@ -54,7 +55,7 @@ mod tests {
         let mut set = Set::hash([KeyType::Ipv4Address]);
         let element = |address: &[u8; 4]| Element::new(&[Part::address(*address)]);
         set.elements = addresses.iter().map(element).collect();
-        table.sets.insert(peers.clone(), set);
+        table.sets.insert(peers.clone(), set.into());
         let peer = Match::InSet {
             key: vec![Field::SourceV4],
             set: peers,

@@ -15,6 +15,7 @@ mod change;
 mod stages;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use change::{Change, Counts, Operation};
 
@@ -129,8 +130,9 @@ impl<'a> TableDiff<'a> {
             !new.chains.get(*name).is_some_and(same)
         });
         let gone_sets = old.sets.iter().filter(|(name, set)| {
-            let same =
-                |new: &Set| new.key == set.key && new.interval == set.interval && new.comment == set.comment;
+            let same = |new: &Arc<Set>| {
+                new.key == set.key && new.interval == set.interval && new.comment == set.comment
+            };
             !new.sets.get(*name).is_some_and(same)
         });
         let gone_maps = old.maps.iter().filter(|(name, map)| {
@@ -278,6 +280,9 @@ impl<'a> TableDiff<'a> {
         let table = self.key;
         for (name, set) in &self.new.sets {
             let old = self.old.sets.get(name).filter(|_| !self.gone_sets.contains(name));
+            if old.is_some_and(|old| Arc::ptr_eq(old, set)) {
+                continue;
+            }
             let old = old.map_or(&NOTHING, |old| &old.elements);
             if *old == set.elements {
                 continue;

@@ -14,12 +14,14 @@
 //! same ruleset as `nft` would list it, which is how tests hold the two forms together.
 
 pub mod diff;
+mod draft;
 pub mod json;
 pub mod kernel;
 pub mod model;
 pub mod netlink;
 
 pub use diff::{Change, Counts, Operation, diff, rebuild, repair};
+pub use draft::{Draft, Edit as DraftEdit};
 pub use kernel::{
     CommitError, Count, Counters, Foreign, Generation, Kernel, Loaded, ObjectKind, ReadError, Stray,
 };

@@ -39,7 +39,7 @@ pub(super) fn plan(
         .chain(uplinks)
         .map(|port| Element::new(&[Part::interface(port)]))
         .collect();
-    table.sets.insert(known.clone(), known_set);
+    table.sets.insert(known.clone(), known_set.into());
     let isolated = |direction| isolated(subjects, direction);
     let (egress_name, egress) = isolated(Direction::Egress)?;
     let (ingress_name, ingress) = isolated(Direction::Ingress)?;
@@ -57,7 +57,7 @@ pub(super) fn plan(
     };
     table
         .sets
-        .extend([(egress_name, egress), (ingress_name, ingress)]);
+        .extend([(egress_name, egress.into()), (ingress_name, ingress.into())]);
     table
         .chains
         .insert(Name::new("from_port")?, from.chain(&known, settings));
@@ -136,7 +136,7 @@ fn to_isolated(
             [foreign, port],
             Comment::fit("not for an address of the pod: no policy could name it"),
         ));
-        table.sets.insert(name, set);
+        table.sets.insert(name, set.into());
     }
     Ok(rules)
 }

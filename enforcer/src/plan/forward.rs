@@ -108,8 +108,8 @@ impl Interfaces {
     }
 
     fn add_to(self, table: &mut Table) {
-        table.sets.insert(self.private, self.private_set);
-        table.sets.insert(self.shared, self.shared_set);
+        table.sets.insert(self.private, self.private_set.into());
+        table.sets.insert(self.shared, self.shared_set.into());
     }
 }
 
@@ -207,7 +207,7 @@ impl Chains {
             [in_set(vec![family.source, family.destination], &itself_name)],
             Verdict::Accept,
         ));
-        table.sets.insert(itself_name, itself);
+        table.sets.insert(itself_name, itself.into());
         let (egress_name, ingress_name) = (named("egress")?, named("ingress")?);
         let key = vec![Field::InputInterface, family.source];
         self.sources.push(Rule::new(
@@ -294,7 +294,7 @@ fn judged_by(
     };
     // A reference that leads nowhere cannot be decoded from a document; if it ever is here, it denies.
     rules.profiles.get(id).map_or(Ok(Verdict::Drop), |profile| {
-        name::profile(id, profile).map(Verdict::Goto)
+        name::profile(id, &profile.profile).map(Verdict::Goto)
     })
 }
 

@@ -15,27 +15,31 @@
 //! ```
 //!
 //! The plan is pure: the same input gives the same ruleset, and what is sent to the kernel is the difference from what
-//! is there. Whether a pod is named by the API, by the node, or by both decides what happens to it: only a pod that
+//! is there. A [`Planner`] brings a ruleset to the next input without planning again what stays. Whether a pod is named by the API, by the node, or by both decides what happens to it: only a pod that
 //! both know is dispatched to its profiles; every other address of the node's pod networks is closed.
 
 mod address;
 mod bridge;
 mod family;
 mod forward;
+mod group;
 mod name;
+mod planner;
 mod profile;
 mod source;
 
 use family::Family;
 pub(crate) use forward::forwarded;
+pub use planner::Planner;
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{PodKey, PodUid};
-use palisade_policy::rules::{GroupId, LocalPod, Member, NodeRules, Slice, SliceId};
+use palisade_policy::rules::{GroupId, LocalPod, NodeRules, Slice, SliceId};
 
 use crate::nft::model::{Element, Interface, InterfacePattern, InvalidName, Part, Ruleset};
 
@@ -102,9 +106,6 @@ impl Subject<'_> {
     }
 }
 
-/// A group's members, slices joined.
-type Members<'a> = BTreeMap<&'a GroupId, Vec<&'a Member>>;
-
 /// What the maps of the forward hook have for a pod's address.
 pub(crate) fn dispatch_key(interface: &Interface, address: IpAddr) -> Element {
     Element::new(&[Part::interface(interface), Part::address(address)])
@@ -117,25 +118,16 @@ pub fn plan(
     facts: &Facts,
     settings: &Settings,
 ) -> Result<Plan, InvalidName> {
-    let subjects = subjects(rules, facts);
-    let unplaced = rules
-        .pods
+    let of_groups = slices
         .iter()
-        .filter(|(uid, _)| !facts.places.contains_key(uid))
-        .map(|(_, pod)| pod.key.clone());
-    let members = members(rules, slices);
-    let mut ruleset = Ruleset::default();
-    forward::plan(&mut ruleset, rules, &subjects, facts, settings)?;
-    for (id, profile) in &rules.profiles {
-        profile::plan(&mut ruleset, id, profile, rules, &members)?;
-    }
-    profile::plan_large_groups(&mut ruleset, rules, &members)?;
-    source::plan(&mut ruleset, &subjects)?;
-    bridge::plan(&mut ruleset, &subjects, facts, settings)?;
-    Ok(Plan {
-        ruleset,
-        unplaced: unplaced.collect(),
-    })
+        .filter(|((group, _), _)| rules.groups.contains(group));
+    let slices: Vec<_> = of_groups
+        .map(|(key, slice)| (*key, Arc::new(slice.borrow().clone())))
+        .collect();
+    let mut planner = Planner::new(settings.clone());
+    let turned = slices.iter().map(|(key, slice)| (*key, Some(slice)));
+    planner.plan(&Arc::new(rules.clone()), turned, facts)?;
+    Ok(planner.into_plan())
 }
 
 /// The pods that can be dispatched. An address that two of them claim, as while one takes over from the other, goes to
@@ -162,19 +154,6 @@ fn subjects<'a>(rules: &'a NodeRules, facts: &'a Facts) -> Vec<Subject<'a>> {
             }
         })
         .collect()
-}
-
-fn members<'a>(
-    rules: &'a NodeRules,
-    slices: &'a BTreeMap<(GroupId, SliceId), impl Borrow<Slice>>,
-) -> Members<'a> {
-    let mut members: Members<'_> = rules.groups.iter().map(|group| (group, Vec::new())).collect();
-    for ((group, _), slice) in slices {
-        if let Some(members) = members.get_mut(group) {
-            members.extend(slice.borrow().members.iter().map(AsRef::as_ref));
-        }
-    }
-    members
 }
 
 /// The node's pod networks of one family.

@@ -5,128 +5,134 @@
 //! rule a family. A further policy adds elements, not rules. Two shapes need a rule each: a range of ports for
 //! pods (their addresses never go into an interval set, where a change would cost as much as the set is large), and
 //! groups so large that copying them into profiles would cost more than a rule does.
+//!
+//! A profile is planned as a whole when its policies change. When members of groups come or go, the elements that they bring are
+//! added and removed: an element stays for as long as anybody brings it.
 
 mod allowance;
+mod elements;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use palisade_policy::model::Direction;
-use palisade_policy::rules::{CompiledPeers, CompiledPorts, GroupId, NodeRules, Profile, ProfileId};
+use palisade_policy::rules::{GroupId, ProfileRules};
 
 use super::address::{self, Span};
 use super::family::Family;
 use super::forward::{in_set, itself, to_pods};
-use super::{Members, name};
+use super::group::{Groups, Turn};
+use super::name;
+use crate::nft::Draft;
 use crate::nft::model::{
-    Chain, Comment, Element, Field, InvalidName, KeyType, Match, Name, Part, Rule, Ruleset, Set, Table,
-    TableKey, Verdict,
+    Chain, Comment, Element, Field, InvalidName, KeyType, Match, Name, Part, Rule, Set, TableKey, Verdict,
 };
 use allowance::{Allowance, Ports};
+pub(super) use elements::Copies;
+use elements::Shape;
 
-/// Addresses in a group above which it is a set of its own, shared by all profiles that use it. A copy of a group costs
-/// an element in each profile's set for every address, and again for every change; a shared set costs each profile a
-/// rule, 60–85 ns for every packet that comes so far.
-pub(super) const LARGE_GROUP: usize = 2_000;
+/// A profile that was planned: a chain and its sets.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) rules: Arc<ProfileRules>,
+    chain: Name,
+    copies: Copies,
+    /// All sets of the chain.
+    sets: Vec<Name>,
+    /// Large groups that it refers to.
+    pub(super) large: Vec<GroupId>,
+}
 
-/// Plans the chain of one profile and its sets.
-pub(super) fn plan(
-    ruleset: &mut Ruleset,
-    id: &ProfileId,
-    profile: &Profile,
-    rules: &NodeRules,
-    members: &Members<'_>,
-) -> Result<(), InvalidName> {
-    let table = ruleset.tables.entry(TableKey::Inet).or_default();
-    let allowance = Allowance::of(profile, rules, members);
-    let accept = match profile.direction {
-        Direction::Egress => Verdict::Goto(to_pods()?),
-        Direction::Ingress => Verdict::Accept,
-    };
-    let mut chain = Builder {
-        table,
-        name: name::profile(id, profile)?,
-        accept,
-        rules: Vec::new(),
-    };
-    if allowance.everything {
-        chain.allow([]);
-    } else {
-        for family in Family::both() {
-            chain.peers(&allowance, &family, profile.direction)?;
+impl Planned {
+    /// Plans the chain of a profile and its sets, in the place of what was planned of the profile `before`.
+    pub(super) fn plan(
+        rules: &Arc<ProfileRules>,
+        chain: Name,
+        groups: &Groups,
+        before: Option<Self>,
+        draft: &mut Draft,
+    ) -> Result<Self, InvalidName> {
+        let mut allowance = Allowance::of(rules, groups);
+        let direction = rules.profile.direction;
+        let mut copies = Copies::new(&chain, std::mem::take(&mut allowance.uses))?;
+        let mut builder = Builder {
+            name: &chain,
+            accept: match direction {
+                Direction::Egress => Verdict::Goto(to_pods()?),
+                Direction::Ingress => Verdict::Accept,
+            },
+            rules: Vec::new(),
+            sets: BTreeMap::new(),
+        };
+        if allowance.everything {
+            builder.allow([]);
+        } else {
+            for family in Family::both() {
+                builder.peers(&copies, &allowance, &family, direction)?;
+            }
+            builder.ports_for_everybody(&allowance)?;
         }
-        chain.ports_for_everybody(&allowance)?;
-    }
-    let description = name::describe(profile);
-    let Builder { name, mut rules, .. } = chain;
-    rules.push(Rule::new([], Verdict::Jump(itself()?)));
-    rules.push(
-        Rule::new([], Verdict::Drop)
-            .counted()
-            .commented(Comment::fit("no rule of these policies allows it")),
-    );
-    let comment = Some(description);
-    ruleset.tables.entry(TableKey::Inet).or_default().chains.insert(
-        name,
-        Chain {
+        builder.rules.push(Rule::new([], Verdict::Jump(itself()?)));
+        builder.rules.push(
+            Rule::new([], Verdict::Drop)
+                .counted()
+                .commented(Comment::fit("no rule of these policies allows it")),
+        );
+        let Builder {
+            rules: in_order,
+            mut sets,
+            ..
+        } = builder;
+        copies.fill(&mut sets, groups);
+        for old in before.into_iter().flat_map(|before| before.sets) {
+            if !sets.contains_key(&old) {
+                draft.set(TableKey::Inet, &old, None);
+            }
+        }
+        let names = sets.keys().cloned().collect();
+        for (name, set) in sets {
+            draft.set(TableKey::Inet, &name, Some(Arc::new(set)));
+        }
+        let described = Chain {
             hook: None,
-            comment,
-            rules,
-        },
-    );
-    Ok(())
-}
+            comment: Some(name::describe(&rules.profile)),
+            rules: in_order,
+        };
+        draft.chain(TableKey::Inet, &chain, Some(described));
+        Ok(Self {
+            rules: rules.clone(),
+            chain,
+            copies,
+            sets: names,
+            large: allowance.large.into_iter().map(|(group, _)| group).collect(),
+        })
+    }
 
-/// Plans the sets of the large groups that the node's rules use.
-pub(super) fn plan_large_groups(
-    ruleset: &mut Ruleset,
-    rules: &NodeRules,
-    members: &Members<'_>,
-) -> Result<(), InvalidName> {
-    let table = ruleset.tables.entry(TableKey::Inet).or_default();
-    for (id, members) in members.iter().filter(|(_, members)| is_large(members)) {
-        // A group of a named port has another number for each member and is never shared.
-        if !is_plain(rules, id) {
-            continue;
-        }
-        for family in Family::both() {
-            let mut set = Set::hash([family.key]);
-            let addresses = members
-                .iter()
-                .flat_map(|member| &member.addresses)
-                .filter(|address| family.has(**address));
-            set.elements = addresses
-                .map(|address| Element::new(&[Part::address(*address)]))
-                .collect();
-            set.comment = Some(Comment::fit("a large group of pods, shared by profiles"));
-            table.sets.insert(name::group(id, family.digit)?, set);
+    /// Members of a group have come or gone.
+    pub(super) fn turn(&mut self, group: &GroupId, turn: &Turn, draft: &mut Draft) {
+        self.copies.turn(group, turn, draft);
+    }
+
+    /// The groups that it uses.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &GroupId> {
+        self.copies.groups().chain(&self.large)
+    }
+
+    /// Takes it out of the ruleset.
+    pub(super) fn remove(self, draft: &mut Draft) {
+        draft.chain(TableKey::Inet, &self.chain, None);
+        for set in &self.sets {
+            draft.set(TableKey::Inet, set, None);
         }
     }
-    Ok(())
-}
-
-/// Whether a group's members are too many to copy.
-fn is_large(members: &[&palisade_policy::rules::Member]) -> bool {
-    members.iter().map(|member| member.addresses.len()).sum::<usize>() > LARGE_GROUP
-}
-
-/// Whether some rule uses a group by its addresses alone.
-fn is_plain(rules: &NodeRules, id: &GroupId) -> bool {
-    let sections = rules
-        .policies
-        .values()
-        .flat_map(|policy| policy.ingress.iter().chain(&policy.egress));
-    sections.flatten().any(|rule| {
-        let uses = matches!(&rule.peers, CompiledPeers::AnyOf { groups, .. } if groups.contains(id));
-        uses && !matches!(rule.ports, CompiledPorts::OfMembers(_))
-    })
 }
 
 struct Builder<'a> {
-    table: &'a mut Table,
-    name: Name,
+    name: &'a Name,
     accept: Verdict,
     rules: Vec<Rule>,
+    sets: BTreeMap<Name, Set>,
 }
 
 impl Builder<'_> {
@@ -142,9 +148,9 @@ impl Builder<'_> {
         key: Vec<Field>,
         comment: &str,
     ) -> Result<(), InvalidName> {
-        let name = name::of_chain(&self.name, suffix)?;
+        let name = name::of_chain(self.name, suffix)?;
         self.allow([in_set(key, &name)]);
-        self.table.sets.insert(
+        self.sets.insert(
             name,
             Set {
                 comment: Some(Comment::fit(comment)),
@@ -176,6 +182,7 @@ impl Builder<'_> {
 
     fn peers(
         &mut self,
+        copies: &Copies,
         allowance: &Allowance<'_>,
         family: &Family,
         direction: Direction,
@@ -184,84 +191,23 @@ impl Builder<'_> {
             Direction::Ingress => family.source,
             Direction::Egress => family.destination,
         };
-        let digit = family.digit;
-        let of_family = |address: &IpAddr| family.has(*address);
-        if allowance.shapes.peers {
-            let mut set = Set::hash([family.key]);
-            let peers = allowance.peers.iter().copied().filter(of_family);
-            set.elements = peers
-                .map(|address| Element::new(&[Part::address(address)]))
-                .collect();
-            self.allow_set(
-                &format!("peers{digit}"),
-                set,
-                vec![peer],
-                "pods that are allowed on all ports",
-            )?;
-        }
-        if allowance.shapes.peer_protocols {
-            let mut set = Set::hash([family.key, KeyType::Protocol]);
-            let peers = allowance
-                .peer_protocols
-                .iter()
-                .filter(|(address, _)| of_family(address));
-            set.elements = peers
-                .map(|(address, protocol)| {
-                    Element::new(&[Part::address(*address), Part::protocol(*protocol)])
-                })
-                .collect();
-            let key = vec![peer, Field::L4Protocol];
-            self.allow_set(
-                &format!("protocols{digit}"),
-                set,
-                key,
-                "pods that are allowed on all ports of a protocol",
-            )?;
-        }
-        if allowance.shapes.peer_ports {
-            let mut set = Set::hash([family.key, KeyType::Protocol, KeyType::Port]);
-            let peers = allowance
-                .peer_ports
-                .iter()
-                .filter(|(address, _, _)| of_family(address));
-            set.elements = peers
-                .map(|(address, protocol, port)| {
-                    Element::new(&[
-                        Part::address(*address),
-                        Part::protocol(*protocol),
-                        Part::port(*port),
-                    ])
-                })
-                .collect();
-            let key = vec![peer, Field::L4Protocol, Field::DestinationPort];
-            self.allow_set(
-                &format!("ports{digit}"),
-                set,
-                key,
-                "pods that are allowed on single ports",
-            )?;
-        }
-        for (ports, peers) in &allowance.peer_ranges {
-            let mut set = Set::hash([family.key]);
-            set.elements = peers
-                .iter()
-                .filter(|address| of_family(address))
-                .map(|address| Element::new(&[Part::address(*address)]))
-                .collect();
-            let (first, last) = ports.span;
-            let name = name::of_chain(
-                &self.name,
-                &format!("range{digit}_{}_{first}_{last}", ports.protocol),
-            )?;
-            let mut matches = ports.matches();
-            matches.push(in_set(vec![peer], &name));
+        for (shape, name) in copies.sets(family) {
+            let (fields, types) = shape.key(peer, family);
+            let mut matches = match shape {
+                Shape::Range(ports) => ports.matches(),
+                Shape::Peers | Shape::Protocols | Shape::Ports => Vec::new(),
+            };
+            matches.push(in_set(fields, name));
             self.allow(matches);
-            set.comment = Some(Comment::fit("pods that are allowed on a range of ports"));
-            self.table.sets.insert(name, set);
+            let set = Set {
+                comment: Some(Comment::fit(shape.describe())),
+                ..Set::hash(types)
+            };
+            self.sets.insert(name.clone(), set);
         }
         for (group, ports) in &allowance.large {
             let mut matches: Vec<Match> = ports.iter().flat_map(|ports| ports.matches()).collect();
-            matches.push(in_set(vec![peer], &name::group(group, digit)?));
+            matches.push(in_set(vec![peer], &name::group(group, family.digit)?));
             self.allow(matches);
         }
         self.blocks(allowance, family, peer)
@@ -277,7 +223,7 @@ impl Builder<'_> {
                 Vec::new()
             }
         };
-        if allowance.shapes.blocks {
+        if !allowance.blocks.is_empty() {
             let mut set = Set::interval([family.key]);
             let merged = address::merge(allowance.blocks.iter().flat_map(spans).collect());
             set.elements = merged
@@ -291,7 +237,7 @@ impl Builder<'_> {
                 "blocks that are allowed on all ports",
             )?;
         }
-        if allowance.shapes.block_ports {
+        if !allowance.block_ports.is_empty() {
             let mut set = Set::interval([family.key, KeyType::Protocol, KeyType::Port]);
             let covered = allowance
                 .block_ports

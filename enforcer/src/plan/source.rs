@@ -79,7 +79,7 @@ pub(super) fn plan(ruleset: &mut Ruleset, subjects: &[Subject<'_>]) -> Result<()
                 Comment::fit("ARP for another's address"),
             ));
         }
-        table.sets.insert(name, set);
+        table.sets.insert(name, set.into());
     }
     let routers = FROM_ROUTERS.map(|kind| {
         let matches = [Match::IcmpV6Types {

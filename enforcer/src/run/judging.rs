@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use palisade_crds::RuleSet;
+use ipnet::IpNet;
 use palisade_policy::model::{Packet, PodUid};
 use thiserror::Error;
 use tokio::sync::mpsc::Sender;
@@ -22,6 +22,7 @@ use super::status::{Condition, Flows, microseconds};
 use crate::facts::Observed;
 use crate::flows::{self, Conntrack, ConntrackError, Cuts, Flow, Identity, Judge, Lost, Tally, View};
 use crate::nft::model::{InvalidName, Ruleset};
+use crate::plan::{Facts, Planner};
 
 /// The shortest time from the beginning of a sweep to that of the next.
 const PACE: Duration = Duration::from_millis(200);
@@ -169,29 +170,25 @@ impl Judging {
         self.cuts.as_ref().and_then(Cuts::next_end)
     }
 
-    /// Adds to a planned ruleset what keeps ended flows from coming back.
-    pub(super) fn plan_cuts(
-        &mut self,
-        rules: &RuleSet,
-        observed: &Observed,
-        ruleset: &mut Ruleset,
-    ) -> Result<(), InvalidName> {
+    /// Lays over the plan what keeps ended flows from coming back.
+    pub(super) fn plan_cuts(&mut self, facts: &Facts, planner: &mut Planner) -> Result<(), InvalidName> {
         self.ripe = false;
         let cuts = self.cuts.get_or_insert_default();
-        if cuts.is_empty() && self.waiting.is_empty() {
-            return Ok(());
+        if !cuts.is_empty() || !self.waiting.is_empty() {
+            let now = Instant::now();
+            for (cut, _) in &self.waiting {
+                cuts.add(cut.flows.iter().copied(), now);
+            }
+            // What is laid over is none of the verdict on a flow.
+            let ruleset = planner.draft().ruleset();
+            let view = View::new(ruleset, facts)?;
+            cuts.review(|packet| view.allows(ruleset, packet));
+            for (cut, allowed) in &mut self.waiting {
+                let denied = cut.denied.iter().copied();
+                *allowed = denied.filter(|packet| view.allows(ruleset, *packet)).collect();
+            }
         }
-        let now = Instant::now();
-        for (cut, _) in &self.waiting {
-            cuts.add(cut.flows.iter().copied(), now);
-        }
-        let view = View::new(ruleset, &observed.facts(&rules.rules.pod_networks))?;
-        cuts.review(|packet| view.allows(ruleset, packet));
-        for (cut, allowed) in &mut self.waiting {
-            let denied = cut.denied.iter().copied();
-            *allowed = denied.filter(|packet| view.allows(ruleset, *packet)).collect();
-        }
-        cuts.plan(ruleset)
+        planner.lay_over(|over| cuts.plan(over))
     }
 
     /// The planned cuts are in the kernel.
@@ -205,17 +202,22 @@ impl Judging {
     /// A ruleset is committed: asks for a sweep if one is due.
     pub(super) fn committed(
         &mut self,
-        rules: &RuleSet,
+        networks: &[IpNet],
         observed: &Observed,
+        facts: &Facts,
         ruleset: &Ruleset,
     ) -> Result<(), InvalidName> {
         if !self.tightened {
             return Ok(());
         }
-        let networks = rules.rules.pod_networks.clone();
-        let facts = observed.facts(&networks);
         let gone = self.gone.keys().copied().collect();
-        let judge = Judge::new(ruleset, &facts, networks, observed.addresses.clone(), gone)?;
+        let judge = Judge::new(
+            ruleset,
+            facts,
+            networks.to_vec(),
+            observed.addresses.clone(),
+            gone,
+        )?;
         self.number += 1;
         self.tightened = false;
         self.wanted.send_replace(Some((self.number, Arc::new(judge))));

@@ -7,30 +7,28 @@
 //!   stale, or no answer ──► read back, plan again
 //! ```
 
+mod bridges;
+mod kernel;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use palisade_crds::RuleSet;
-use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::timeout;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
-use super::desired::{Unplannable, desired};
+use super::desired::{Desired, Unplannable};
 use super::judging::{Cut, Judging, Swept, Wanted, not_judged};
 use super::status::{
     Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
 };
-use crate::facts::{self, NamedPods, Observed};
-use crate::flows::tightens;
-use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
-use crate::plan::{Plan, Settings};
+use crate::facts::{NamedPods, Observed};
+use crate::nft::{Counts, Edit, Generation, Kernel};
+use crate::plan::{Facts, Settings};
 use crate::source::{Delivery, Incomplete};
+use kernel::{Known, Remedy};
 
-/// An answer of the kernel that takes longer will not come. The layer below gives up sooner.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How often others may get in between reading and writing before this is left for later.
-const ATTEMPTS: usize = 8;
+pub use kernel::Refused;
 
 /// How long something that went wrong is left alone. New facts that explain it may arrive meanwhile.
 const RETRY: Duration = Duration::from_millis(100);
@@ -52,23 +50,6 @@ pub(super) enum Input {
     Swept(Swept),
 }
 
-/// The kernel refuses what should be there, and nothing is left to try.
-#[derive(Debug, Error)]
-#[error("the kernel refuses the ruleset, and a rebuilt one as well; what it had before stays")]
-pub struct Refused(#[source] CommitError);
-
-/// What to try next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Remedy {
-    /// Write what differs from what is known to be loaded.
-    #[default]
-    Change,
-    /// Read what is loaded, and write what differs from that.
-    ReadBack,
-    /// Delete our tables and make them again.
-    Rebuild,
-}
-
 /// Everything that is known of a node.
 pub(super) struct Node<K> {
     kernel: K,
@@ -77,8 +58,12 @@ pub(super) struct Node<K> {
     named: watch::Sender<NamedPods>,
     rules: Option<RuleSet>,
     observed: Option<Observed>,
-    /// What the kernel has, as far as it is known.
-    loaded: Option<Loaded>,
+    /// Where these pods are; `None` until that is asked of the facts.
+    facts: Option<Facts>,
+    /// What the kernel should have.
+    desired: Desired,
+    /// What the kernel has.
+    known: Known,
     remedy: Remedy,
     /// The first input that is not applied yet: when there was a sign of it, when it was there.
     pending: Option<(Instant, Instant)>,
@@ -106,11 +91,13 @@ impl<K: Kernel> Node<K> {
         let (named, pods) = watch::channel(NamedPods::new());
         let node = Self {
             kernel,
+            desired: Desired::new(settings.clone()),
             settings,
             named,
             rules: None,
             observed: None,
-            loaded: None,
+            facts: None,
+            known: Known::default(),
             remedy: Remedy::default(),
             pending: None,
             published: None,
@@ -150,9 +137,13 @@ impl<K: Kernel> Node<K> {
                 match delivery.rules {
                     Ok(rules) => {
                         self.say(Origin::Rules, None);
-                        let named = named(&rules);
-                        self.named
-                            .send_if_modified(|before| std::mem::replace(before, named.clone()) != named);
+                        let same = |known: &RuleSet| Arc::ptr_eq(&known.rules, &rules.rules);
+                        if !self.rules.as_ref().is_some_and(same) {
+                            let named = named(&rules);
+                            self.named
+                                .send_if_modified(|before| std::mem::replace(before, named.clone()) != named);
+                            self.facts = None;
+                        }
                         if self.rules.replace(rules).is_none() {
                             // Facts that waited for the first rules tell nothing about how long these took.
                             self.pending = None;
@@ -171,6 +162,7 @@ impl<K: Kernel> Node<K> {
                 self.report(&observed);
                 self.judging.observe(&observed);
                 self.observed = Some(observed);
+                self.facts = None;
                 self.pending.get_or_insert((received, decoded));
             }
             Input::Edit(edit) => self.edited(edit),
@@ -222,12 +214,10 @@ impl<K: Kernel> Node<K> {
             }
             // Without this a commit of anybody would make the next one of ours stale, and cost reading all back.
             Edit::Elsewhere { generation } => {
-                let loaded = self
-                    .loaded
-                    .as_mut()
-                    .filter(|loaded| loaded.generation.next() == generation);
-                if let Some(loaded) = loaded {
-                    loaded.generation = generation;
+                if let Some(known) = self.known.generation_mut()
+                    && known.next() == generation
+                {
+                    *known = generation;
                 }
                 return;
             }
@@ -236,12 +226,12 @@ impl<K: Kernel> Node<K> {
                 None
             }
         };
-        let known = self.loaded.as_ref().map(|loaded| loaded.generation);
+        let known = self.known.generation();
         let seen = known
             .zip(generation)
             .is_some_and(|(known, edit)| !is_newer(edit, known));
         if !seen {
-            self.loaded = None;
+            self.known = Known::Nothing;
             let now = Instant::now();
             self.pending.get_or_insert((now, now));
         }
@@ -276,29 +266,21 @@ impl<K: Kernel> Node<K> {
             self.retry = Some(Instant::now() + RETRY);
             return Ok(());
         }
-        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
-            return Ok(());
-        };
         let started = Instant::now();
         let (received, decoded) = self.pending.unwrap_or((started, started));
         self.retry = None;
-        let cuts = &mut self.judging;
-        let planned = desired(rules, observed, &self.settings).and_then(|mut plan| {
-            cuts.plan_cuts(rules, observed, &mut plan.ruleset)?;
-            Ok(plan)
-        });
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => {
-                self.pending = None;
-                self.say(Origin::Plan, Some(unplannable(&error)));
-                return Ok(());
-            }
-        };
+        if let Err(error) = self.plan() {
+            // What was planned in part is of no use, and what is loaded cannot be told by it any more.
+            self.desired = Desired::new(self.settings.clone());
+            self.known = Known::Nothing;
+            self.pending = None;
+            self.say(Origin::Plan, Some(unplannable(&error)));
+            return Ok(());
+        }
         self.say(Origin::Plan, None);
         let planned = Instant::now();
         self.filter_bridges().await;
-        let Some((counts, generation)) = self.bring(&plan).await? else {
+        let Some((counts, generation)) = self.bring().await? else {
             self.retry = Some(Instant::now() + RETRY);
             return Ok(());
         };
@@ -318,17 +300,31 @@ impl<K: Kernel> Node<K> {
             };
             debug!(?counts, timing = ?self.status.applied.microseconds, %generation, "applied");
         }
-        self.judge_flows(&plan);
-        self.remember(plan, generation);
+        self.judge_flows();
+        self.remember(generation);
+        Ok(())
+    }
+
+    /// Brings the plan to what is known.
+    fn plan(&mut self) -> Result<(), Unplannable> {
+        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
+            return Ok(());
+        };
+        let facts = self
+            .facts
+            .get_or_insert_with(|| observed.facts(&rules.rules.pod_networks));
+        self.desired.plan(rules, facts)?;
+        self.judging.plan_cuts(facts, &mut self.desired.planner)?;
+        self.desired.check()?;
         Ok(())
     }
 
     /// Learns which flows an earlier process has ended, before anything is planned. Returns whether it could.
     async fn adopt(&mut self) -> bool {
-        match self.read().await {
+        match kernel::read(&self.kernel).await {
             Ok(loaded) => {
                 self.judging.adopt(&loaded.ruleset);
-                self.loaded = Some(loaded);
+                self.known = Known::Read(Box::new(loaded));
                 true
             }
             Err(condition) => {
@@ -339,113 +335,24 @@ impl<K: Kernel> Node<K> {
     }
 
     /// Has established flows judged by what was committed, if it may deny some of them.
-    fn judge_flows(&mut self, plan: &Plan) {
-        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
+    fn judge_flows(&mut self) {
+        let (Some(rules), Some(observed), Some(facts)) = (&self.rules, &self.observed, &self.facts) else {
             return;
         };
-        if let Err(error) = self.judging.committed(rules, observed, &plan.ruleset) {
+        let networks = &rules.rules.pod_networks;
+        let ruleset = self.desired.draft().ruleset();
+        if let Err(error) = self.judging.committed(networks, observed, facts, ruleset) {
             self.say(Origin::Flows, Some(not_judged(&error)));
         }
     }
 
-    /// Writes what differs, until it is written or something has to wait. Returns what was changed, and the
-    /// generation that has it.
-    async fn bring(&mut self, plan: &Plan) -> Result<Option<(Counts, Generation)>, Refused> {
-        for _ in 0..ATTEMPTS {
-            let loaded = match self.loaded.take() {
-                Some(loaded) => loaded,
-                None => match self.read().await {
-                    Ok(loaded) => loaded,
-                    Err(condition) => {
-                        self.say(Origin::Kernel, Some(condition));
-                        return Ok(None);
-                    }
-                },
-            };
-            let change = match self.remedy {
-                Remedy::Change | Remedy::ReadBack => nft::repair(&loaded, &plan.ruleset),
-                Remedy::Rebuild => nft::rebuild(&loaded.ruleset, &plan.ruleset),
-            };
-            let counts = change.counts();
-            // What is written for a sweep needs none.
-            let is_for_a_sweep = self.pending.is_none() && self.remedy == Remedy::Change;
-            if !is_for_a_sweep && tightens(&change, &plan.ruleset) {
-                self.judging.tighten();
-            }
-            match self.commit(change, loaded.generation).await {
-                Ok(generation) => {
-                    self.say(Origin::Kernel, None);
-                    self.remedy = Remedy::default();
-                    return Ok(Some((counts, generation)));
-                }
-                Err(error @ CommitError::Stale { .. }) => debug!(%error, "planning again"),
-                Err(error @ CommitError::OutcomeUnknown { .. }) => warn!(%error, "reading back"),
-                Err(refused) => {
-                    error!(error = %refused, remedy = ?self.remedy, "the kernel refused a change");
-                    self.say(
-                        Origin::Kernel,
-                        Some(Condition {
-                            reason: refused.reason(),
-                            message: refused.to_string(),
-                        }),
-                    );
-                    self.remedy = match self.remedy {
-                        Remedy::Change => Remedy::ReadBack,
-                        Remedy::ReadBack => Remedy::Rebuild,
-                        Remedy::Rebuild => return Err(Refused(refused)),
-                    };
-                    return Ok(None);
-                }
-            }
-        }
-        let message = format!("others changed the kernel's ruleset during each of {ATTEMPTS} attempts");
-        self.say(
-            Origin::Kernel,
-            Some(Condition {
-                reason: "Stale",
-                message,
-            }),
-        );
-        Ok(None)
-    }
-
-    async fn read(&self) -> Result<Loaded, Condition> {
-        let failed = |error: ReadError| Condition {
-            reason: error.reason(),
-            message: error.to_string(),
-        };
-        match timeout(PATIENCE, self.kernel.read()).await {
-            Ok(read) => read.map_err(failed),
-            Err(late) => Err(Condition {
-                reason: "ReadFailed",
-                message: format!("reading the tables: {late}"),
-            }),
-        }
-    }
-
-    /// Commits a change stage by stage. After a failure what is loaded is not known, and read back.
-    async fn commit(&self, change: Change<'_>, expected: Generation) -> Result<Generation, CommitError> {
-        let mut generation = expected;
-        for stage in change.stages() {
-            let committed = timeout(PATIENCE, self.kernel.commit(&stage, generation)).await;
-            generation = committed.unwrap_or_else(|late| {
-                Err(CommitError::OutcomeUnknown {
-                    message: late.to_string(),
-                })
-            })?;
-        }
-        Ok(generation)
-    }
-
-    fn remember(&mut self, plan: Plan, generation: Generation) {
-        let Plan { ruleset, unplaced } = plan;
-        self.status.sizes = Sizes::of(&ruleset);
-        self.loaded = Some(Loaded {
-            generation,
-            ruleset,
-            ..Loaded::default()
-        });
+    fn remember(&mut self, generation: Generation) {
+        self.status.sizes = Sizes::of(self.desired.draft().ruleset());
         self.status.generation = Some(generation);
+        let unplaced = self.desired.planner.unplaced();
+        if self.status.unplaced != unplaced {
+            self.status.unplaced = unplaced.to_vec();
+        }
         if let Some(RuleSet {
             rules,
             revision,
@@ -467,48 +374,8 @@ impl<K: Kernel> Node<K> {
             self.status.hash = Some(hash.clone());
             self.status.policies = Some(policies.clone());
             self.status.content = Some(content.clone());
-            self.status.pods = rules.pods.len() - unplaced.len();
+            self.status.pods = rules.pods.len() - self.status.unplaced.len();
         }
-        self.status.unplaced = unplaced;
-    }
-
-    /// Makes sure that what crosses a bridge meets the rules.
-    async fn filter_bridges(&mut self) {
-        let networks = self
-            .rules
-            .as_ref()
-            .map(|rules| rules.rules.pod_networks.as_slice());
-        let observed = self.observed.iter();
-        let bridges = observed.flat_map(|observed| observed.bridges_of_pods(networks.unwrap_or_default()));
-        let bridges: Vec<_> = bridges
-            .map(|(name, bridge)| (name.clone(), bridge.clone()))
-            .collect();
-        let mut problems = Vec::new();
-        if !bridges.is_empty() && !facts::can_filter_bridges() {
-            problems.push("this kernel's br_netfilter is not there".to_owned());
-        }
-        for (name, bridge) in bridges.iter().filter(|(_, bridge)| !bridge.filtered) {
-            match facts::filter_bridge(name, bridge.index).await {
-                Ok(()) => info!(bridge = %name, "bridged packets are filtered now"),
-                Err(error) => problems.push(error.to_string()),
-            }
-        }
-        let condition = (!problems.is_empty()).then(|| {
-            let names: Vec<&str> = bridges.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!(
-                "cannot enforce on bridge {}: {}",
-                names.join(", "),
-                problems.join("; ")
-            );
-            Condition {
-                reason: "BridgeNotFiltered",
-                message,
-            }
-        });
-        if condition.is_some() {
-            self.retry = Some(Instant::now() + SLOW_RETRY);
-        }
-        self.say(Origin::Bridges, condition);
     }
 
     fn say(&mut self, origin: Origin, condition: Option<Condition>) {

@@ -167,13 +167,8 @@ impl<'a> Show<'a> {
             let profile = local
                 .profile(direction)
                 .and_then(|id| self.rules.rules.profiles.get(id));
-            for policy in profile.iter().flat_map(|profile| &profile.policies) {
-                let defects = self
-                    .rules
-                    .rules
-                    .policies
-                    .get(policy)
-                    .map_or(0, |rules| rules.defects.len());
+            for (policy, compiled) in profile.iter().flat_map(|profile| profile.policies()) {
+                let defects = compiled.rules.defects.len();
                 let note = if defects > 0 {
                     " (in part not understood: that part allows nothing)"
                 } else {

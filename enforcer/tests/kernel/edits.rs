@@ -132,7 +132,7 @@ async fn own_commits_and_other_tables_are_no_edits() {
     let set = more
         .tables
         .get_mut(&TableKey::Inet)
-        .and_then(|table| table.sets.get_mut(&name("triples4")));
+        .and_then(|table| table.set_mut(&name("triples4")));
     set.expect("the set").elements.insert(triple("10.0.0.77", 6, 1));
     let generation = kernel
         .commit(&diff(&ruleset, &more), loaded.generation)

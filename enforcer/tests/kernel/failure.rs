@@ -16,8 +16,7 @@ async fn a_refused_operation_in_the_middle_leaves_everything_as_it_was_and_is_na
     let mut after = before.clone();
     let table = after.tables.get_mut(&TableKey::Inet).expect("the table");
     table
-        .sets
-        .get_mut(&name("triples4"))
+        .set_mut(&name("triples4"))
         .expect("the set")
         .elements
         .insert(triple("10.0.0.9", 6, 8080));
@@ -57,8 +56,7 @@ async fn an_element_that_is_there_already_is_refused_by_name() {
     let mut mirror = ruleset.clone();
     let table = mirror.tables.get_mut(&TableKey::Inet).expect("the table");
     table
-        .sets
-        .get_mut(&name("triples4"))
+        .set_mut(&name("triples4"))
         .expect("the set")
         .elements
         .clear();

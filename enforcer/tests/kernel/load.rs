@@ -1,6 +1,7 @@
 //! What is loaded is what was meant, and nothing else changes.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use palisade_enforcer::nft::json::{normalise, render};
@@ -71,7 +72,10 @@ async fn what_nft_loads_from_the_document_reads_back_as_the_same_ruleset() {
     );
     // nft 1.0.6 neither reads these from JSON nor writes every rule with the same expressions.
     for table in ruleset.tables.values_mut() {
-        table.sets.values_mut().for_each(|set| set.comment = None);
+        table
+            .sets
+            .values_mut()
+            .for_each(|set| Arc::make_mut(set).comment = None);
         table.maps.values_mut().for_each(|map| map.comment = None);
     }
     let loaded = read(&namespace.kernel()).await;
@@ -100,7 +104,7 @@ async fn one_element_more_is_one_element_sent() {
     let set = after
         .tables
         .get_mut(&TableKey::Inet)
-        .and_then(|table| table.sets.get_mut(&name("triples4")));
+        .and_then(|table| table.set_mut(&name("triples4")));
     set.expect("the set").elements.insert(triple("10.0.0.9", 6, 8080));
     let change = diff(&before, &after);
     assert_eq!(
@@ -197,7 +201,7 @@ async fn an_object_that_cannot_change_in_place_is_made_anew_with_all_that_refers
     let mut after = before.clone();
     let table = after.tables.get_mut(&TableKey::Inet).expect("the table");
     table.chains.get_mut(&name("profile")).expect("the chain").comment = None;
-    let set = table.sets.get_mut(&name("triples4")).expect("the set");
+    let set = table.set_mut(&name("triples4")).expect("the set");
     set.interval = true;
     table.maps.get_mut(&name("egress4")).expect("the map").comment = None;
     let netdev = after.tables.get_mut(&TableKey::Netdev).expect("the table");
@@ -284,10 +288,10 @@ async fn fifty_thousand_elements_go_in_one_transaction_and_one_more_alone() {
     let elements = (0..50_000).map(element).collect();
     table.sets.insert(
         name("large"),
-        Set {
+        Arc::new(Set {
             elements,
             ..Set::hash(TRIPLE)
-        },
+        }),
     );
     let empty = read(&kernel).await.generation;
     let generation = timed("50,000 elements loaded", load(&kernel, &before)).await;
@@ -299,7 +303,7 @@ async fn fifty_thousand_elements_go_in_one_transaction_and_one_more_alone() {
     let set = after
         .tables
         .get_mut(&TableKey::Inet)
-        .and_then(|table| table.sets.get_mut(&name("large")));
+        .and_then(|table| table.set_mut(&name("large")));
     set.expect("the set").elements.insert(element(50_000));
     let start = Instant::now();
     let change = repair(&loaded, &after);
@@ -327,10 +331,10 @@ async fn a_table_of_two_thousand_sets_and_twenty_thousand_rules_reads_back_whole
         let elements = (0..100).map(member).collect();
         table.sets.insert(
             name(&set),
-            Set {
+            Arc::new(Set {
                 elements,
                 ..Set::hash([KeyType::Ipv4Address])
-            },
+            }),
         );
         let rule = || Rule::new([in_set(&[Field::SourceV4], &set)], Verdict::Accept).counted();
         let rules = (0..10).map(|_| rule()).collect();

@@ -1,6 +1,7 @@
 //! Random small rulesets: from any of them to any other, at once or by stages, and `nft` agrees about each.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use palisade_enforcer::nft::json::{normalise, render};
 use palisade_enforcer::nft::model::{
@@ -280,7 +281,10 @@ fn table(key: TableKey) -> impl Strategy<Value = Table> {
         .prop_map(|(sets, maps, middles, base, leaf, comment)| {
             let mut table = Table {
                 comment,
-                sets: sets.into_iter().collect(),
+                sets: sets
+                    .into_iter()
+                    .map(|(name, set)| (name, Arc::new(set)))
+                    .collect(),
                 maps: maps.into_iter().collect(),
                 chains: middles
                     .into_iter()

@@ -1,6 +1,7 @@
 //! A ruleset that uses every form of the model.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use palisade_enforcer::nft::model::{
     Chain, Comment, Element, EtherType, Field, Hook, Interface, InterfacePattern, KeyType, MapEntry, Match,
@@ -210,7 +211,7 @@ fn inet() -> Table {
             (name("ending"), chain(Vec::new())),
         ]
         .into(),
-        sets: sets().into(),
+        sets: sets().map(|(name, set)| (name, Arc::new(set))).into(),
         maps: maps().into(),
     }
 }
@@ -360,7 +361,7 @@ fn netdev() -> Table {
             },
         )]
         .into(),
-        sets: [(name("own4"), own)].into(),
+        sets: [(name("own4"), Arc::new(own))].into(),
         maps: [].into(),
     }
 }
@@ -425,7 +426,11 @@ fn bridge() -> Table {
             (name("post"), chain(Hook::Postrouting { priority: 300 }, post)),
         ]
         .into(),
-        sets: [(name("ports4"), ports), (name("known_ports"), known)].into(),
+        sets: [
+            (name("ports4"), Arc::new(ports)),
+            (name("known_ports"), Arc::new(known)),
+        ]
+        .into(),
         maps: [].into(),
     }
 }

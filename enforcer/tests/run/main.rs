@@ -136,7 +136,7 @@ async fn an_incomplete_rule_set_leaves_the_last_one_in_force_and_says_so() {
     let loaded = bed.loaded().await;
 
     let rules = files::read(&bed.rules(), &NodeName::from(NODE)).unwrap();
-    let (group, slice) = rules.slices.keys().next().unwrap();
+    let ((group, slice), _) = rules.slices.iter().next().unwrap();
     for path in [
         files::slice_path(&bed.rules(), group, *slice),
         files::policies_path(&bed.rules(), &"shop".into(), SliceId::WHOLE),

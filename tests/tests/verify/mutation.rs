@@ -3,6 +3,7 @@
 //! What a ruleset means is asked of [`walk`], which reads the enforcer's own model and shares no code with verification.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use palisade_audit::kernel::{Finding, Verifier, Witness, text};
 use palisade_enforcer::nft::model::{
@@ -260,7 +261,8 @@ fn mutate(table: &mut Table, mutation: Mutation, at: [Index; 3]) -> Option<()> {
                 Mutation::WidenElement => set.interval,
                 _ => true,
             };
-            let filled = table.sets.values_mut().filter(|set| !set.elements.is_empty());
+            let sets = table.sets.values_mut().map(Arc::make_mut);
+            let filled = sets.filter(|set| !set.elements.is_empty());
             let set = pick(filled.filter(fits), first)?;
             let element = set.elements.iter().nth(second.index(set.elements.len()))?.clone();
             let key = set.key.clone();
@@ -315,6 +317,7 @@ fn mutate(table: &mut Table, mutation: Mutation, at: [Index; 3]) -> Option<()> {
                 table
                     .sets
                     .values_mut()
+                    .map(Arc::make_mut)
                     .filter(|set| set.key == key && !set.interval),
                 third,
             )?;

@@ -41,7 +41,7 @@ fn sample() -> Ruleset {
     let table = Table {
         comment: None,
         chains: [(name("base"), base), (name("profile"), profile)].into(),
-        sets: [(name("peers"), peers)].into(),
+        sets: [(name("peers"), peers.into())].into(),
         maps: [(name("pods"), pods)].into(),
     };
     let ruleset = Ruleset {
@@ -73,8 +73,7 @@ fn equal_rulesets_need_no_operation() {
 fn an_element_more_or_less_is_one_element() {
     let more = counts(|table| {
         table
-            .sets
-            .get_mut(&name("peers"))
+            .set_mut(&name("peers"))
             .expect("the set")
             .elements
             .insert(key(77));
@@ -88,8 +87,7 @@ fn an_element_more_or_less_is_one_element() {
     );
     let less = counts(|table| {
         table
-            .sets
-            .get_mut(&name("peers"))
+            .set_mut(&name("peers"))
             .expect("the set")
             .elements
             .remove(&key(3));
@@ -155,7 +153,7 @@ fn a_chain_with_another_comment_is_made_anew_with_the_entries_that_go_there() {
 #[test]
 fn a_set_with_another_key_is_made_anew_and_the_rules_that_look_there_are_written_again() {
     let counts = counts(|table| {
-        table.sets.get_mut(&name("peers")).expect("the set").interval = true;
+        table.set_mut(&name("peers")).expect("the set").interval = true;
     });
     let expected = Counts {
         chains_flushed: 1,
@@ -179,7 +177,7 @@ fn a_name_may_be_a_set_before_and_a_map_after() {
                 map: name("peers"),
             },
         )];
-        table.maps.insert(name("peers"), VerdictMap::new(set.key));
+        table.maps.insert(name("peers"), VerdictMap::new(set.key.clone()));
     });
     after.check().expect("a consistent ruleset");
     let change = diff(&before, &after);

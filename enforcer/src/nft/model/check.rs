@@ -109,37 +109,56 @@ const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 impl Ruleset {
     /// Says what does not fit together, first problem first.
     pub fn check(&self) -> Result<(), Inconsistent> {
-        self.tables
-            .iter()
-            .try_for_each(|(&key, table)| Checked { key, table }.check())
+        let tables = self.tables.iter();
+        tables
+            .map(|(&key, table)| Checked {
+                key,
+                table,
+                part: table,
+            })
+            .try_for_each(|checked| checked.check())
+    }
+
+    /// The same of a part of it, the rest being as it was when it was checked last: the objects of `after`, which are others than
+    /// before, and what refers to objects of `before` that are no more. Of sets that stay `after` has the new elements.
+    pub fn check_part(&self, before: &Self, after: &Self) -> Result<(), Inconsistent> {
+        for (&key, table) in &self.tables {
+            if let Some(part) = after.tables.get(&key) {
+                Checked { key, table, part }.check()?;
+            }
+            if let Some(part) = before.tables.get(&key) {
+                Checked { key, table, part }.check_gone()?;
+            }
+        }
+        Ok(())
     }
 }
 
+/// A part of a table that is checked, and the whole table that it may refer to.
 struct Checked<'a> {
     key: TableKey,
     table: &'a Table,
+    part: &'a Table,
 }
 
 impl Checked<'_> {
     fn check(&self) -> Result<(), Inconsistent> {
-        let Self { key, table } = *self;
-        if let Some(name) = table.sets.keys().find(|name| table.maps.contains_key(*name)) {
+        let Self { key, table, part } = *self;
+        let both = |name: &&Name| table.maps.contains_key(*name) && table.sets.contains_key(*name);
+        if let Some(name) = part.sets.keys().chain(part.maps.keys()).find(both) {
             return Err(Inconsistent::TwoObjects {
                 table: key,
                 name: name.clone(),
             });
         }
-        for (name, set) in &table.sets {
+        for (name, set) in &part.sets {
             self.key(name, &set.key)?;
             set.elements
                 .iter()
                 .try_for_each(|element| self.element(name, &set.key, set.interval, element))?;
         }
-        for (name, set) in table
-            .sets
-            .iter()
-            .filter(|(_, set)| set.interval && set.key.len() == 1)
-        {
+        let spans = part.sets.keys().filter_map(|name| table.sets.get_key_value(name));
+        for (name, set) in spans.filter(|(_, set)| set.interval && set.key.len() == 1) {
             let overlap = set
                 .elements
                 .iter()
@@ -153,7 +172,7 @@ impl Checked<'_> {
                 });
             }
         }
-        for (name, map) in &table.maps {
+        for (name, map) in &part.maps {
             self.key(name, &map.key)?;
             for (element, entry) in &map.elements {
                 self.element(name, &map.key, false, element)?;
@@ -169,7 +188,7 @@ impl Checked<'_> {
                 }
             }
         }
-        for (name, chain) in &table.chains {
+        for (name, chain) in &part.chains {
             if chain.hook.as_ref().is_some_and(|hook| hook.table() != key) {
                 return Err(Inconsistent::Hook {
                     table: key,
@@ -178,6 +197,48 @@ impl Checked<'_> {
             }
             for (position, rule) in chain.rules.iter().enumerate() {
                 self.rule(name, position, rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing refers to what is no more.
+    fn check_gone(&self) -> Result<(), Inconsistent> {
+        let Self { table, part, .. } = *self;
+        let gone_chain = |name: &Name| part.chains.contains_key(name) && !table.chains.contains_key(name);
+        let gone_set = |name: &Name| part.sets.contains_key(name) && !table.sets.contains_key(name);
+        let gone_map = |name: &Name| part.maps.contains_key(name) && !table.maps.contains_key(name);
+        if !part.chains.keys().any(gone_chain)
+            && !part.sets.keys().any(gone_set)
+            && !part.maps.keys().any(gone_map)
+        {
+            return Ok(());
+        }
+        let problem = "does not exist";
+        let of_verdict = |place: &Name, verdict: &Verdict| match verdict {
+            Verdict::Jump(name) | Verdict::Goto(name) if gone_chain(name) => {
+                Err(self.reference(place, "chain", name, problem))
+            }
+            Verdict::Map { map, .. } if gone_map(map) => Err(self.reference(place, "map", map, problem)),
+            _ => Ok(()),
+        };
+        for (name, map) in &table.maps {
+            map.elements
+                .values()
+                .try_for_each(|entry| of_verdict(name, &entry.verdict))?;
+        }
+        for (name, rule) in table
+            .chains
+            .iter()
+            .flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)))
+        {
+            of_verdict(name, &rule.verdict)?;
+            for condition in &rule.matches {
+                if let Match::InSet { set, .. } = condition
+                    && gone_set(set)
+                {
+                    return Err(self.reference(name, "set", set, problem));
+                }
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::names::{Comment, Interface, Name};
 use super::rule::Rule;
@@ -55,10 +56,17 @@ pub struct Table {
     pub comment: Option<Comment>,
     /// The chains.
     pub chains: BTreeMap<Name, Chain>,
-    /// The sets.
-    pub sets: BTreeMap<Name, Set>,
+    /// The sets. A copy of a ruleset, as for those who judge by it, does not copy what is in them.
+    pub sets: BTreeMap<Name, Arc<Set>>,
     /// The verdict maps.
     pub maps: BTreeMap<Name, VerdictMap>,
+}
+
+impl Table {
+    /// A set, to be changed.
+    pub fn set_mut(&mut self, name: &Name) -> Option<&mut Set> {
+        self.sets.get_mut(name).map(Arc::make_mut)
+    }
 }
 
 /// A list of rules.

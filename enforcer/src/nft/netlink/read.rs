@@ -255,7 +255,7 @@ impl Reading {
         match element::into_elements(Layout::of(&set), listed) {
             Some(elements) => {
                 set.elements = elements.into_iter().collect();
-                self.table.sets.insert(name, set);
+                self.table.sets.insert(name, set.into());
             }
             None => {
                 self.foreign.strays.insert(stray());

@@ -1,15 +1,14 @@
 //! What the policies of a profile allow, united and sorted by shape.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use palisade_policy::model::{IpBlock, PortRange, Protocol, Sorted};
 use palisade_policy::rules::{
-    CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, Member, NodeRules, Profile,
+    CompiledPeers, CompiledPort, CompiledPorts, CompiledRule, GroupId, Profile, ProfileRules,
 };
 
-use super::super::Members;
 use super::super::address::{ALL_PORTS, PortSpan};
+use super::super::group::Groups;
 use crate::nft::model::Match;
 
 /// Ports of a protocol.
@@ -53,19 +52,16 @@ impl Ports {
     }
 }
 
-/// Which shapes occur in the policies, whoever is in their groups just now: the rules of a chain follow from this, so
+/// How a rule uses the members of a group. The rules of a chain follow from the uses and not from who is in the groups just now, so
 /// that a pod that comes or goes moves elements only.
-#[derive(Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each tells of one set and one rule, independently"
-)]
-pub(super) struct Shapes {
-    pub(super) peers: bool,
-    pub(super) peer_protocols: bool,
-    pub(super) peer_ports: bool,
-    pub(super) blocks: bool,
-    pub(super) block_ports: bool,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Use {
+    /// All ports.
+    All,
+    /// Some ports.
+    On(Ports),
+    /// In a protocol, the ports that each member declares.
+    OfMembers(u8),
 }
 
 /// The union of the rules of a profile's policies.
@@ -73,19 +69,12 @@ pub(super) struct Shapes {
 pub(super) struct Allowance<'a> {
     /// Everybody on all ports: nothing else matters.
     pub(super) everything: bool,
-    pub(super) shapes: Shapes,
     /// Ports for everybody.
     pub(super) everybody: BTreeSet<Ports>,
-    /// Pods on all ports.
-    pub(super) peers: BTreeSet<IpAddr>,
-    /// Pods on all ports of a protocol.
-    pub(super) peer_protocols: BTreeSet<(IpAddr, u8)>,
-    /// Pods on single ports.
-    pub(super) peer_ports: BTreeSet<(IpAddr, u8, u16)>,
-    /// Pods on ranges of ports.
-    pub(super) peer_ranges: BTreeMap<Ports, BTreeSet<IpAddr>>,
+    /// Groups whose members are copied.
+    pub(super) uses: BTreeMap<GroupId, BTreeSet<Use>>,
     /// Large groups, on all ports or on some.
-    pub(super) large: BTreeSet<(&'a GroupId, Option<Ports>)>,
+    pub(super) large: BTreeSet<(GroupId, Option<Ports>)>,
     /// Blocks on all ports.
     pub(super) blocks: BTreeSet<&'a IpBlock>,
     /// Blocks on some ports.
@@ -93,19 +82,21 @@ pub(super) struct Allowance<'a> {
 }
 
 impl<'a> Allowance<'a> {
-    pub(super) fn of(profile: &'a Profile, rules: &'a NodeRules, members: &Members<'a>) -> Self {
+    pub(super) fn of(rules: &'a ProfileRules, groups: &Groups) -> Self {
         let mut allowance = Self::default();
-        let policies = profile.policies.iter().filter_map(|key| rules.policies.get(key));
-        for rule in policies
-            .filter_map(|policy| policy.rules(profile.direction))
-            .flatten()
-        {
-            allowance.add(rule, profile, members);
+        for rule in rules.rules() {
+            allowance.add(rule, &rules.profile, groups);
+        }
+        if allowance.everything {
+            return Self {
+                everything: true,
+                ..Self::default()
+            };
         }
         allowance
     }
 
-    fn add(&mut self, rule: &'a CompiledRule, profile: &Profile, members: &Members<'a>) {
+    fn add(&mut self, rule: &'a CompiledRule, profile: &Profile, groups: &Groups) {
         match (&rule.peers, &rule.ports) {
             (CompiledPeers::All, CompiledPorts::All) => self.everything = true,
             (CompiledPeers::All, CompiledPorts::AnyOf(ports)) => {
@@ -113,74 +104,37 @@ impl<'a> Allowance<'a> {
             }
             // A rule of members' ports has groups as peers; for everybody it would have no members to ask.
             (CompiledPeers::All, CompiledPorts::OfMembers(_)) => {}
-            (CompiledPeers::AnyOf { groups, blocks }, CompiledPorts::All) => {
-                self.shapes.blocks |= !blocks.is_empty();
+            (CompiledPeers::AnyOf { groups: ids, blocks }, CompiledPorts::All) => {
                 self.blocks.extend(blocks);
-                for (group, members) in groups.iter().filter_map(|id| members.get_key_value(id)) {
-                    if super::is_large(members) {
-                        self.large.insert((group, None));
-                    } else {
-                        self.shapes.peers = true;
-                        self.peers.extend(addresses(members));
+                for group in ids {
+                    self.add_peers(*group, groups, None);
+                }
+            }
+            (CompiledPeers::AnyOf { groups: ids, blocks }, CompiledPorts::AnyOf(ports)) => {
+                for ports in numbers(ports, profile) {
+                    self.block_ports.extend(blocks.iter().map(|block| (block, ports)));
+                    for group in ids {
+                        self.add_peers(*group, groups, Some(ports));
                     }
                 }
             }
-            (CompiledPeers::AnyOf { groups, blocks }, CompiledPorts::AnyOf(ports)) => {
-                let ports: Vec<Ports> = numbers(ports, profile).collect();
-                self.shapes.block_ports |= !blocks.is_empty();
-                self.block_ports.extend(
-                    blocks
-                        .iter()
-                        .flat_map(|block| ports.iter().map(move |ports| (block, *ports))),
-                );
-                for (group, members) in groups.iter().filter_map(|id| members.get_key_value(id)) {
-                    if super::is_large(members) {
-                        self.large
-                            .extend(ports.iter().map(|ports| (*group, Some(*ports))));
-                    } else {
-                        for ports in &ports {
-                            self.add_peers(members, *ports);
-                        }
-                    }
-                }
-            }
-            (CompiledPeers::AnyOf { groups, .. }, CompiledPorts::OfMembers(protocol)) => {
-                self.shapes.peer_ports = true;
-                for member in groups.iter().filter_map(|id| members.get(id)).flatten() {
-                    let of_member = |address: &IpAddr| {
-                        let address = *address;
-                        member
-                            .ports
-                            .iter()
-                            .map(move |port| (address, protocol.number(), *port))
-                    };
-                    self.peer_ports
-                        .extend(member.addresses.iter().flat_map(of_member));
+            (CompiledPeers::AnyOf { groups: ids, .. }, CompiledPorts::OfMembers(protocol)) => {
+                for group in ids {
+                    let uses = self.uses.entry(*group).or_default();
+                    uses.insert(Use::OfMembers(protocol.number()));
                 }
             }
         }
     }
 
-    fn add_peers(&mut self, members: &[&Member], ports: Ports) {
-        let addresses = addresses(members);
-        match ports.span {
-            ALL_PORTS => {
-                self.shapes.peer_protocols = true;
-                self.peer_protocols
-                    .extend(addresses.map(|address| (address, ports.protocol)));
-            }
-            (first, last) if first == last => {
-                self.shapes.peer_ports = true;
-                self.peer_ports
-                    .extend(addresses.map(|address| (address, ports.protocol, first)));
-            }
-            _ => self.peer_ranges.entry(ports).or_default().extend(addresses),
+    fn add_peers(&mut self, group: GroupId, groups: &Groups, ports: Option<Ports>) {
+        if groups.is_large(&group) {
+            self.large.insert((group, ports));
+        } else {
+            let uses = self.uses.entry(group).or_default();
+            uses.insert(ports.map_or(Use::All, Use::On));
         }
     }
-}
-
-fn addresses<'m>(members: &'m [&Member]) -> impl Iterator<Item = IpAddr> + 'm {
-    members.iter().flat_map(|member| &member.addresses).copied()
 }
 
 /// Port entries as numbers, names resolved as the profile says.

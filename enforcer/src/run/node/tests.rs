@@ -6,9 +6,11 @@ use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::compile;
 use palisade_policy::testing::builders::{namespace, node, pod, pods, policy, rule};
 
+use super::super::desired::desired;
+use super::kernel::ATTEMPTS;
 use super::*;
 use crate::nft::model::{Interface, TableKey};
-use crate::nft::{Counters, Operation};
+use crate::nft::{Change, CommitError, Counters, Loaded, Operation, ReadError};
 use crate::plan::Place;
 
 /// Transactions that bring the first rules: one that prepares, one that turns to them.

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
+use palisade_policy::assemble::Assembler;
 use palisade_policy::model::{NamespaceName, NodeName};
 use palisade_policy::rules::{GroupId, Residents};
 
 use super::ApiError;
+use super::key::parse;
 use super::shelf::Shelf;
 use super::subscriptions::{Step, SubscriptionId};
 use super::watch::{Heard, Object};
@@ -53,6 +55,11 @@ pub(super) struct Mirror {
     orders: u64,
     /// The policies that select the node's pods, or why these are not known; `None` until that is asked.
     selected: Option<Result<Selected, ApiError>>,
+    assembler: Assembler,
+    /// What was put together last.
+    whole: Option<RuleSet>,
+    /// Groups of which something was heard since; `None` if it may be any.
+    heard: Option<BTreeSet<GroupId>>,
 }
 
 /// The rule set of the node.
@@ -76,6 +83,9 @@ impl Mirror {
             unconfirmed: BTreeMap::new(),
             orders: 0,
             selected: None,
+            assembler: Assembler::default(),
+            whole: None,
+            heard: None,
         }
     }
 
@@ -122,7 +132,12 @@ impl Mirror {
                 self.forget_selected(is_change || is_back);
                 orders(steps, Order::Policies)
             }
-            News::Groups(id, heard) => orders(self.groups.hear(id, heard), Order::Groups),
+            News::Groups(id, heard) => {
+                self.remember(&heard);
+                let steps = self.groups.hear(id, heard);
+                self.forget_ended(&steps);
+                orders(steps, Order::Groups)
+            }
             News::Confirmed(namespace, number, slices) => {
                 self.forget_selected(is_change);
                 self.policies.add(&namespace, slices);
@@ -131,6 +146,29 @@ impl Mirror {
                 }
                 Vec::new()
             }
+        }
+    }
+
+    /// Remembers of which group something is heard.
+    fn remember(&mut self, heard: &Heard<AcceptedSlice>) {
+        let name = match heard {
+            Heard::Following | Heard::Failed(_) => return,
+            Heard::Applied(Object { name, .. }) | Heard::Deleted { name, .. } => name,
+            // What is not listed any more may be of any group of the watch.
+            Heard::Listed(_) => {
+                self.heard = None;
+                return;
+            }
+        };
+        if let (Some(heard), Some(group)) = (&mut self.heard, group_of(name)) {
+            heard.insert(group);
+        }
+    }
+
+    /// What only a watch held that ends is forgotten, of whichever group.
+    fn forget_ended(&mut self, steps: &[Step<GroupId>]) {
+        if steps.iter().any(|step| matches!(step, Step::Stop(_))) {
+            self.heard = None;
         }
     }
 
@@ -185,11 +223,12 @@ impl Mirror {
             Ok(selected) => self.groups.want(selected.rules.groups.clone()),
             Err(_) => Vec::new(),
         };
+        self.forget_ended(&steps);
         self.selected = Some(selected);
         orders(steps, Order::Groups)
     }
 
-    fn find_selected(&self) -> Result<Selected, ApiError> {
+    fn find_selected(&mut self) -> Result<Selected, ApiError> {
         let document = match &self.rule_set {
             Own::Unknown => return Err(ApiError::NotListed),
             Own::Absent => {
@@ -203,14 +242,33 @@ impl Mirror {
         }
         let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
         let accepted = document.content.as_ref().map_err(refused)?;
-        accepted.select(|namespace, slice| self.policies.slice(namespace, slice))
+        accepted.select_again(&mut self.assembler, |namespace, slice| {
+            self.policies.slice(namespace, slice)
+        })
     }
 
     /// The rule set with all that it refers to. To be asked after [`Self::select`].
-    pub(super) fn assemble(&self) -> Result<RuleSet, ApiError> {
+    pub(super) fn assemble(&mut self) -> Result<RuleSet, ApiError> {
         let selected = self.selected.clone().unwrap_or(Err(ApiError::NotListed))?;
-        RuleSet::assemble(selected, |group, slice| self.groups.slice(group, slice))
+        let slice = |group: &GroupId, slice| self.groups.slice(group, slice);
+        let whole = match (self.whole.take(), &self.heard) {
+            (Some(mut whole), Some(heard)) => {
+                let updated = whole.update(selected, heard, slice);
+                // What was heard is still to be looked at where something is missing.
+                let whole = self.whole.insert(whole);
+                updated?;
+                whole.clone()
+            }
+            _ => self.whole.insert(RuleSet::assemble(selected, slice)?).clone(),
+        };
+        self.heard = Some(BTreeSet::new());
+        Ok(whole)
     }
+}
+
+/// The group of a slice by its name.
+fn group_of(name: &str) -> Option<GroupId> {
+    parse::<GroupId>(name).map(|(group, _)| group)
 }
 
 /// The namespaces of pods that are new, and those that have policies now and had none.

@@ -145,7 +145,6 @@ mod tests {
             pod_networks: Vec::new(),
             pods: BTreeMap::new(),
             profiles: BTreeMap::new(),
-            policies: BTreeMap::new(),
             groups: BTreeSet::new(),
         };
         let selected = Selected {

@@ -11,10 +11,10 @@ fn table(change: impl FnOnce(&mut Table)) -> Result<(), Inconsistent> {
     let mut table = Table::default();
     table
         .sets
-        .insert(name("peers"), Set::hash([KeyType::Ipv4Address]));
+        .insert(name("peers"), Set::hash([KeyType::Ipv4Address]).into());
     table
         .sets
-        .insert(name("nets"), Set::interval([KeyType::Ipv4Address]));
+        .insert(name("nets"), Set::interval([KeyType::Ipv4Address]).into());
     table
         .maps
         .insert(name("pods"), VerdictMap::new([KeyType::Ipv4Address]));
@@ -126,8 +126,7 @@ fn an_element_is_as_wide_as_its_key_and_a_range_only_where_ranges_may_be() {
     let put = |set: &str, part: Part| {
         table(|table| {
             table
-                .sets
-                .get_mut(&name(set))
+                .set_mut(&name(set))
                 .expect("the set")
                 .elements
                 .insert(Element::new(&[part]));
@@ -148,7 +147,7 @@ fn ranges_of_one_field_do_not_overlap_but_may_touch() {
         table(|table| {
             let parts = nets.map(|net| Part::network(net.parse().expect("a network")));
             let elements = parts.map(|part| Element::new(&[part])).into();
-            table.sets.get_mut(&name("nets")).expect("the set").elements = elements;
+            table.set_mut(&name("nets")).expect("the set").elements = elements;
         })
     };
     assert_eq!(nets(["10.0.0.0/24", "10.0.1.0/24"]), Ok(()));

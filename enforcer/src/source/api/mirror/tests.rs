@@ -120,10 +120,10 @@ fn groups_started(orders: &[Order]) -> SubscriptionId {
 }
 
 /// How many policies and members of groups there are to enforce, or why that is not known.
-fn content(mirror: &Mirror) -> Result<(usize, usize), &'static str> {
+fn content(mirror: &mut Mirror) -> Result<(usize, usize), &'static str> {
     let rules = mirror.assemble().map_err(|error| error.reason())?;
     let members = rules.slices.values().map(|slice| slice.members.len()).sum();
-    Ok((rules.rules.policies.len(), members))
+    Ok((rules.rules.policies().len(), members))
 }
 
 /// A mirror with everything in sync, and its two subscriptions.
@@ -156,12 +156,12 @@ fn a_rule_set_is_given_out_with_all_that_it_refers_to_or_not_at_all() {
         groups,
     } = Objects::new(1, 1, 1);
     let mut mirror = Mirror::new("a".into());
-    assert_eq!(content(&mirror), Err("NotListed"));
+    assert_eq!(content(&mut mirror), Err("NotListed"));
     hear(&mut mirror, News::RuleSet(Heard::Listed(Vec::new())));
-    assert_eq!(content(&mirror), Err("NoRuleSet"));
+    assert_eq!(content(&mut mirror), Err("NoRuleSet"));
     let id = policies_started(&hear(&mut mirror, News::RuleSet(Heard::Applied(rule_set))));
     assert_eq!(
-        content(&mirror),
+        content(&mut mirror),
         Err("NotListed"),
         "the policies may be there or not"
     );
@@ -169,56 +169,56 @@ fn a_rule_set_is_given_out_with_all_that_it_refers_to_or_not_at_all() {
         hear(&mut mirror, News::Policies(id, Heard::Listed(Vec::new()))),
         []
     );
-    assert_eq!(content(&mirror), Err("MissingSlice"));
+    assert_eq!(content(&mut mirror), Err("MissingSlice"));
     let orders = hear(
         &mut mirror,
         News::Policies(id, Heard::Applied(policies[0].clone())),
     );
     let group = groups_started(&orders);
     assert_eq!(
-        content(&mirror),
+        content(&mut mirror),
         Err("NotListed"),
         "the members may be there or not"
     );
     hear(&mut mirror, News::Groups(group, Heard::Listed(Vec::new())));
-    assert_eq!(content(&mirror), Err("MissingSlice"));
+    assert_eq!(content(&mut mirror), Err("MissingSlice"));
     hear(
         &mut mirror,
         News::Groups(group, Heard::Applied(groups[0].clone())),
     );
-    assert_eq!(content(&mirror), Ok((1, 1)));
+    assert_eq!(content(&mut mirror), Ok((1, 1)));
     hear(&mut mirror, News::Groups(group, deleted(&groups[0].name, 2)));
-    assert_eq!(content(&mirror), Err("MissingSlice"));
+    assert_eq!(content(&mut mirror), Err("MissingSlice"));
     hear(
         &mut mirror,
         News::Groups(group, Heard::Listed(vec![groups[0].clone()])),
     );
-    assert_eq!(content(&mirror), Ok((1, 1)));
+    assert_eq!(content(&mut mirror), Ok((1, 1)));
     let orders = hear(&mut mirror, News::Policies(id, deleted(&policies[0].name, 2)));
     assert_eq!(orders, [], "the groups are watched on");
-    assert_eq!(content(&mirror), Err("MissingSlice"));
+    assert_eq!(content(&mut mirror), Err("MissingSlice"));
     let orders = hear(
         &mut mirror,
         News::Policies(id, Heard::Applied(policies[0].clone())),
     );
     assert_eq!(orders, []);
-    assert_eq!(content(&mirror), Ok((1, 1)));
+    assert_eq!(content(&mut mirror), Ok((1, 1)));
     hear(&mut mirror, News::RuleSet(deleted("a", 3)));
-    assert_eq!(content(&mirror), Err("NoRuleSet"));
+    assert_eq!(content(&mut mirror), Err("NoRuleSet"));
 }
 
 #[test]
 fn what_is_missing_is_named() {
     let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
     let Objects { groups: slices, .. } = Objects::new(1, 1, 1);
-    let missing = |mirror: &Mirror| match mirror.assemble() {
+    let missing = |mirror: &mut Mirror| match mirror.assemble() {
         Err(ApiError::MissingSlice { object }) => object,
         other => panic!("{other:?}"),
     };
     hear(&mut mirror, News::Groups(groups, Heard::Listed(Vec::new())));
-    assert_eq!(missing(&mirror), format!("AddressGroup {}", slices[0].name));
+    assert_eq!(missing(&mut mirror), format!("AddressGroup {}", slices[0].name));
     hear(&mut mirror, News::Policies(policies, Heard::Listed(Vec::new())));
-    assert_eq!(missing(&mirror), "PolicySlice shop-s");
+    assert_eq!(missing(&mut mirror), "PolicySlice shop-s");
 }
 
 #[test]
@@ -226,12 +226,12 @@ fn an_older_version_from_another_watch_does_not_come_back() {
     let (mut mirror, [_, groups]) = filled(Objects::new(5, 1, 2));
     let older = Objects::new(4, 1, 1).groups.remove(0);
     hear(&mut mirror, News::Groups(groups, Heard::Applied(older.clone())));
-    assert_eq!(content(&mirror), Ok((1, 2)));
+    assert_eq!(content(&mut mirror), Ok((1, 2)));
     hear(&mut mirror, News::Groups(groups, deleted(&older.name, 4)));
-    assert_eq!(content(&mirror), Ok((1, 2)), "it was made again since");
+    assert_eq!(content(&mut mirror), Ok((1, 2)), "it was made again since");
     let newer = Objects::new(6, 1, 0).groups.remove(0);
     hear(&mut mirror, News::Groups(groups, Heard::Applied(newer)));
-    assert_eq!(content(&mirror), Ok((1, 0)));
+    assert_eq!(content(&mut mirror), Ok((1, 0)));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn policies_that_change_are_given_out_without_a_new_rule_set() {
     let edited = Objects::new(2, 3, 1).policies.remove(0);
     let orders = hear(&mut mirror, News::Policies(policies, Heard::Applied(edited)));
     assert_eq!(orders, [], "the group is watched already");
-    assert_eq!(content(&mirror), Ok((3, 1)));
+    assert_eq!(content(&mut mirror), Ok((3, 1)));
     let after = mirror.assemble().unwrap();
     assert_eq!((&before.hash, before.revision), (&after.hash, after.revision));
     assert_ne!(before.policies, after.policies);
@@ -254,7 +254,7 @@ fn who_is_selected_is_not_found_out_again_when_members_change() {
     let before = mirror.assemble().unwrap();
     let joined = Objects::new(2, 1, 2).groups.remove(0);
     hear(&mut mirror, News::Groups(groups, Heard::Applied(joined)));
-    assert_eq!(content(&mirror), Ok((1, 2)));
+    assert_eq!(content(&mut mirror), Ok((1, 2)));
     let after = mirror.assemble().unwrap();
     assert!(Arc::ptr_eq(&before.rules, &after.rules));
     // The node's own write of the status.
@@ -335,7 +335,7 @@ fn a_slice_that_splits_is_seen_as_it_was_until_all_of_it_is_there() {
 fn a_slice_that_a_new_listing_does_not_have_is_gone() {
     let (mut mirror, [_, groups]) = filled(Objects::new(1, 1, 1));
     hear(&mut mirror, News::Groups(groups, Heard::Listed(Vec::new())));
-    assert_eq!(content(&mirror), Err("MissingSlice"));
+    assert_eq!(content(&mut mirror), Err("MissingSlice"));
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn an_object_that_is_refused_is_named_with_the_reason() {
     let undecodable = || Refusal::Undecodable("an unknown thing".to_owned());
     let (mut mirror, [policies, groups]) = filled(Objects::new(1, 1, 1));
     let mut next = Objects::new(2, 1, 1);
-    let refused = |mirror: &Mirror, name: &str| {
+    let refused = |mirror: &mut Mirror, name: &str| {
         let error = mirror.assemble().unwrap_err();
         assert_eq!(error.reason(), "Undecodable");
         assert!(error.to_string().contains(name), "{error}");
@@ -353,15 +353,15 @@ fn an_object_that_is_refused_is_named_with_the_reason() {
         &mut mirror,
         News::Groups(groups, Heard::Applied(next.groups[0].clone())),
     );
-    refused(&mirror, &format!("AddressGroup {}", next.groups[0].name));
+    refused(&mut mirror, &format!("AddressGroup {}", next.groups[0].name));
     next.policies[0].content = Err(undecodable());
     let news = News::Policies(policies, Heard::Applied(next.policies[0].clone()));
     assert_eq!(hear(&mut mirror, news), []);
-    refused(&mirror, "PolicySlice shop-s");
+    refused(&mut mirror, "PolicySlice shop-s");
     next.rule_set.content = Err(undecodable());
     let news = News::RuleSet(Heard::Applied(next.rule_set));
     assert_eq!(hear(&mut mirror, news), []);
-    refused(&mirror, "NodeRuleSet a");
+    refused(&mut mirror, "NodeRuleSet a");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn what_nobody_needs_any_more_is_neither_watched_nor_kept() {
         ]
     );
     assert!(mirror.policies.is_empty() && mirror.groups.is_empty());
-    assert_eq!(content(&mirror), Ok((0, 0)));
+    assert_eq!(content(&mut mirror), Ok((0, 0)));
 }
 
 #[test]
@@ -409,25 +409,25 @@ fn the_moment_of_publication_comes_from_whatever_has_changed() {
 #[test]
 fn a_new_rule_set_waits_while_a_watch_of_policies_is_interrupted() {
     let (mut mirror, [policies, groups]) = filled(Objects::new(1, 2, 1));
-    assert_eq!(content(&mirror), Ok((2, 1)));
+    assert_eq!(content(&mut mirror), Ok((2, 1)));
     hear(
         &mut mirror,
         News::Policies(policies, Heard::Failed("no route".to_owned())),
     );
-    assert_eq!(content(&mirror), Ok((2, 1)), "what was given out stays");
+    assert_eq!(content(&mut mirror), Ok((2, 1)), "what was given out stays");
     let newer = Objects::new(2, 3, 2);
     let members = newer.groups.into_iter().map(Heard::Applied);
     for heard in members {
         hear(&mut mirror, News::Groups(groups, heard));
     }
-    assert_eq!(content(&mirror), Ok((2, 2)), "members come and go");
+    assert_eq!(content(&mut mirror), Ok((2, 2)), "members come and go");
     hear(&mut mirror, News::RuleSet(Heard::Applied(newer.rule_set)));
-    assert_eq!(content(&mirror), Err("NotListed"), "a policy may be unheard");
+    assert_eq!(content(&mut mirror), Err("NotListed"), "a policy may be unheard");
     hear(&mut mirror, News::Policies(policies, Heard::Following));
     for slice in newer.policies {
         hear(&mut mirror, News::Policies(policies, Heard::Applied(slice)));
     }
-    assert_eq!(content(&mirror), Ok((3, 2)));
+    assert_eq!(content(&mut mirror), Ok((3, 2)));
 }
 
 #[test]
@@ -438,21 +438,21 @@ fn a_new_pod_waits_until_the_policies_of_its_namespace_were_read() {
     let [(shop, first)] = <[_; 1]>::try_from(confirmations(&mut orders)).unwrap();
     assert_eq!((shop.as_str(), orders), ("shop", Vec::new()));
     assert_eq!(mirror.select(), []);
-    assert_eq!(content(&mirror), Err("NotListed"), "the watch may be behind");
+    assert_eq!(content(&mut mirror), Err("NotListed"), "the watch may be behind");
     // Another one comes while the policies are read: what is read for the first may be older than that.
     let newest = Objects::of(&["shop/web", "shop/new", "shop/newer"], 3, 3, 1);
     let mut orders = mirror.hear(News::RuleSet(Heard::Applied(newest.rule_set)));
     let [(_, second)] = <[_; 1]>::try_from(confirmations(&mut orders)).unwrap();
     mirror.hear(News::Confirmed(shop.clone(), first, Vec::new()));
     mirror.select();
-    assert_eq!(content(&mirror), Err("NotListed"));
+    assert_eq!(content(&mut mirror), Err("NotListed"));
     mirror.hear(News::Confirmed(shop, second, newer.policies));
     mirror.select();
-    assert_eq!(content(&mirror), Ok((3, 1)));
+    assert_eq!(content(&mut mirror), Ok((3, 1)));
     // The watch is behind indeed.
     let older = Objects::new(1, 2, 1).policies;
     hear(&mut mirror, News::Policies(policies, Heard::Listed(older)));
-    assert_eq!(content(&mirror), Ok((3, 1)), "what was read is newer");
+    assert_eq!(content(&mut mirror), Ok((3, 1)), "what was read is newer");
 }
 
 #[test]

@@ -26,8 +26,7 @@ pub(crate) fn set<'t>(table: &'t Table, stem: &str, suffix: &str) -> (&'t Name, 
     table
         .sets
         .get_key_value(&name)
-        .map(|(name, set)| (name, set.as_ref()))
-        .unwrap_or_else(|| panic!("no set {name}"))
+        .map_or_else(|| panic!("no set {name}"), |(name, set)| (name, set.as_ref()))
 }
 
 /// An element as `nft` takes it.

@@ -37,7 +37,7 @@ pub use address_group::AddressGroup;
 pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
 pub use policy_slice::PolicySlice;
-pub use rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
+pub use rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected, Selection};
 pub use slices::Slices;
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.

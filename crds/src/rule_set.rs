@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use palisade_policy::assemble::Assembler;
+use palisade_policy::assemble::{Assembler, SlicesByNamespace};
 use palisade_policy::model::NamespaceName;
 use palisade_policy::rules::{GroupId, NodeRules, PolicySlice as Policies, Residents, Slice, SliceId};
 
@@ -109,18 +109,23 @@ impl AcceptedRules {
         &self,
         slice: impl FnMut(&NamespaceName, SliceId) -> Result<AcceptedPolicies, E>,
     ) -> Result<Selected, E> {
-        self.select_again(&mut Assembler::default(), slice)
+        self.select_again(&mut Selection::default(), slice)
     }
 
-    /// The same, where `assembler` has found it out before for other rules.
+    /// The same, where `selection` has found it out before for other rules.
     pub fn select_again<E>(
         &self,
-        assembler: &mut Assembler,
+        selection: &mut Selection,
         mut slice: impl FnMut(&NamespaceName, SliceId) -> Result<AcceptedPolicies, E>,
     ) -> Result<Selected, E> {
-        let mut slices = Vec::new();
-        let mut hashes = Vec::new();
-        for namespace in &self.residents.namespaces {
+        let used = &self.residents.namespaces;
+        selection.slices.retain(|name, _| used.contains(name));
+        selection.hashes.retain(|name, _| used.contains(name));
+        for namespace in used {
+            if selection.slices.contains_key(namespace) {
+                continue;
+            }
+            let (mut slices, mut hashes) = (Vec::new(), Vec::new());
             walk(|id| {
                 let AcceptedPolicies { slice, hash } = slice(namespace, id)?;
                 let split = slice.split;
@@ -128,13 +133,40 @@ impl AcceptedRules {
                 slices.push(slice);
                 Ok(split)
             })?;
+            selection.hashes.insert(namespace.clone(), digest(&hashes));
+            selection.slices.insert(namespace.clone(), slices.into());
         }
+        let hashes: Vec<&String> = selection.hashes.values().collect();
         Ok(Selected {
-            rules: Arc::new(assembler.assemble(&self.residents, &slices)),
+            rules: Arc::new(selection.assembler.assemble(&self.residents, &selection.slices)),
             revision: self.revision,
             hash: self.hash.clone(),
             policies: digest(&hashes),
         })
+    }
+}
+
+/// What was found out about the policies of a node's namespaces, to be brought to the next rules.
+#[derive(Debug, Default)]
+pub struct Selection {
+    assembler: Assembler,
+    /// The namespaces whose slices are as they were.
+    slices: SlicesByNamespace,
+    /// One hash over the slices of each.
+    hashes: BTreeMap<NamespaceName, String>,
+}
+
+impl Selection {
+    /// Slices of a namespace have changed, or may have.
+    pub fn forget(&mut self, namespace: &NamespaceName) {
+        self.slices.remove(namespace);
+        self.hashes.remove(namespace);
+    }
+
+    /// Those of any may have.
+    pub fn forget_all(&mut self) {
+        self.slices.clear();
+        self.hashes.clear();
     }
 }
 

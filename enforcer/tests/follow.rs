@@ -102,7 +102,17 @@ impl Follower {
         }
         self.policies = policies;
         let in_use: Vec<_> = self.policies.values().cloned().collect();
-        let rules = self.assembler.assemble(residents, &in_use);
+        let mut by_namespace: BTreeMap<NamespaceName, Vec<Arc<PolicySlice>>> = BTreeMap::new();
+        for slice in &in_use {
+            by_namespace
+                .entry(slice.namespace.clone())
+                .or_default()
+                .push(slice.clone());
+        }
+        let by_namespace = by_namespace
+            .into_iter()
+            .map(|(name, slices)| (name, slices.into()));
+        let rules = self.assembler.assemble(residents, &by_namespace.collect());
         assert_eq!(rules, assemble(residents, in_use.iter().map(AsRef::as_ref)));
 
         let used = published.slices().into_iter();

@@ -14,34 +14,48 @@ use crate::index::SelectorIndex;
 use crate::map::Map;
 use crate::model::{Direction, Labels, NamespaceName, PolicyKey};
 use crate::rules::{
-    CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, LocalPod, NamedPort, NamedPorts, NodeRules,
-    PolicySlice, Profile, ProfileId, ProfileRules, Residents, SliceId,
+    CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, LocalPod, NamedPort, NamedPorts,
+    NodeRules, PolicySlice, Profile, ProfileId, ProfileRules, Residents, SliceId,
 };
 
 /// What a node has to enforce, from its pods and all slices of the policies of their namespaces.
 pub fn assemble<'a>(residents: &Residents, slices: impl IntoIterator<Item = &'a PolicySlice>) -> NodeRules {
-    let slices: Vec<_> = slices.into_iter().cloned().map(Arc::new).collect();
-    Assembler::default().assemble(residents, &slices)
+    let mut by_namespace: BTreeMap<NamespaceName, Vec<Arc<PolicySlice>>> = BTreeMap::new();
+    for slice in slices {
+        let slices = by_namespace.entry(slice.namespace.clone()).or_default();
+        slices.push(Arc::new(slice.clone()));
+    }
+    let slices = by_namespace
+        .into_iter()
+        .map(|(name, slices)| (name, slices.into()));
+    Assembler::default().assemble(residents, &slices.collect())
 }
+
+/// The slices of the policies of namespaces. What has not changed should be the same memory as before.
+pub type SlicesByNamespace = BTreeMap<NamespaceName, Arc<[Arc<PolicySlice>]>>;
 
 /// What was found out about a node's pods, to be brought to the next state of what is published.
 #[derive(Clone, Debug, Default)]
 pub struct Assembler {
     namespaces: BTreeMap<NamespaceName, Space>,
+    /// The profiles in use.
+    profiles: BTreeMap<ProfileId, Arc<ProfileRules>>,
+    /// How often their rules refer to a group.
+    groups: BTreeMap<GroupId, usize>,
 }
 
 impl Assembler {
     /// What the node has to enforce now. It follows from the arguments alone, whatever was there before.
-    pub fn assemble(&mut self, residents: &Residents, slices: &[Arc<PolicySlice>]) -> NodeRules {
-        let mut by_namespace: BTreeMap<&NamespaceName, BTreeMap<SliceId, &Arc<PolicySlice>>> =
-            BTreeMap::new();
-        for slice in slices {
-            let slices = by_namespace.entry(&slice.namespace).or_default();
-            slices.insert(slice.id, slice);
-        }
-        self.namespaces.retain(|name, _| by_namespace.contains_key(name));
-        for (name, slices) in by_namespace {
-            self.namespaces.entry(name.clone()).or_default().follow(&slices);
+    pub fn assemble(&mut self, residents: &Residents, slices: &SlicesByNamespace) -> NodeRules {
+        self.namespaces.retain(|name, _| slices.contains_key(name));
+        for (name, slices) in slices {
+            if let Some(space) = self.namespaces.get_mut(name) {
+                space.follow(slices);
+            } else {
+                let mut space = Space::default();
+                space.follow(slices);
+                self.namespaces.insert(name.clone(), space);
+            }
         }
         let mut rules = NodeRules {
             node: residents.node.clone(),
@@ -71,18 +85,42 @@ impl Assembler {
         for space in self.namespaces.values_mut() {
             space.forget_unused();
         }
-        let profiles = rules.profiles.values();
-        let groups = profiles
-            .flat_map(|profile| profile.rules())
-            .flat_map(CompiledRule::groups);
-        rules.groups = groups.copied().collect();
+        self.count(&rules.profiles);
+        rules.groups = self.groups.keys().copied().collect();
         rules
+    }
+
+    /// Brings the groups in use to these profiles.
+    fn count(&mut self, profiles: &BTreeMap<ProfileId, Arc<ProfileRules>>) {
+        let is_in =
+            |all: &BTreeMap<ProfileId, Arc<ProfileRules>>, id: &ProfileId, one: &Arc<ProfileRules>| {
+                all.get(id).is_some_and(|other| Arc::ptr_eq(one, other))
+            };
+        for (id, profile) in profiles {
+            if !is_in(&self.profiles, id, profile) {
+                for group in profile.rules().flat_map(CompiledRule::groups) {
+                    *self.groups.entry(*group).or_default() += 1;
+                }
+            }
+        }
+        for (id, profile) in &self.profiles {
+            if !is_in(profiles, id, profile) {
+                for group in profile.rules().flat_map(CompiledRule::groups) {
+                    match self.groups.get_mut(group) {
+                        Some(count) if *count > 1 => *count -= 1,
+                        Some(_) | None => drop(self.groups.remove(group)),
+                    }
+                }
+            }
+        }
+        self.profiles.clone_from(profiles);
     }
 }
 
 /// The policies of a namespace, and the node's pods there by their labels.
 #[derive(Clone, Debug, Default)]
 struct Space {
+    whole: Option<Arc<[Arc<PolicySlice>]>>,
     slices: BTreeMap<SliceId, Arc<PolicySlice>>,
     known: BTreeMap<PolicyKey, Arc<CompiledPolicy>>,
     by_subject: SelectorIndex<PolicyKey>,
@@ -110,7 +148,13 @@ struct Profiles {
 
 impl Space {
     /// Brings it to these slices.
-    fn follow(&mut self, slices: &BTreeMap<SliceId, &Arc<PolicySlice>>) {
+    fn follow(&mut self, whole: &Arc<[Arc<PolicySlice>]>) {
+        if self.whole.as_ref().is_some_and(|known| Arc::ptr_eq(known, whole)) {
+            return;
+        }
+        self.whole = Some(whole.clone());
+        let slices: BTreeMap<SliceId, &Arc<PolicySlice>> =
+            whole.iter().map(|slice| (slice.id, slice)).collect();
         let mut touched: BTreeMap<PolicyKey, Option<Arc<CompiledPolicy>>> = BTreeMap::new();
         for (id, slice) in &self.slices {
             if !slices.get(id).is_some_and(|new| Arc::ptr_eq(slice, new)) {
@@ -118,7 +162,7 @@ impl Space {
             }
         }
         // Those that come overwrite those that go: a policy may have moved to another slice.
-        for (id, slice) in slices {
+        for (id, slice) in &slices {
             if !self.slices.get(id).is_some_and(|old| Arc::ptr_eq(slice, old)) {
                 let policies = slice.policies.iter();
                 touched.extend(policies.map(|(key, policy)| (key.clone(), Some(policy.clone()))));

@@ -229,6 +229,10 @@ impl Judging {
         self.ended = self.ended.max(swept.number);
         match &swept.outcome {
             Ok(outcome) => {
+                // Sets that a judge holds would be copied by whoever changes them next.
+                if self.number == swept.number {
+                    self.wanted.send_replace(None);
+                }
                 self.gone.retain(|_, known| *known > swept.number);
                 debug!(?outcome, "flows judged");
                 outcome.add_to(status);
@@ -273,6 +277,7 @@ pub(super) async fn follow_flows(
         };
         let begin = Instant::now();
         let outcome = sweep(&mut conntrack, &judge, &inputs).await;
+        drop(judge);
         let pause = match &outcome {
             Ok(_) => {
                 failures = 0;

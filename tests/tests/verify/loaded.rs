@@ -23,10 +23,9 @@ pub(crate) fn chain<'t>(table: &'t Table, stem: &str) -> &'t Name {
 /// A set of the chain of a policy's pods.
 pub(crate) fn set<'t>(table: &'t Table, stem: &str, suffix: &str) -> (&'t Name, &'t Set) {
     let name = Name::new(format!("{}{suffix}", chain(table, stem))).unwrap();
-    table
-        .sets
-        .get_key_value(&name)
-        .map_or_else(|| panic!("no set {name}"), |(name, set)| (name, set.as_ref()))
+    let found = table.sets.get_key_value(&name);
+    let (name, set) = found.unwrap_or_else(|| panic!("no set {name}"));
+    (name, set)
 }
 
 /// An element as `nft` takes it.

@@ -1,8 +1,11 @@
 //! Elements of sets and maps, kept as the bytes that the kernel keeps.
 //!
-//! A node may hold a hundred thousand of them: one small allocation each, compared and sent without conversion.
+//! A node may hold a hundred thousand of them, compared and sent without conversion; nearly all are so short that they need no memory
+//! besides their place in a set.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
@@ -17,10 +20,18 @@ use super::names::Interface;
 /// words of four bytes.
 ///
 /// A range of one key is the key: equal contents are equal values.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Element {
-    first: Box<[u8]>,
-    last: Option<Box<[u8]>>,
+#[derive(Clone)]
+pub struct Element(Bytes);
+
+/// Bytes of a key in place: an IPv6 address with protocol and port (24), an interface with an IPv4 address (20).
+const IN_PLACE: usize = 30;
+
+#[derive(Clone)]
+enum Bytes {
+    /// A short key. What lies beyond its length is zero.
+    Short(u8, [u8; IN_PLACE]),
+    Long(Box<[u8]>),
+    Range(Box<[Box<[u8]>; 2]>),
 }
 
 /// One part of an element: a value or a range of values.
@@ -165,37 +176,66 @@ impl Element {
                 part.width.next_multiple_of(4)
             }
         };
-        let bytes = |end: fn(&Part) -> &[u8; 16]| -> Box<[u8]> {
-            let total = parts.iter().map(width).sum();
-            let mut bytes = Vec::with_capacity(total);
-            for part in parts {
-                bytes.extend(end(part).iter().take(width(part)));
+        let total = parts.iter().map(width).sum();
+        let bytes = |end: fn(&Part) -> &[u8; 16], to: &mut [u8]| {
+            let from = parts.iter().flat_map(|part| end(part).iter().take(width(part)));
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = *from;
             }
-            bytes.into()
         };
-        let is_range = parts.iter().any(Part::is_range);
-        Self {
-            first: bytes(|part| &part.first),
-            last: is_range.then(|| bytes(|part| &part.last)),
+        if parts.iter().any(Part::is_range) {
+            let mut ends = [vec![0; total], vec![0; total]];
+            let [first, last] = &mut ends;
+            bytes(|part| &part.first, first);
+            bytes(|part| &part.last, last);
+            return Self(Bytes::Range(Box::new(ends.map(Into::into))));
         }
+        if total > IN_PLACE {
+            let mut long = vec![0; total];
+            bytes(|part| &part.first, &mut long);
+            return Self(Bytes::Long(long.into()));
+        }
+        let mut short = [0; IN_PLACE];
+        bytes(|part| &part.first, &mut short);
+        Self(Bytes::Short(u8::try_from(total).unwrap_or_default(), short))
     }
 
     /// The element that the kernel keeps as these bytes.
     pub(crate) fn from_bytes(first: &[u8], last: Option<&[u8]>) -> Self {
-        Self {
-            first: first.into(),
-            last: last.filter(|&last| last != first).map(Into::into),
+        if let Some(last) = last.filter(|&last| last != first) {
+            return Self(Bytes::Range(Box::new([first.into(), last.into()])));
+        }
+        let mut short = [0; IN_PLACE];
+        match (u8::try_from(first.len()), short.get_mut(..first.len())) {
+            (Ok(length), Some(to)) => {
+                to.copy_from_slice(first);
+                Self(Bytes::Short(length, short))
+            }
+            _ => Self(Bytes::Long(first.into())),
         }
     }
 
     /// The bytes of the first key.
     pub fn first(&self) -> &[u8] {
-        &self.first
+        match &self.0 {
+            Bytes::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+            Bytes::Range(ends) => {
+                let [first, _] = ends.as_ref();
+                first
+            }
+        }
     }
 
     /// The bytes of the last key, if this is a range.
     pub fn last(&self) -> Option<&[u8]> {
-        self.last.as_deref()
+        match &self.0 {
+            Bytes::Short(..) | Bytes::Long(_) => None,
+            Bytes::Range(ends) => {
+                let [_, last] = ends.as_ref();
+                Some(last)
+            }
+        }
     }
 
     /// The parts again, for a key of these types.
@@ -210,7 +250,7 @@ impl Element {
             }
         }
         let mut first = self.first();
-        let mut last = self.last().unwrap_or(&self.first);
+        let mut last = self.last().unwrap_or(self.first());
         let mut parts = Vec::with_capacity(key.len());
         for &kind in key {
             parts.push(Range {
@@ -266,12 +306,40 @@ impl fmt::Display for Range {
     }
 }
 
+impl PartialEq for Element {
+    fn eq(&self, other: &Self) -> bool {
+        self.first() == other.first() && self.last() == other.last()
+    }
+}
+
+impl Eq for Element {}
+
+impl Ord for Element {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first()
+            .cmp(other.first())
+            .then_with(|| self.last().cmp(&other.last()))
+    }
+}
+
+impl PartialOrd for Element {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Element {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.first(), self.last()).hash(state);
+    }
+}
+
 impl fmt::Debug for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in &self.first {
+        for byte in self.first() {
             write!(f, "{byte:02x}")?;
         }
-        if let Some(last) = &self.last {
+        if let Some(last) = self.last() {
             f.write_str("-")?;
             for byte in last {
                 write!(f, "{byte:02x}")?;
@@ -282,60 +350,4 @@ impl fmt::Debug for Element {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_of_a_concatenation_fill_words_and_a_single_part_does_not() {
-        assert_eq!(format!("{:?}", Element::new(&[Part::port(80)])), "0050");
-        let triple = [
-            Part::address(Ipv4Addr::new(10, 0, 0, 1)),
-            Part::protocol(6),
-            Part::port(443),
-        ];
-        assert_eq!(format!("{:?}", Element::new(&triple)), "0a0000010600000001bb0000");
-    }
-
-    #[test]
-    fn a_range_in_one_part_makes_the_element_a_range() {
-        let key = [KeyType::Ipv4Address, KeyType::Protocol, KeyType::Port];
-        let network = "10.0.0.7/24".parse().expect("a network");
-        let element = Element::new(&[Part::network(network), Part::any_protocol(), Part::port(53)]);
-        assert_eq!(
-            format!("{element:?}"),
-            "0a0000000000000000350000-0a0000ffff00000000350000"
-        );
-        let parts: Vec<String> = element
-            .parts(&key)
-            .expect("three parts")
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        assert_eq!(parts, ["10.0.0.0-10.0.0.255", "0-255", "53"]);
-    }
-
-    #[test]
-    fn a_range_of_one_key_is_the_key() {
-        let one = Ipv4Addr::new(10, 0, 0, 1);
-        assert_eq!(
-            Element::new(&[Part::addresses_v4(one..=one)]),
-            Element::new(&[Part::address(one)])
-        );
-        assert_eq!(
-            Element::from_bytes(&[1], Some(&[1])),
-            Element::from_bytes(&[1], None)
-        );
-    }
-
-    #[test]
-    fn bytes_of_another_width_are_refused() {
-        let element = Element::new(&[Part::port(80)]);
-        assert_eq!(
-            element.parts(&[KeyType::Ipv4Address]),
-            Err(UnknownWidth {
-                expected: 4,
-                found: 2
-            })
-        );
-    }
-}
+mod tests;

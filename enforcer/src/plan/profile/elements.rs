@@ -1,7 +1,6 @@
 //! What the members of groups bring into a profile's sets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use palisade_policy::rules::{GroupId, Member};
@@ -204,23 +203,21 @@ impl Copies {
 /// What a member brings in each use, by shape and family.
 fn each(uses: &BTreeSet<Use>, member: &Member, mut bring: impl FnMut(Shape, bool, Element)) {
     for r#use in uses {
+        let shape = Shape::of(*r#use);
         for address in &member.addresses {
-            let mut element = |further: &[Part]| {
-                let address_part = [Part::address(*address)];
-                let parts: Vec<Part> = address_part.iter().chain(further).copied().collect();
-                bring(Shape::of(*r#use), IpAddr::is_ipv4(address), Element::new(&parts));
-            };
-            match (Shape::of(*r#use), *r#use) {
+            let part = Part::address(*address);
+            let mut element = |parts: &[Part]| bring(shape, address.is_ipv4(), Element::new(parts));
+            match (shape, *r#use) {
                 (_, Use::OfMembers(protocol)) => {
                     for port in &member.ports {
-                        element(&[Part::protocol(protocol), Part::port(*port)]);
+                        element(&[part, Part::protocol(protocol), Part::port(*port)]);
                     }
                 }
-                (Shape::Protocols, Use::On(ports)) => element(&[Part::protocol(ports.protocol)]),
+                (Shape::Protocols, Use::On(ports)) => element(&[part, Part::protocol(ports.protocol)]),
                 (Shape::Ports, Use::On(ports)) => {
-                    element(&[Part::protocol(ports.protocol), Part::port(ports.span.0)]);
+                    element(&[part, Part::protocol(ports.protocol), Part::port(ports.span.0)]);
                 }
-                (_, Use::All | Use::On(_)) => element(&[]),
+                (_, Use::All | Use::On(_)) => element(&[part]),
             }
         }
     }

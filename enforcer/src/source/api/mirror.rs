@@ -12,13 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected};
-use palisade_policy::assemble::Assembler;
+use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected, Selection};
 use palisade_policy::model::{NamespaceName, NodeName};
 use palisade_policy::rules::{GroupId, Residents};
 
 use super::ApiError;
-use super::key::parse;
+use super::key::{Key, parse};
 use super::shelf::Shelf;
 use super::subscriptions::{Step, SubscriptionId};
 use super::watch::{Heard, Object};
@@ -55,7 +54,7 @@ pub(super) struct Mirror {
     orders: u64,
     /// The policies that select the node's pods, or why these are not known; `None` until that is asked.
     selected: Option<Result<Selected, ApiError>>,
-    assembler: Assembler,
+    selection: Selection,
     /// What was put together last.
     whole: Option<RuleSet>,
     /// Groups of which something was heard since; `None` if it may be any.
@@ -83,7 +82,7 @@ impl Mirror {
             unconfirmed: BTreeMap::new(),
             orders: 0,
             selected: None,
-            assembler: Assembler::default(),
+            selection: Selection::default(),
             whole: None,
             heard: None,
         }
@@ -127,19 +126,30 @@ impl Mirror {
             }
             News::Policies(id, heard) => {
                 let was_followed = self.policies.is_followed();
+                match told(&heard) {
+                    Told::Nothing => {}
+                    Told::Of(namespace) => self.selection.forget(&namespace),
+                    Told::OfAny => self.selection.forget_all(),
+                }
                 let steps = self.policies.hear(id, heard);
+                self.forget_ended_policies(&steps);
                 let is_back = !was_followed && self.policies.is_followed();
                 self.forget_selected(is_change || is_back);
                 orders(steps, Order::Policies)
             }
             News::Groups(id, heard) => {
-                self.remember(&heard);
+                match (told(&heard), &mut self.heard) {
+                    (Told::Of(group), Some(heard)) => drop(heard.insert(group)),
+                    (Told::OfAny, heard) => *heard = None,
+                    (Told::Nothing | Told::Of(_), _) => {}
+                }
                 let steps = self.groups.hear(id, heard);
                 self.forget_ended(&steps);
                 orders(steps, Order::Groups)
             }
             News::Confirmed(namespace, number, slices) => {
                 self.forget_selected(is_change);
+                self.selection.forget(&namespace);
                 self.policies.add(&namespace, slices);
                 if self.unconfirmed.get(&namespace) == Some(&number) {
                     self.unconfirmed.remove(&namespace);
@@ -149,26 +159,16 @@ impl Mirror {
         }
     }
 
-    /// Remembers of which group something is heard.
-    fn remember(&mut self, heard: &Heard<AcceptedSlice>) {
-        let name = match heard {
-            Heard::Following | Heard::Failed(_) => return,
-            Heard::Applied(Object { name, .. }) | Heard::Deleted { name, .. } => name,
-            // What is not listed any more may be of any group of the watch.
-            Heard::Listed(_) => {
-                self.heard = None;
-                return;
-            }
-        };
-        if let (Some(heard), Some(group)) = (&mut self.heard, group_of(name)) {
-            heard.insert(group);
+    /// What only a watch held that ends is forgotten, of whichever group.
+    fn forget_ended(&mut self, steps: &[Step<GroupId>]) {
+        if ends_one(steps) {
+            self.heard = None;
         }
     }
 
-    /// What only a watch held that ends is forgotten, of whichever group.
-    fn forget_ended(&mut self, steps: &[Step<GroupId>]) {
-        if steps.iter().any(|step| matches!(step, Step::Stop(_))) {
-            self.heard = None;
+    fn forget_ended_policies(&mut self, steps: &[Step<NamespaceName>]) {
+        if ends_one(steps) {
+            self.selection.forget_all();
         }
     }
 
@@ -196,7 +196,9 @@ impl Mirror {
         let Some(after) = self.residents() else {
             return Vec::new();
         };
-        let mut steps = orders(self.policies.want(after.namespaces.clone()), Order::Policies);
+        let steps = self.policies.want(after.namespaces.clone());
+        self.forget_ended_policies(&steps);
+        let mut steps = orders(steps, Order::Policies);
         self.unconfirmed.retain(|name, _| after.namespaces.contains(name));
         for namespace in to_confirm(before.as_deref(), &after) {
             self.orders += 1;
@@ -242,7 +244,7 @@ impl Mirror {
         }
         let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
         let accepted = document.content.as_ref().map_err(refused)?;
-        accepted.select_again(&mut self.assembler, |namespace, slice| {
+        accepted.select_again(&mut self.selection, |namespace, slice| {
             self.policies.slice(namespace, slice)
         })
     }
@@ -266,9 +268,27 @@ impl Mirror {
     }
 }
 
-/// The group of a slice by its name.
-fn group_of(name: &str) -> Option<GroupId> {
-    parse::<GroupId>(name).map(|(group, _)| group)
+/// Of what a watch has told.
+enum Told<K> {
+    Nothing,
+    /// A slice of this tree.
+    Of(K),
+    /// Any: what is not listed any more may be of all trees that are watched.
+    OfAny,
+}
+
+fn told<K: Key, T>(heard: &Heard<T>) -> Told<K> {
+    match heard {
+        Heard::Following | Heard::Failed(_) => Told::Nothing,
+        Heard::Applied(Object { name, .. }) | Heard::Deleted { name, .. } => {
+            parse(name).map_or(Told::Nothing, |(key, _)| Told::Of(key))
+        }
+        Heard::Listed(_) => Told::OfAny,
+    }
+}
+
+fn ends_one<K>(steps: &[Step<K>]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Stop(_)))
 }
 
 /// The namespaces of pods that are new, and those that have policies now and had none.

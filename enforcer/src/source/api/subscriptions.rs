@@ -61,6 +61,9 @@ impl<K> Default for Subscriptions<K> {
 impl<K: Clone + Ord> Subscriptions<K> {
     /// From now on these keys are in use, and no others.
     pub(super) fn want(&mut self, used: BTreeSet<K>) -> Vec<Step<K>> {
+        if self.used == used {
+            return Vec::new();
+        }
         self.used = used;
         self.retire();
         let mut steps = self.start();

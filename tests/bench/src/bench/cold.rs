@@ -71,6 +71,7 @@ async fn wiped() -> Result<Vec<Figure>> {
             .await??
             .lost();
     }
+    house.enact(house.asking("none")?).await?;
     house.verify().await?;
     let process = format!("/proc/{}/status", house.process()?);
     let memory = |what: &str, field: &str| Figure::bytes(what, machine::field(&process, field));

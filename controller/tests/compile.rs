@@ -58,18 +58,10 @@ fn going_on_lets_a_bad_policy_isolate_and_allow_nothing() {
         pod.ingress.is_some() && pod.egress.is_some(),
         "isolated in both directions"
     );
-    assert!(
-        set.rules
-            .policies
-            .values()
-            .all(|policy| !policy.defects.is_empty())
-    );
-    for rule in set
-        .rules
-        .policies
-        .values()
-        .flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten())
-    {
+    let policies = set.rules.policies();
+    assert!(policies.values().all(|policy| !policy.rules.defects.is_empty()));
+    let rules = policies.values().map(|policy| &policy.rules);
+    for rule in rules.flat_map(|rules| rules.ingress.iter().chain(&rules.egress).flatten()) {
         assert_eq!(format!("{:?}", rule.peers), "AnyOf { groups: {}, blocks: {} }");
     }
 }
@@ -114,7 +106,7 @@ fn manifests_come_as_files_folders_lists_json_and_standard_input_in_any_order() 
         "",
     );
     assert_eq!(one_file.rules.pods.len(), 1);
-    assert_eq!(one_file.slices.len(), 1);
+    assert_eq!(one_file.slices.iter().count(), 1);
 
     let reversed = compiled(
         &|workshop| workshop.write("a", documents(&["", &policy, "# nothing", POD, NODE])),

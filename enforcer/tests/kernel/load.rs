@@ -319,6 +319,35 @@ async fn fifty_thousand_elements_go_in_one_transaction_and_one_more_alone() {
     assert_eq!(committed.expect("committed"), generation.next());
 }
 
+/// The kernel makes room in a set after it has filled it, while the next one reads.
+#[tokio::test]
+async fn a_set_that_still_grows_reads_back_whole() {
+    let namespace = Namespace::new();
+    let kernel = namespace.kernel();
+    for round in 0..10 {
+        let mut wanted = Ruleset::default();
+        let table = wanted.tables.entry(TableKey::Inet).or_default();
+        let elements = (0..50_000).map(|index| {
+            let address = Ipv4Addr::from_bits(0x0a00_0000 + (round << 16) + index);
+            Element::new(&[Part::address(address), Part::protocol(6), Part::port(80)])
+        });
+        let set = Set {
+            elements: elements.collect(),
+            ..Set::hash(TRIPLE)
+        };
+        table
+            .sets
+            .insert(name(&format!("growing_{round}")), Arc::new(set));
+        let loaded = read(&kernel).await;
+        let change = repair(&loaded, &wanted);
+        kernel
+            .commit(&change, loaded.generation)
+            .await
+            .expect("committed");
+        assert!(read(&kernel).await.ruleset == wanted, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn a_table_of_two_thousand_sets_and_twenty_thousand_rules_reads_back_whole() {
     let namespace = Namespace::new();

@@ -1,9 +1,11 @@
 //! What others do to our tables is seen, and undone.
 
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use palisade_enforcer::nft::model::{Ruleset, TableKey};
-use palisade_enforcer::nft::{Edit, Edits, Kernel, Loaded, diff, repair};
+use palisade_enforcer::nft::{CommitError, Edit, Edits, Generation, Kernel, Loaded, diff, repair};
 
 use crate::namespace::{Namespace, assert_eq_listing, load, read};
 use crate::sample::{every_form, name, triple};
@@ -166,4 +168,102 @@ async fn a_commit_to_another_table_is_told_of_with_its_generation() {
             generation: before.next()
         }
     );
+}
+
+/// During a large commit of ours nobody listens: what others commit meanwhile is noticed by the generation.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_others_commit_beside_large_commits_is_noticed() {
+    const COMMITS: usize = 40;
+    let namespace = Namespace::new();
+    let kernel = namespace.kernel();
+    let mut edits = kernel.edits().await.expect("events");
+    let [few, many] = [1_u32, 20_000].map(|count| {
+        let mut ruleset = every_form();
+        let table = ruleset.tables.get_mut(&TableKey::Inet).expect("the table");
+        let set = table.set_mut(&name("triples4")).expect("the set");
+        set.elements
+            .extend((0..count).map(|number| triple(&Ipv4Addr::from(0x0b00_0000 + number).to_string(), 6, 1)));
+        ruleset
+    });
+    let mut known = Some(load(&kernel, &few).await);
+    let (mut unheard, mut heard, mut stale) = (0, 0, 0);
+    let stop = AtomicBool::new(false);
+    let others = std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let mut others = 0_u32;
+            while !stop.load(Ordering::Relaxed) {
+                namespace.nft("add table ip other; delete table ip other");
+                others += 1;
+            }
+            others
+        });
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::block_in_place(|| {
+            runtime.block_on(async {
+                for nth in 0..COMMITS {
+                    let (from, to) = if nth % 2 == 0 {
+                        (&few, &many)
+                    } else {
+                        (&many, &few)
+                    };
+                    loop {
+                        while let Some(edit) = told(&mut edits).await {
+                            follow(&mut known, edit, &mut heard);
+                        }
+                        let loaded = match known {
+                            Some(generation) => generation,
+                            None => read(&kernel).await.generation,
+                        };
+                        match kernel.commit(&diff(from, to), loaded).await {
+                            Ok(generation) => {
+                                known = Some(generation);
+                                break;
+                            }
+                            Err(CommitError::OutcomeUnknown { .. }) => {
+                                unheard += 1;
+                                known = None;
+                                assert_eq!(read(&kernel).await.ruleset, *to, "it was done all the same");
+                                break;
+                            }
+                            Err(CommitError::Stale { .. }) => {
+                                stale += 1;
+                                known = None;
+                            }
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                }
+            });
+        });
+        stop.store(true, Ordering::Relaxed);
+        others.join().expect("the others")
+    });
+    println!(
+        "{others} commits of others: {heard} heard, {stale} ours were stale, {unheard} noticed afterwards"
+    );
+    assert!(others > 0);
+    // Whatever is believed at the end is so, once everything that was told has been heard.
+    let generation = read(&kernel).await.generation;
+    while known.is_some_and(|known| known != generation) {
+        follow(&mut known, next(&mut edits).await, &mut heard);
+    }
+}
+
+/// An edit that has been told already.
+async fn told(edits: &mut Edits) -> Option<Edit> {
+    let waited = tokio::time::timeout(Duration::ZERO, edits.next()).await;
+    waited.ok().map(|edit| edit.expect("events"))
+}
+
+/// What a node makes of a commit to another table.
+fn follow(known: &mut Option<Generation>, edit: Edit, heard: &mut u32) {
+    match edit {
+        Edit::Elsewhere { generation } => {
+            *heard += 1;
+            if known.is_some_and(|known| known.next() == generation) {
+                *known = Some(generation);
+            }
+        }
+        other => panic!("{other:?}"),
+    }
 }

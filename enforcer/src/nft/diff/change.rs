@@ -191,6 +191,13 @@ pub struct Counts {
     pub strays_deleted: usize,
 }
 
+impl Counts {
+    /// Elements of sets and entries of maps that are written or removed one by one.
+    pub fn elements(&self) -> usize {
+        self.elements_added + self.elements_removed + self.entries_added + self.entries_removed
+    }
+}
+
 impl<'a> Change<'a> {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {

@@ -5,13 +5,15 @@
 //! exactly; process ids would not do, for they are those of threads, and of another pid namespace in a container.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use nlink::netlink::nftables::{
     Family, NFGENMSG_HDRLEN, NFNL_SUBSYS_NFTABLES, NFT_MSG_NEWGEN, NFTA_GEN_ID, NFTA_GEN_PROC_NAME,
-    NFTA_GEN_PROC_PID, NftablesGroup,
+    NFTA_GEN_PROC_PID,
 };
-use nlink::netlink::{AttrIter, Connection, MessageIter, Nftables};
+use nlink::netlink::{AttrIter, MessageIter};
 
+use super::ear::Ear;
 use super::{family, not_read};
 use crate::nft::kernel::{Generation, ReadError};
 use crate::nft::model::TableKey;
@@ -42,7 +44,7 @@ pub enum Edit {
 
 /// The edits of others, from the moment of subscription.
 pub struct Edits {
-    connection: Connection<Nftables>,
+    ear: Arc<Ear>,
     /// The port of the socket whose commits are ours.
     own: u32,
     /// Whether the commit that is being told of touched one of our tables.
@@ -51,15 +53,13 @@ pub struct Edits {
 }
 
 impl Edits {
-    pub(super) fn subscribe(connection: Connection<Nftables>, own: u32) -> Result<Self, ReadError> {
-        let subscribed = connection.subscribe(&[NftablesGroup::All]);
-        subscribed.map_err(|error| not_read("a subscription to ruleset events", error))?;
-        Ok(Self {
-            connection,
+    pub(super) fn new(ear: Arc<Ear>, own: u32) -> Self {
+        Self {
+            ear,
             own,
             touched: false,
             ready: VecDeque::new(),
-        })
+        }
     }
 
     /// Waits for the next edit. Dropping the wait loses nothing.
@@ -68,7 +68,7 @@ impl Edits {
             if let Some(edit) = self.ready.pop_front() {
                 return Ok(edit);
             }
-            match self.connection.socket().recv_msg().await {
+            match self.ear.connection().socket().recv_msg().await {
                 Ok(datagram) => self.datagram(&datagram)?,
                 Err(error) if error.is_no_buffer_space() || error.is_truncated() => {
                     self.touched = false;

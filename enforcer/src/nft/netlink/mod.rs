@@ -11,17 +11,22 @@
 //! messages; elements, of which there may be a hundred thousand, are encoded and decoded here.
 
 mod dump;
+mod ear;
 mod element;
 mod events;
 mod read;
 mod rule;
 mod transaction;
 
+use std::sync::{Arc, Weak};
+
 use nlink::netlink::nftables::Family;
 use nlink::netlink::{Connection, Nftables};
 use rustix::net::sockopt;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+
+use ear::Ear;
 
 pub use events::{Edit, Edits};
 
@@ -35,6 +40,9 @@ const SEND_BUFFER: usize = 64 << 20;
 /// Room for the answers to many refused operations, or for events that nobody has read yet.
 const RECEIVE_BUFFER: usize = 32 << 20;
 
+/// Elements of a commit during which nobody listens. Leaving and coming back costs some microseconds.
+const LARGE: usize = 100;
+
 /// How often a reading starts again, or a deletion is planned again, when others keep changing the ruleset.
 const ATTEMPTS: usize = 8;
 
@@ -42,6 +50,8 @@ const ATTEMPTS: usize = 8;
 pub struct Nlink {
     connection: Mutex<Connection<Nftables>>,
     port: u32,
+    /// Hears what others commit, if somebody asked for that.
+    ear: Mutex<Weak<Ear>>,
 }
 
 impl Nlink {
@@ -61,6 +71,7 @@ impl Nlink {
         Ok(Self {
             port: connection.socket().pid(),
             connection: Mutex::new(connection),
+            ear: Mutex::default(),
         })
     }
 
@@ -78,7 +89,9 @@ impl Nlink {
         let connection = self.connection.lock().await.sibling::<Nftables>();
         let connection = connection.map_err(|error| not_read("a netlink socket for events", error))?;
         widen(&connection).map_err(|error| not_read("the event socket's buffers", error))?;
-        Edits::subscribe(connection, self.port)
+        let ear = Arc::new(Ear::open(connection)?);
+        *self.ear.lock().await = Arc::downgrade(&ear);
+        Ok(Edits::new(ear, self.port))
     }
 }
 
@@ -89,11 +102,28 @@ impl Kernel for Nlink {
     }
 
     async fn commit(&self, change: &Change<'_>, expected: Generation) -> Result<Generation, CommitError> {
+        let ear = self.ear.lock().await.upgrade();
+        if let Some(ear) = &ear {
+            ear.check().map_err(unsendable)?;
+        }
         if change.is_empty() {
             return Ok(expected);
         }
         let connection = self.connection.lock().await;
-        transaction::commit(&connection, change.operations(), expected).await
+        let is_large = change.counts().elements() > LARGE;
+        let covered = ear.as_deref().filter(|_| is_large).and_then(Ear::cover);
+        let made = transaction::commit(&connection, change.operations(), expected).await?;
+        if covered.is_some() {
+            drop(covered);
+            let unknown = |message: String| CommitError::OutcomeUnknown { message };
+            let generation = read::generation(&connection).await;
+            let generation = generation.map_err(|error| unknown(error.to_string()))?;
+            if generation != made {
+                let message = format!("generation {generation} follows {expected}: others wrote as well");
+                return Err(unknown(message));
+            }
+        }
+        Ok(made)
     }
 
     async fn counters(&self) -> Result<Counters, ReadError> {
@@ -103,13 +133,10 @@ impl Kernel for Nlink {
 
     async fn delete_tables(&self) -> Result<Vec<TableKey>, CommitError> {
         let connection = self.connection.lock().await;
-        let unknown = |error: ReadError| CommitError::Unsendable {
-            message: error.to_string(),
-        };
         let mut attempt = 0;
         loop {
-            let expected = read::generation(&connection).await.map_err(unknown)?;
-            let tables = read::table_keys(&connection).await.map_err(unknown)?;
+            let expected = read::generation(&connection).await.map_err(unsendable)?;
+            let tables = read::table_keys(&connection).await.map_err(unsendable)?;
             if tables.is_empty() {
                 return Ok(tables);
             }
@@ -123,6 +150,13 @@ impl Kernel for Nlink {
                 outcome => return outcome.map(|_| tables),
             }
         }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over")]
+fn unsendable(error: ReadError) -> CommitError {
+    CommitError::Unsendable {
+        message: error.to_string(),
     }
 }
 

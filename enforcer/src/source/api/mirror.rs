@@ -5,8 +5,8 @@
 //! members of groups have, which is far more often.
 //!
 //! A rule set is written after the policies that were there before it, but comes by another watch. So one with a pod that is
-//! new waits until the policies of its namespace were [confirmed](super::confirm), and any new one while a watch of policies
-//! is interrupted: a pod is never opened by what its policies were before it.
+//! new waits until the policies of its namespace were listed after it, or [confirmed](super::confirm), and any new one while a watch of
+//! policies is interrupted: a pod is never opened by what its policies were before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -52,6 +52,8 @@ pub(super) struct Mirror {
     unconfirmed: BTreeMap<NamespaceName, u64>,
     /// Counts these orders.
     orders: u64,
+    /// The namespaces of watches that have not listed yet: what these list is newer than all orders up to a number.
+    to_list: BTreeMap<SubscriptionId, (BTreeSet<NamespaceName>, u64)>,
     /// The policies that select the node's pods, or why these are not known; `None` until that is asked.
     selected: Option<Result<Selected, ApiError>>,
     selection: Selection,
@@ -81,6 +83,7 @@ impl Mirror {
             groups: Shelf::default(),
             unconfirmed: BTreeMap::new(),
             orders: 0,
+            to_list: BTreeMap::new(),
             selected: None,
             selection: Selection::default(),
             whole: None,
@@ -131,8 +134,11 @@ impl Mirror {
                     Told::Of(namespace) => self.selection.forget(&namespace),
                     Told::OfAny => self.selection.forget_all(),
                 }
+                if matches!(heard, Heard::Listed(_)) {
+                    self.confirm_listed(id);
+                }
                 let steps = self.policies.hear(id, heard);
-                self.forget_ended_policies(&steps);
+                self.note_policies(&steps);
                 let is_back = !was_followed && self.policies.is_followed();
                 self.forget_selected(is_change || is_back);
                 orders(steps, Order::Policies)
@@ -166,10 +172,30 @@ impl Mirror {
         }
     }
 
-    fn forget_ended_policies(&mut self, steps: &[Step<NamespaceName>]) {
+    /// Watches of policies begin and end.
+    fn note_policies(&mut self, steps: &[Step<NamespaceName>]) {
+        for step in steps {
+            match step {
+                Step::Start(id, namespaces) => {
+                    self.to_list.insert(*id, (namespaces.clone(), self.orders));
+                }
+                Step::Stop(id) => {
+                    self.to_list.remove(id);
+                }
+            }
+        }
         if ends_one(steps) {
             self.selection.forget_all();
         }
+    }
+
+    /// A watch of policies has listed. Its first listing was asked for after everything that was heard when it began.
+    fn confirm_listed(&mut self, id: SubscriptionId) {
+        let Some((namespaces, until)) = self.to_list.remove(&id) else {
+            return;
+        };
+        self.unconfirmed
+            .retain(|name, number| *number > until || !namespaces.contains(name));
     }
 
     fn forget_selected(&mut self, is_change: bool) {
@@ -197,15 +223,20 @@ impl Mirror {
             return Vec::new();
         };
         let steps = self.policies.want(after.namespaces.clone());
-        self.forget_ended_policies(&steps);
-        let mut steps = orders(steps, Order::Policies);
+        self.orders += 1;
+        self.note_policies(&steps);
+        let listed: BTreeSet<&NamespaceName> = steps.iter().flat_map(begun).collect();
         self.unconfirmed.retain(|name, _| after.namespaces.contains(name));
+        let mut to_read = Vec::new();
         for namespace in to_confirm(before.as_deref(), &after) {
-            self.orders += 1;
             self.unconfirmed.insert(namespace.clone(), self.orders);
-            steps.push(Order::Confirm(namespace, self.orders));
+            if !listed.contains(&namespace) {
+                to_read.push(Order::Confirm(namespace, self.orders));
+            }
         }
-        steps
+        let mut orders = orders(steps, Order::Policies);
+        orders.extend(to_read);
+        orders
     }
 
     /// The node's pods, if there is a rule set that can be read.
@@ -285,6 +316,16 @@ fn told<K: Key, T>(heard: &Heard<T>) -> Told<K> {
         }
         Heard::Listed(_) => Told::OfAny,
     }
+}
+
+/// What a step begins to watch.
+fn begun<K>(step: &Step<K>) -> impl Iterator<Item = &K> {
+    match step {
+        Step::Start(_, keys) => Some(keys),
+        Step::Stop(_) => None,
+    }
+    .into_iter()
+    .flatten()
 }
 
 fn ends_one<K>(steps: &[Step<K>]) -> bool {

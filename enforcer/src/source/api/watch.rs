@@ -30,8 +30,13 @@ use super::backoff::{Pause, spread};
 use super::key::Key;
 use crate::run::with_sources;
 
-/// The answer to one request takes no longer.
+/// The answer to one request takes no longer, but for a listing.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// The answer to a listing takes no longer: as long as an API server works on one at the most. Where all nodes begin at once it may take
+/// that, and what is given up is work for nothing that is asked for again: 500 nodes that gave up after 15 seconds kept an API
+/// server busy until the end of time.
+const LISTING: Duration = Duration::from_mins(1);
 
 /// How long the API server keeps one watch request open: at least this, and up to as much longer as [`SPREAD`].
 const OPEN: Duration = Duration::from_mins(4);
@@ -131,6 +136,9 @@ pub(super) trait Document:
     /// What is kept of it.
     type Accepted: Debug + Send;
 
+    /// Whether a listing by labels has to be as new as the moment at which it is asked for.
+    const NEWEST: bool = false;
+
     fn accept(&self) -> Result<Self::Accepted, DocumentError>;
 }
 
@@ -144,6 +152,9 @@ impl Document for NodeRuleSet {
 
 impl Document for PolicySlice {
     type Accepted = AcceptedPolicies;
+
+    /// A pod is opened by what its first listing says.
+    const NEWEST: bool = true;
 
     fn accept(&self) -> Result<AcceptedPolicies, DocumentError> {
         self.try_into()
@@ -177,25 +188,18 @@ pub(super) fn by_keys<K: Key>(keys: &BTreeSet<K>) -> Selector {
 }
 
 impl Selector {
-    /// What labels find comes from the API server's watch cache. For a listing that has to be of the newest state, an API
-    /// server may have to read and decode every object of the kind: with 1,000 groups, nodes that subscribed to one new
-    /// group each kept it busy for minutes (measured). What the cache does not have yet follows in the watch, and nothing
-    /// is handed on before it has come. A single object by its name costs nothing, and is the newest.
-    fn list(&self) -> ListParams {
+    /// What labels find comes from the API server's watch cache. A listing of the newest state has to wait until the cache has it,
+    /// or where an API server is older than 1.31, to read and decode every object of the kind: with 1,000 groups, nodes that
+    /// subscribed to one new group each kept one busy for minutes (measured). Where it may be older, what the cache does not have
+    /// yet follows in the watch, and nothing is handed on before it has come. A single object by its name costs nothing, and is
+    /// the newest.
+    fn list(&self, newest: bool) -> ListParams {
         let parameters = ListParams::default();
         match self {
             Self::Fields(fields) => parameters.fields(fields),
+            Self::Labels(labels) if newest => parameters.labels(labels),
             // With a limit, `kube` would ask for the newest state after all; the cache knows no pages.
             Self::Labels(labels) => parameters.labels(labels).match_any(),
-        }
-    }
-
-    /// For a listing of the newest state.
-    fn newest(&self) -> ListParams {
-        let parameters = ListParams::default();
-        match self {
-            Self::Fields(fields) => parameters.fields(fields),
-            Self::Labels(labels) => parameters.labels(labels),
         }
     }
 
@@ -243,23 +247,7 @@ pub(super) async fn list<D: Document>(
     api: &Api<DeserializeGuard<D>>,
     selector: &Selector,
 ) -> Result<(Vec<Object<D::Accepted>>, String), String> {
-    listed(api, &selector.list()).await
-}
-
-/// Everything that there is at this moment.
-pub(super) async fn newest<D: Document>(
-    api: &Api<DeserializeGuard<D>>,
-    selector: &Selector,
-) -> Result<Vec<Object<D::Accepted>>, String> {
-    let (objects, _) = listed(api, &selector.newest()).await?;
-    Ok(objects)
-}
-
-async fn listed<D: Document>(
-    api: &Api<DeserializeGuard<D>>,
-    parameters: &ListParams,
-) -> Result<(Vec<Object<D::Accepted>>, String), String> {
-    let found = answer(api.list(parameters)).await?;
+    let found = answer(LISTING, api.list(&selector.list(D::NEWEST))).await?;
     let version = found.metadata.resource_version.unwrap_or_default();
     Ok((found.items.into_iter().map(object).collect(), version))
 }
@@ -269,7 +257,7 @@ pub(super) async fn get<D: Document>(
     api: &Api<DeserializeGuard<D>>,
     name: &str,
 ) -> Result<Option<Object<D::Accepted>>, String> {
-    Ok(answer(api.get_opt(name)).await?.map(object))
+    Ok(answer(ANSWER, api.get_opt(name)).await?.map(object))
 }
 
 /// Follows from `version` on, over as many requests as it takes, until the API server does not know that version any
@@ -337,8 +325,8 @@ where
     }
 }
 
-async fn answer<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
-    match timeout(ANSWER, request).await {
+async fn answer<T>(patience: Duration, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match timeout(patience, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => Err(said(&status)),
         Ok(Err(error)) => Err(with_sources(&error)),

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// Without a write for so long, there is nothing more to write: all pauses of the controller are shorter.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Changes of pods in a second.
+/// Changes of pods in a second: one that goes is a change, and one that comes is another.
 const RATES: [u32; 2] = [10, 100];
 
 /// Seconds of each rate.
@@ -83,9 +83,9 @@ async fn simulate(workload: Workload) -> Result<Vec<Figure>> {
     let subscribers = Subscribers::of(&compile(&world.state));
     for rate in RATES {
         let began = Instant::now();
-        for nth in 0..rate * CHURN {
-            world.change()?;
-            tokio::time::sleep_until((began + Duration::from_secs(1) * (nth + 1) / rate).into()).await;
+        for nth in 1..=rate * CHURN / 2 {
+            world.replace()?;
+            tokio::time::sleep_until((began + Duration::from_secs(2) * nth / rate).into()).await;
         }
         let seconds = began.elapsed().as_secs_f64();
         world.settle(|_| true).await?;
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// A pod goes, and one like it comes to its place.
-    fn change(&mut self) -> Result<()> {
+    fn replace(&mut self) -> Result<()> {
         let at = self.dice.below(self.pods.len());
         let old = self.pods.get_mut(at).context("no pods")?;
         self.born += 1;

@@ -456,6 +456,32 @@ fn a_new_pod_waits_until_the_policies_of_its_namespace_were_read() {
 }
 
 #[test]
+fn the_first_listing_of_policies_confirms_them_and_a_later_one_does_not() {
+    let first = Objects::new(1, 2, 1);
+    let mut mirror = Mirror::new("a".into());
+    let mut orders = mirror.hear(News::RuleSet(Heard::Listed(vec![first.rule_set])));
+    assert_eq!(confirmations(&mut orders), [], "they are listed anyway");
+    let policies = policies_started(&orders);
+    mirror.select();
+    assert_eq!(content(&mut mirror), Err("NotListed"));
+    mirror.hear(News::Policies(policies, Heard::Listed(first.policies.clone())));
+    let groups = groups_started(&mirror.select());
+    hear(&mut mirror, News::Groups(groups, Heard::Listed(first.groups)));
+    assert_eq!(content(&mut mirror), Ok((2, 1)));
+
+    let newer = Objects::of(&["shop/web", "shop/new"], 2, 3, 1);
+    let mut orders = mirror.hear(News::RuleSet(Heard::Applied(newer.rule_set)));
+    let [(shop, number)] = <[_; 1]>::try_from(confirmations(&mut orders)).unwrap();
+    // The watch began long before, and may have asked for this before the pod was there.
+    mirror.hear(News::Policies(policies, Heard::Listed(first.policies)));
+    mirror.select();
+    assert_eq!(content(&mut mirror), Err("NotListed"));
+    mirror.hear(News::Confirmed(shop, number, newer.policies));
+    mirror.select();
+    assert_eq!(content(&mut mirror), Ok((3, 1)));
+}
+
+#[test]
 fn what_was_confirmed_once_is_not_asked_for_again() {
     let (mut mirror, _) = filled(Objects::new(1, 2, 1));
     for (version, policies) in [(2, 2), (3, 3)] {

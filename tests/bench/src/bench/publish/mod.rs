@@ -34,7 +34,7 @@ pub(crate) const CASES: [&str; 1] = ["W8-tenth"];
 /// Namespaces of 300 pods and twenty policies, and ten nodes for each.
 const NAMESPACES: u32 = 50;
 
-/// Changes of pods in a second.
+/// Changes of pods in a second: one that goes is a change, and one that comes is another.
 const RATES: [u32; 2] = [10, 100];
 
 /// Seconds of each rate.
@@ -101,7 +101,7 @@ async fn publish(process: u32, admin: &Certified, enforcer: &Certified) -> Resul
     Ok(figures)
 }
 
-/// What a pod that goes and comes costs the API server while nobody watches.
+/// What a change of a pod costs the API server while nobody watches.
 async fn reference(process: u32, world: &mut World) -> Result<Duration> {
     let (rate, seconds) = REFERENCE;
     let meter = Meter::start(process);
@@ -115,7 +115,7 @@ struct Bed {
     world: World,
     /// Sees all that the controller writes.
     counter: Watchers,
-    /// What a pod that goes and comes costs.
+    /// What a change of a pod costs.
     a_change: Duration,
     /// Seconds for each byte that the controller writes.
     a_byte: f64,
@@ -136,18 +136,18 @@ impl Bed {
         self.a_byte = used.as_secs_f64() / real(written.event_bytes.max(1));
         let a_kilobyte = Duration::from_secs_f64(self.a_byte * 1024.0);
         Ok(vec![
-            Figure::times("API server, pod that goes and comes", [self.a_change]),
+            Figure::times("API server, change of a pod", [self.a_change]),
             Figure::times("API server, KB written", [a_kilobyte]),
         ])
     }
 
     /// Nodes that begin at once and subscribe to what they need.
     async fn by_label(&mut self, nodes: &Config) -> Result<Vec<Figure>> {
-        let (begin, began) = (Meter::start(self.process), Instant::now());
+        let (meter, began) = (Meter::start(self.process), Instant::now());
         let names = self.world.state.nodes().keys().cloned();
         let mut stubs = Stubs::start(nodes, names, &self.world.changes)?;
         stubs.settle(&self.world.state).await?;
-        let mut figures = stampede(began.elapsed(), begin.stop(), stubs.traffic.counts());
+        let mut figures = stampede(began.elapsed(), meter.stop(), stubs.traffic.counts());
         for rate in RATES {
             let round = Round::begin(self, &stubs.traffic, "by label", rate);
             self.world.churn(rate, CHURN).await?;

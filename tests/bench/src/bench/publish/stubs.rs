@@ -84,8 +84,9 @@ impl Stubs {
             let Some((name, ..)) = open.first() else { break };
             ensure!(
                 began.elapsed() < PATIENCE,
-                "{} nodes, such as {name}, do not have what they should",
-                open.len()
+                "{} nodes, such as {name}, do not have what they should: {:?}",
+                open.len(),
+                self.traffic.counts()
             );
             if let Some(ended) = self.tasks.try_join_next() {
                 ended.context("a node has panicked")??;
@@ -171,8 +172,8 @@ impl Stub {
         let mut known = self.known();
         let mut heard = BTreeSet::new();
         if let Some(before) = &known.rules {
-            let changed = rules.slices.since(&before.slices);
-            for member in changed
+            let turned = rules.slices.since(&before.slices);
+            for member in turned
                 .filter_map(|(_, slice)| slice)
                 .flat_map(|slice| &slice.members)
             {

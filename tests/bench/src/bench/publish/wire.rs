@@ -123,7 +123,7 @@ impl HttpBody for Counted {
             && let Some(data) = frame.data_ref()
         {
             if self.is_watch {
-                let lines = data.iter().filter(|byte| **byte == b'\n').count();
+                let lines = data.split(|byte| *byte == b'\n').count() - 1;
                 Traffic::add(&self.traffic.events, lines);
                 Traffic::add(&self.traffic.event_bytes, data.len());
             } else {

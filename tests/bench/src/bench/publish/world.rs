@@ -113,16 +113,16 @@ impl World {
         })
     }
 
-    /// So many times a second, for so long: a pod goes, and one like it comes to its place. Ends when all have been carried out.
+    /// So many changes a second, for so long: a pod goes, and one like it comes to its place. Ends when all have been carried out.
     pub(super) async fn churn(&mut self, rate: u32, seconds: u32) -> Result<()> {
         let began = Instant::now();
         let mut running = JoinSet::new();
-        for nth in 0..rate * seconds {
+        for nth in 1..=rate * seconds / 2 {
             let pods = self.pods.len();
             self.at = (self.at + STRIDE) % pods;
             let old = self.pods.get(self.at).context("no pods")?.clone();
             running.spawn(replace(self.client.clone(), self.at, old, self.changes.clone()));
-            tokio::time::sleep_until((began + Duration::from_secs(1) * (nth + 1) / rate).into()).await;
+            tokio::time::sleep_until((began + Duration::from_secs(2) * nth / rate).into()).await;
         }
         while let Some(done) = running.join_next().await {
             let (at, new) = done.context("a change has panicked")??;
@@ -204,9 +204,13 @@ async fn create(client: &Client, event: &Event) -> Result<()> {
 async fn born(client: Client, pod: Pod, asks: impl FnOnce()) -> Result<Pod> {
     let pods: Api<api::Pod> = of(&client, pod.key.namespace.as_str());
     let document = objects::of_pod(&pod);
-    let mut status = document.get("status").cloned().unwrap_or_default();
-    status["podIP"] = status["podIPs"][0]["ip"].clone();
-    post(&pods, &read(document)?).await?;
+    let ips = document
+        .pointer("/status/podIPs")
+        .context("a pod without a status")?;
+    let ip = ips.pointer("/0/ip").context("a pod without an address")?;
+    let phase = document.pointer("/status/phase");
+    let status = json!({ "phase": phase, "podIP": ip, "podIPs": ips });
+    post(&pods, &read(document.clone())?).await?;
     let patch = Patch::Merge(json!({ "status": status }));
     asks();
     let stored = pods

@@ -1,4 +1,4 @@
-//! What is published in slices: the members of a group, the policies of a namespace.
+//! What is published in slices for several nodes: the members of a group, the policies of a namespace.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

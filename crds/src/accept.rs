@@ -34,7 +34,13 @@ impl TryFrom<&NodeRuleSetSpec> for NodeHead {
 
     fn try_from(spec: &NodeRuleSetSpec) -> Result<Self, DocumentError> {
         let node = present(&spec.node).in_field(|| "spec.node".to_owned())?;
-        check_split(spec.split, [("pods", spec.pods.is_empty()), ("namespaces", spec.namespaces.is_empty())])?;
+        check_split(
+            spec.split,
+            [
+                ("pods", spec.pods.is_empty()),
+                ("namespaces", spec.namespaces.is_empty()),
+            ],
+        )?;
         check_hash(&spec.hash, spec.content_hash())?;
         Ok(Self {
             pod_networks: each(&spec.pod_networks, "spec.podNetworks", |text, field| {

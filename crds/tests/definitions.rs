@@ -77,7 +77,7 @@ fn every_rule_is_evaluated_a_bounded_number_of_times() {
             }
         });
     }
-    assert_eq!(rules, 11);
+    assert_eq!(rules, 15);
 }
 
 #[test]

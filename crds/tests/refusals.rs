@@ -117,6 +117,11 @@ fn slices_that_are_none_are_refused() {
     for text in ["t1", "", "s2", too_long.as_str()] {
         let policies = policies_with("/spec/slice", json!(text));
         refused(policies, "spec.slice", "InvalidSlice");
+        refused(
+            pods_with("/spec/slice", json!(text)),
+            "spec.slice",
+            "InvalidSlice",
+        );
         group_refused("/spec/slice", json!(text), "spec.slice", "InvalidSlice");
     }
 }
@@ -125,6 +130,12 @@ fn slices_that_are_none_are_refused() {
 fn a_slice_that_is_split_and_has_content_is_refused() {
     let policies = policies_with("/spec/split", json!(true));
     assert_eq!(policies.unwrap_err().to_string(), "spec.split: excludes policies");
+    for error in [
+        node_with("/spec/split", json!(true)).unwrap_err(),
+        pods_with("/spec/split", json!(true)).unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), "spec.split: excludes pods");
+    }
     let group = group_with("/spec/split", json!(true));
     assert_eq!(group.unwrap_err().to_string(), "spec.split: excludes members");
 }
@@ -137,6 +148,16 @@ fn a_slice_that_is_split_and_has_no_halves_is_refused() {
     slice.policies.clear();
     let document = PolicySlice::publish(&slice, 1);
     refused(Policies::try_from(&document), "spec.split", "Contradiction");
+
+    let mut slice = full_pods();
+    (slice.id, slice.split) = (longest, true);
+    slice.pods.clear();
+    slice.namespaces.clear();
+    refused(
+        Pods::try_from(&PodSlice::publish(&slice, 1)),
+        "spec.split",
+        "Contradiction",
+    );
 
     let (id, group) = frontends(0);
     let mut slice = slices(&id, &group)[&SliceId::WHOLE].clone();

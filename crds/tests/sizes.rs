@@ -14,10 +14,8 @@ use std::sync::Arc;
 use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
-use palisade_policy::model::{MOST_SELECTABLE, Pod, Protocol};
-use palisade_policy::rules::{
-    NamedPort, POD_CAPACITY, SLICE_CAPACITY, SliceId, selectable_weight, slices,
-};
+use palisade_policy::model::{Pod, Protocol};
+use palisade_policy::rules::{POD_CAPACITY, SLICE_CAPACITY, SliceId, slices};
 use palisade_policy::testing::builders::{node, pod, pods, policy, port, rule};
 use serde::Serialize;
 
@@ -111,25 +109,14 @@ fn heavy(count: usize) -> Published {
         let mut pod = pod(&format!("shop/{number}"))
             .on("worker-17.example.net")
             .at(&format!("10.244.17.{}", number % 250));
-        let (mut label, mut weight) = (0, 0);
-        loop {
-            match number % 2 {
-                0 => pod.labels.insert(format!("{number}-{label}"), "x".repeat(63)),
-                _ => pod = pod.declaring(&format!("p{}", label % 100), Protocol::Tcp, 1000 + label),
+        let mut said = 0;
+        while pod.said() + 100 < Pod::MOST_SAID {
+            said += 1;
+            if number % 2 == 0 {
+                pod.labels.insert(format!("{number}-{said}"), "x".repeat(63));
+            } else {
+                pod = pod.declaring(&format!("port-{said}"), Protocol::Tcp, said);
             }
-            label += 1;
-            let declared = pod.ports.iter().map(|port| {
-                let name = NamedPort {
-                    name: port.name.clone(),
-                    protocol: port.protocol,
-                };
-                (name, port.number)
-            });
-            let next = selectable_weight(&pod.labels, &declared.collect());
-            if next + 80 > MOST_SELECTABLE || next == weight {
-                break;
-            }
-            weight = next;
         }
         Event::PodApplied(pod)
     });
@@ -138,11 +125,14 @@ fn heavy(count: usize) -> Published {
 
 #[test]
 fn what_is_published_of_the_heaviest_pods_stays_below_its_bound() {
-    for count in [1, 2, 3, 40] {
+    for count in [1, 2, 40] {
         let (head, slices) = heavy(count).nodes[&"worker-17.example.net".into()].cut();
-        assert_eq!(head.pods.split, count > 2, "{count} pods");
+        assert_eq!(head.pods.split, count > 1, "{count} pods");
         let sizes = slices.values().map(|slice| size(&PodSlice::publish(slice, 1)));
         let largest = sizes.chain([size(&NodeRuleSet::publish(&head, 1))]).max();
-        assert!(largest < Some(POD_CAPACITY + 1_000), "{largest:?} bytes with {count} pods");
+        assert!(
+            largest < Some(POD_CAPACITY + 1_000),
+            "{largest:?} bytes with {count} pods"
+        );
     }
 }

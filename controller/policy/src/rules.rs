@@ -32,7 +32,7 @@ use crate::model::{
 
 pub use id::{GroupId, InvalidId, NodeId, ProfileId};
 pub(crate) use pods::pod_weight;
-pub use pods::{NodeHead, POD_CAPACITY, PodSlice, selectable_weight};
+pub use pods::{NodeHead, POD_CAPACITY, PodSlice};
 pub use ports::{NamedPort, NamedPorts};
 pub(crate) use slice::weight;
 pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, slices};

@@ -10,7 +10,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::model::{Defect, Direction, Namespace, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,7 @@ pub(crate) enum Object {
     Endpoints(Endpoints),
     Template(Box<Template>),
     NodeRuleSet(Box<NodeRuleSet>),
+    PodSlice(Box<PodSlice>),
     PolicySlice(Box<PolicySlice>),
     AddressGroup(Box<AddressGroup>),
 }
@@ -299,6 +300,7 @@ fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), 
         Kind::Workload(WorkloadKind::Job) => template(decode::workload::<Job>(&document.typed()?)),
         Kind::Workload(WorkloadKind::CronJob) => template(decode::workload::<CronJob>(&document.typed()?)),
         Kind::NodeRuleSet => (Object::NodeRuleSet(Box::new(document.typed()?)), Vec::new()),
+        Kind::PodSlice => (Object::PodSlice(Box::new(document.typed()?)), Vec::new()),
         Kind::PolicySlice => (Object::PolicySlice(Box::new(document.typed()?)), Vec::new()),
         Kind::AddressGroup => (Object::AddressGroup(Box::new(document.typed()?)), Vec::new()),
     })
@@ -350,6 +352,7 @@ impl Object {
             Self::Node(_)
             | Self::Endpoints(_)
             | Self::NodeRuleSet(_)
+            | Self::PodSlice(_)
             | Self::PolicySlice(_)
             | Self::AddressGroup(_) => None,
         }

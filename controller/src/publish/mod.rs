@@ -17,10 +17,13 @@ use kube::Client;
 use kube_runtime::watcher::Event;
 use palisade_crds::address_group::AddressGroupSpec;
 use palisade_crds::node_rule_set::NodeRuleSetSpec;
+use palisade_crds::pod_slice::PodSliceSpec;
 use palisade_crds::policy_slice::PolicySliceSpec;
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, SCOPE_CLUSTER};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice, SCOPE_CLUSTER};
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::rules::{GroupId, PolicySlice as Policies, Residents, Scope, Slice, SliceId};
+use palisade_policy::rules::{
+    GroupId, NodeHead, NodeId, PodSlice as Pods, PolicySlice as Policies, Scope, Slice, SliceId,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +34,7 @@ use crate::metrics::{FailureLabel, KindLabel, Metrics, gauge};
 use crate::report::Note;
 use crate::watch::{Reduced, events};
 use ledger::{Key, Kind, Ledger, Wanted, Write};
-use stored::{Copy, group_references, node_references, policy_references, slice_mark};
+use stored::{Copy, group_references, node_references, pod_references, policy_references, slice_mark};
 use write::{Content, Done, WriteError, write};
 
 /// Writes under way at a time.
@@ -53,8 +56,10 @@ pub(crate) struct Compiled {
     pub(crate) slices: BTreeMap<(GroupId, SliceId), Option<(Slice, Scope)>>,
     /// The slices of policies.
     pub(crate) policies: BTreeMap<(NamespaceName, SliceId), Option<Policies>>,
-    /// The nodes' residents.
-    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<Residents>>>,
+    /// The slices of nodes' pods, but for the first.
+    pub(crate) pods: BTreeMap<(NodeName, SliceId), Option<Pods>>,
+    /// The nodes, each with the first slice of its pods.
+    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<NodeHead>>>,
     /// When the oldest event of it came.
     pub(crate) received: Instant,
     /// When it was done.
@@ -64,7 +69,8 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.policies.is_empty() && self.nodes.is_empty()
+        let shared = self.slices.is_empty() && self.policies.is_empty();
+        shared && self.pods.is_empty() && self.nodes.is_empty()
     }
 }
 
@@ -107,6 +113,7 @@ pub(crate) async fn publish(
 ) {
     let mut slices = std::pin::pin!(events::<Copy<AddressGroup>>(client.clone()));
     let mut policies = std::pin::pin!(events::<Copy<PolicySlice>>(client.clone()));
+    let mut pods = std::pin::pin!(events::<Copy<PodSlice>>(client.clone()));
     let mut rule_sets = std::pin::pin!(events::<Copy<NodeRuleSet>>(client.clone()));
     let mut publisher = Publisher {
         client,
@@ -139,6 +146,7 @@ pub(crate) async fn publish(
             },
             Some(event) = slices.next() => publisher.observe(event),
             Some(event) = policies.next() => publisher.observe(event),
+            Some(event) = pods.next() => publisher.observe(event),
             Some(event) = rule_sets.next() => publisher.observe(event),
             changed = publisher.leadership.changed() => if changed.is_err() { break },
             () = sleep_until(again) => {}
@@ -161,6 +169,7 @@ impl Publisher {
         let Compiled {
             slices,
             policies,
+            pods,
             nodes,
             received,
             at,
@@ -200,13 +209,25 @@ impl Publisher {
                 wanted,
             );
         }
-        for (node, residents) in nodes {
-            let wanted = residents.map(|residents| {
-                let spec = NodeRuleSetSpec::from(residents.as_ref());
+        for ((node, id), slice) in pods {
+            let wanted = slice.map(|slice| {
+                let spec = PodSliceSpec::from(&slice);
+                Wanted {
+                    references: pod_references(&spec),
+                    mark: spec.hash,
+                    content: dated(Content::Pods(Arc::new(slice))),
+                }
+            });
+            let name = PodSlice::name_of(&NodeId::of(&node), id);
+            self.change(Key::new(Kind::Pods, name), wanted);
+        }
+        for (node, head) in nodes {
+            let wanted = head.map(|head| {
+                let spec = NodeRuleSetSpec::from(head.as_ref());
                 Wanted {
                     references: node_references(&spec),
                     mark: spec.hash,
-                    content: dated(Content::Residents(residents)),
+                    content: dated(Content::Head(head)),
                 }
             });
             self.change(Key::new(Kind::RuleSet, node.as_str()), wanted);

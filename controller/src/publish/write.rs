@@ -6,8 +6,8 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
-use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PolicySlice};
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Scope, Slice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PodSlice, PolicySlice};
+use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Scope, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -28,8 +28,10 @@ pub(crate) enum Content {
     Slice(Arc<(Slice, Scope)>),
     /// A slice of the policies of a namespace.
     Policies(Arc<Policies>),
-    /// The pods of a node.
-    Residents(Arc<Residents>),
+    /// A slice of the pods of a node, which is not the first.
+    Pods(Arc<Pods>),
+    /// A node, with the first slice of its pods.
+    Head(Arc<NodeHead>),
 }
 
 /// What a write came to.
@@ -108,6 +110,7 @@ pub(crate) async fn write(
             Write::Delete { version } => match key.kind {
                 Kind::Slice => delete::<AddressGroup>(client, &key, version).await,
                 Kind::Policies => delete::<PolicySlice>(client, &key, version).await,
+                Kind::Pods => delete::<PodSlice>(client, &key, version).await,
                 // Its status changes all the time, and nothing refers to it: whatever its version is.
                 Kind::RuleSet => delete::<NodeRuleSet>(client, &key, None).await,
             },
@@ -123,9 +126,8 @@ pub(crate) async fn write(
                 Content::Policies(slice) => {
                     put(client, PolicySlice::publish(&slice, revision), replace).await
                 }
-                Content::Residents(residents) => {
-                    put(client, NodeRuleSet::publish(&residents, revision), replace).await
-                }
+                Content::Pods(slice) => put(client, PodSlice::publish(&slice, revision), replace).await,
+                Content::Head(head) => put(client, NodeRuleSet::publish(&head, revision), replace).await,
             },
         }
     };

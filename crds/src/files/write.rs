@@ -11,9 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{
-    GROUPS, PODS, POLICIES, RULE_SETS, pods_path, policies_path, rule_set_path, slice_path,
-};
+use super::{GROUPS, PODS, POLICIES, RULE_SETS, pods_path, policies_path, rule_set_path, slice_path};
 use crate::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 
 /// What a call of [`write()`] did.

@@ -202,17 +202,20 @@ pub(crate) fn pod_slice() -> impl Strategy<Value = PodSlice> {
 fn pods_of(id: impl Strategy<Value = SliceId>) -> impl Strategy<Value = PodSlice> {
     let namespaces = btree_set(name().prop_map(NamespaceName::from), 0..3);
     let leaf = prop::option::weighted(0.8, (vec(resident(), 0..4), namespaces));
-    (name(), id, leaf).prop_filter_map("a slice of the longest prefix is never split", |(node, id, leaf)| {
-        let split = leaf.is_none();
-        let (pods, namespaces) = leaf.unwrap_or_default();
-        (!split || has_halves(id)).then(|| PodSlice {
-            node: NodeName::from(node),
-            id,
-            split,
-            pods: pods.into_iter().collect(),
-            namespaces,
-        })
-    })
+    (name(), id, leaf).prop_filter_map(
+        "a slice of the longest prefix is never split",
+        |(node, id, leaf)| {
+            let split = leaf.is_none();
+            let (pods, namespaces) = leaf.unwrap_or_default();
+            (!split || has_halves(id)).then(|| PodSlice {
+                node: NodeName::from(node),
+                id,
+                split,
+                pods: pods.into_iter().collect(),
+                namespaces,
+            })
+        },
+    )
 }
 
 /// A slice of policies, with some or split.

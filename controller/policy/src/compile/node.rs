@@ -13,9 +13,7 @@ use super::pod::PodRecord;
 use super::policy::Policies;
 use crate::map::Map;
 use crate::model::{Node, NodeName, PodUid};
-use crate::rules::{
-    Cut, NodeHead, POD_CAPACITY, PodSlice, Resident, Residents, SliceId, Trie, pod_weight,
-};
+use crate::rules::{Cut, NodeHead, POD_CAPACITY, PodSlice, Resident, Residents, SliceId, Trie, pod_weight};
 
 /// A pod in its place. The order is that of UIDs.
 #[derive(Clone, Debug)]
@@ -145,9 +143,7 @@ impl Nodes {
                 if id == SliceId::WHOLE {
                     first = Some(cut);
                 } else {
-                    changes
-                        .slices
-                        .insert((name.clone(), id), slice(&name, id, cut));
+                    changes.slices.insert((name.clone(), id), slice(&name, id, cut));
                 }
             }
             if let Some(pods) = first.and_then(|cut| slice(&name, SliceId::WHOLE, cut)) {

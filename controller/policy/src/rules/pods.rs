@@ -13,8 +13,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::tree::{SliceId, hash, spread};
-use super::{NamedPorts, Resident, Residents};
-use crate::model::{Labels, NamespaceName, NodeName, PodUid};
+use super::{Resident, Residents};
+use crate::model::{NamespaceName, NodeName, PodUid, labels_weight, named_port_weight};
 
 /// What the pods of one object may weigh together, in bytes of JSON. A hundred ordinary pods weigh less, so that most nodes
 /// need no slices; an API server takes about a millisecond for each KB of an object that it writes.
@@ -119,25 +119,16 @@ pub(crate) fn pod_weight(uid: &PodUid, pod: &Resident) -> usize {
     const ADDRESS: usize = 24;
     let key = 2 * pod.key.namespace.as_str().len() + pod.key.name.len() + 8;
     let own = uid.as_str().len() + key + pod.addresses.len() * ADDRESS;
-    NAMES_OF_FIELDS + own + selectable_weight(&pod.labels, &pod.ports)
-}
-
-/// Bytes of what the owner of a pod chooses to say of it, when they are written as JSON: its labels and names of ports.
-pub fn selectable_weight(labels: &Labels, ports: &NamedPorts) -> usize {
-    const LABEL: usize = "\"\":\"\",".len();
-    const PORT: usize = "{\"name\":\"\",\"protocol\":\"SCTP\",\"numbers\":[]},".len();
-    const NUMBER: usize = "65535,".len();
-    let labels = labels.iter().map(|(key, value)| key.len() + value.len() + LABEL);
-    let ports = ports
-        .iter()
-        .map(|(name, numbers)| name.name.as_str().len() + PORT + numbers.len() * NUMBER);
-    labels.sum::<usize>() + ports.sum::<usize>()
+    let ports = pod.ports.iter();
+    let ports = ports.map(|(name, numbers)| named_port_weight(&name.name, numbers.len()));
+    NAMES_OF_FIELDS + own + labels_weight(&pod.labels) + ports.sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::PodKey;
+    use crate::model::{Labels, PodKey};
+    use crate::rules::NamedPorts;
 
     /// A node whose pods weigh more than `weight` each.
     fn heavy(count: usize, weight: usize) -> Residents {
@@ -180,7 +171,10 @@ mod tests {
             assert!(weight <= POD_CAPACITY, "{weight}");
             for pod in slice.pods.values() {
                 let name = &pod.key.namespace;
-                assert_eq!(slice.namespaces.contains(name), residents.namespaces.contains(name));
+                assert_eq!(
+                    slice.namespaces.contains(name),
+                    residents.namespaces.contains(name)
+                );
             }
         }
         assert_eq!(Residents::unite(&head, slices.values()), residents);

@@ -124,7 +124,9 @@ impl Reading {
             policy(&policy_text(text)?)
         } else {
             is_known(text, &Shape::Anything).ok()?;
-            decoded(kind, &text).ok()?
+            decoded(kind, &text)
+                .ok()
+                .filter(|(object, _)| excess(object).is_none())?
         };
         Some(Outcome::Found(Box::new(Found {
             origin: document.origin.clone(),
@@ -194,7 +196,10 @@ impl Reading {
             (Some(policy), Vec::new())
         } else {
             match decoded(kind, &&value) {
-                Ok((object, defects)) => (Some(object), defects),
+                Ok((object, defects)) => match excess(&object) {
+                    Some(excess) => (None, vec![excess]),
+                    None => (Some(object), defects),
+                },
                 Err(defect) => (None, vec![defect]),
             }
         };
@@ -260,6 +265,23 @@ impl Typed for &Value {
 
     fn typed<K: DeserializeOwned>(&self) -> Result<K, Defect> {
         typed(self)
+    }
+}
+
+/// What a pod says too much.
+fn excess(object: &Object) -> Option<Defect> {
+    match object {
+        Object::Pod { pod, .. } => decode::excess(pod),
+        Object::Namespace(_)
+        | Object::Node(_)
+        | Object::Policy { .. }
+        | Object::Service(_)
+        | Object::Endpoints(_)
+        | Object::Template(_)
+        | Object::NodeRuleSet(_)
+        | Object::PodSlice(_)
+        | Object::PolicySlice(_)
+        | Object::AddressGroup(_) => None,
     }
 }
 

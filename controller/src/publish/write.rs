@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
+use palisade_crds::policy_slice::PolicySliceSpec;
 use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PodSlice, PolicySlice};
 use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Scope, Slice};
 use serde::Serialize;
@@ -13,9 +14,10 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::Dated;
 use super::ledger::{Action, Key, Kind, Stored, Write};
 use super::stored::{Copy, Document};
+use super::{Dated, size};
+use crate::report::Note;
 use crate::watch::Reduced;
 
 /// Who we are to server-side apply.
@@ -32,6 +34,27 @@ pub(crate) enum Content {
     Pods(Arc<Pods>),
     /// A node, with the first slice of its pods.
     Head(Arc<NodeHead>),
+}
+
+impl Content {
+    /// What to tell whom where this is large. A group is nobody's alone: the log and the metric tell.
+    pub(super) fn note(&self, bytes: usize) -> Option<Note> {
+        match self {
+            Self::Slice(_) => None,
+            Self::Policies(slice) => {
+                let largest = PolicySliceSpec::from(slice.as_ref());
+                let largest = largest.policies.iter().map(size::bytes);
+                let (policy, _) = slice
+                    .policies
+                    .keys()
+                    .zip(largest)
+                    .max_by_key(|(_, bytes)| *bytes)?;
+                Some(Note::large_policy(policy, bytes))
+            }
+            Self::Pods(slice) => Some(Note::large_node(slice.node.as_str(), bytes)),
+            Self::Head(head) => Some(Note::large_node(head.pods.node.as_str(), bytes)),
+        }
+    }
 }
 
 /// What a write came to.

@@ -22,8 +22,16 @@ pub struct Policy {
 impl Policy {
     /// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API
     /// server takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to
-    /// wait for it.
+    /// wait for it. A policy is published whole, so that one near this limit takes more than the 100 KB that no other object
+    /// takes: the controller tells of it (`LargeObject`), and `policy-audit lint` before (PA005, PA006).
     pub const MOST_ENTRIES: usize = 10_000;
+
+    /// Bytes of it when it is published, about: without what its peers' selectors say, as these are published as groups.
+    pub fn said(&self) -> usize {
+        const AROUND: usize = 200;
+        let rules = self.ingress.iter().chain(&self.egress).flatten();
+        AROUND + self.subject.said() + rules.map(Rule::said).sum::<usize>()
+    }
 
     /// How many entries its lists have, of [`Policy::MOST_ENTRIES`]. What a document repeats counts once.
     pub fn entries(&self) -> usize {
@@ -65,6 +73,19 @@ pub struct Rule {
 }
 
 impl Rule {
+    fn said(&self) -> usize {
+        const AROUND: usize = "{\"index\":100,\"groups\":[],\"blocks\":[],\"ports\":[]},".len();
+        let peers = match &self.peers {
+            Peers::All => 0,
+            Peers::AnyOf(peers) => peers.iter().map(Peer::said).sum(),
+        };
+        let ports = match &self.ports {
+            Ports::All => 0,
+            Ports::AnyOf(ports) => ports.iter().map(PolicyPort::said).sum(),
+        };
+        AROUND + peers + ports
+    }
+
     fn entries(&self) -> usize {
         let peers = match &self.peers {
             Peers::All => 0,
@@ -97,6 +118,19 @@ pub enum Peer {
 }
 
 impl Peer {
+    fn said(&self) -> usize {
+        const GROUP: usize = "\"0123456789abcdefghjk\",".len();
+        const BLOCK: usize = "{\"cidr\":\"\",\"except\":[]},".len();
+        const EXCEPT: usize = "\"\",".len();
+        match self {
+            Self::Pods(_) => GROUP,
+            Self::Block(block) => {
+                let except = block.except().iter().map(|net| EXCEPT + net.to_string().len());
+                BLOCK + block.cidr().to_string().len() + except.sum::<usize>()
+            }
+        }
+    }
+
     fn entries(&self) -> usize {
         let own = match self {
             Self::Block(block) => block.except().len(),
@@ -157,6 +191,19 @@ pub enum PortMatch {
     Range(PortRange),
     /// A name, resolved on the destination pod: each pod's own number.
     Named(PortName),
+}
+
+impl PolicyPort {
+    fn said(&self) -> usize {
+        const PROTOCOL: usize = "{\"protocol\":\"TCP\"},".len();
+        let port = match &self.port {
+            PortMatch::Any => 0,
+            PortMatch::Range(range) if range.first() == range.last() => "\"port\":65535,".len(),
+            PortMatch::Range(_) => "\"port\":65535,\"endPort\":65535,".len(),
+            PortMatch::Named(name) => "\"name\":\"\",".len() + name.as_str().len(),
+        };
+        PROTOCOL + port
+    }
 }
 
 impl fmt::Display for PolicyPort {

@@ -8,6 +8,7 @@
 //! without saying that there are policies to be asked about it, whichever other slices have been written or seen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -116,9 +117,12 @@ impl PodSlice {
 /// they are.
 pub(crate) fn pod_weight(uid: &PodUid, pod: &Resident) -> usize {
     const NAMES_OF_FIELDS: usize = 40;
-    const ADDRESS: usize = 24;
+    let address = |address: &IpAddr| match address {
+        IpAddr::V4(_) => "\"255.255.255.255\",".len(),
+        IpAddr::V6(_) => "\"2001:0db8:1234:5678:9abc:def0:1234:5678\",".len(),
+    };
     let key = 2 * pod.key.namespace.as_str().len() + pod.key.name.len() + 8;
-    let own = uid.as_str().len() + key + pod.addresses.len() * ADDRESS;
+    let own = uid.as_str().len() + key + pod.addresses.iter().map(address).sum::<usize>();
     let ports = pod.ports.iter();
     let ports = ports.map(|(name, numbers)| named_port_weight(&name.name, numbers.len()));
     NAMES_OF_FIELDS + own + labels_weight(&pod.labels) + ports.sum::<usize>()

@@ -158,9 +158,10 @@ impl AcceptedRules {
         Ok(AcceptedResidents {
             residents: Arc::new(whole),
             revision: self.revision,
-            hash: match slices.is_empty() {
-                true => self.hash.clone(),
-                false => digest(&hashes),
+            hash: if slices.is_empty() {
+                self.hash.clone()
+            } else {
+                digest(&hashes)
             },
         })
     }

@@ -50,7 +50,7 @@ impl Follower {
         assert_eq!(self.residents(), scratch.nodes);
         for (name, residents) in &scratch.nodes {
             let (head, slices) = residents.cut();
-            assert_eq!(*self.nodes[name], head);
+            assert_eq!(self.nodes.get(name).map(AsRef::as_ref), Some(&head));
             let known = self.pods.iter().filter(|((node, _), _)| node == name);
             let known: BTreeMap<_, _> = known.map(|((_, id), slice)| (*id, slice.clone())).collect();
             assert_eq!(known, slices, "the slices of {name}");

@@ -380,7 +380,9 @@ impl Compiler {
         let number = self.pods.insert(uid, class, place);
         self.join(number, class);
         let record = self.pods.all.get(number);
-        record.into_iter().for_each(|record| self.nodes.arrive(record));
+        if let Some(record) = record {
+            self.nodes.arrive(record);
+        }
         let groups = self
             .classes
             .get(class)

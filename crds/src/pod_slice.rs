@@ -55,6 +55,6 @@ pub struct PodSliceSpec {
     pub namespaces: Vec<String>,
     /// The pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub pods: Vec<PodEntry>,
 }

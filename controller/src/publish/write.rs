@@ -212,3 +212,27 @@ async fn delete<D: Document + std::fmt::Debug>(
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use palisade_policy::cluster::{ClusterState, Event};
+    use palisade_policy::compile::compile;
+    use palisade_policy::model::{PolicyKey, Protocol};
+    use palisade_policy::rules::SliceId;
+    use palisade_policy::testing::builders::{everybody, policy, port};
+
+    use super::*;
+
+    #[test]
+    fn of_a_large_slice_the_largest_policy_is_told() {
+        let policies = [("shop/a", 3_u16), ("shop/b", 30), ("shop/c", 2)].map(|(name, ports)| {
+            let ports = (1..=ports).map(|number| port(Protocol::Tcp, number));
+            Event::PolicyApplied(policy(name).allowing_from([everybody().on_ports(ports)]))
+        });
+        let published = compile(&ClusterState::from_events(policies));
+        let slice = published.policies[&"shop".into()][&SliceId::WHOLE].clone();
+        assert_eq!(slice.policies.len(), 3);
+        let note = Content::Policies(Arc::new(slice)).note(7);
+        assert_eq!(note, Some(Note::large_policy(&PolicyKey::new("shop", "b"), 7)));
+    }
+}

@@ -69,7 +69,7 @@ impl Selector {
     }
 
     /// Its requirements, and the values of those with several.
-    pub(super) fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         let entries = self
             .requirements
             .iter()

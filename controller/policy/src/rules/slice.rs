@@ -105,14 +105,14 @@ pub(crate) fn weight(policy: &CompiledPolicy) -> usize {
         2 + peers + ports
     };
     let rules = policy.rules.ingress.iter().chain(&policy.rules.egress).flatten();
-    1 + policy.subject.requirements().count() + policy.rules.defects.len() + rules.map(rule).sum::<usize>()
+    1 + policy.subject.entries() + policy.rules.defects.len() + rules.map(rule).sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Operator, PodKey, Requirement, Selector};
-    use crate::rules::Scope;
+    use crate::rules::{PolicyRules, Scope};
 
     #[test]
     fn a_member_that_comes_changes_one_slice_or_splits_one() {
@@ -192,5 +192,25 @@ mod tests {
             assert!(numbers <= SLICE_CAPACITY * NUMBERS, "{numbers} numbers");
             assert!(slice.description.len() < WORDS + 10, "{}", slice.description);
         }
+    }
+
+    #[test]
+    fn the_values_of_the_selector_of_a_policy_weigh() {
+        let subject = |count: usize| {
+            let values = (0..count).map(|number| format!("value-{number}").into());
+            Selector::from_iter([Requirement {
+                key: "key".into(),
+                operator: Operator::In(values.collect()),
+            }])
+        };
+        let policy = |subject| CompiledPolicy {
+            subject,
+            rules: PolicyRules::default(),
+        };
+        assert_eq!(weight(&policy(subject(1))), 2);
+        assert!(
+            weight(&policy(subject(9_000))) > 9_000,
+            "two of these do not fit into one slice"
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::{CompiledPeers, CompiledPolicy, CompiledPorts, CompiledRule, Group, G
 use crate::model::{NamespaceName, PolicyKey};
 
 /// Members of one slice at the most. Chosen so that a full slice stays below 10 KB when written as JSON; a member with many
-/// numbers for one name of a port counts for [several](member_weight).
+/// numbers for one name of a port counts for several.
 pub const SLICE_CAPACITY: usize = 100;
 
 /// Numbers of a name of a port that take as much as a member without any.

@@ -30,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
-  kubernetes cluster cluster-down conformance e2e guard guard-accept bench bench-compare bench-plots bench-latency bench-audit clean
+  kubernetes cluster cluster-down conformance e2e guard guard-accept server bench bench-compare bench-plots bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -139,9 +139,15 @@ e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: 
 	  --test-threads $(TESTS) --show-output; result=$$?; \
 	[ -z "$$started" ] || $(MAKE) --no-print-directory cluster-down; exit $$result
 
-bench: deps ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
+bench: deps server ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
 	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
+
+# The API server of the bench `publish`, alone.
+server:
+	@$(MAKE) --no-print-directory deps PACKAGES="etcd-server:etcd openssl:openssl"
+	$(CARGO) build --locked --release --package palisade-tests --bin palisade-cluster
+	@target/release/palisade-cluster build --server
 
 bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new.json
 	$(CARGO) build --locked --release --package palisade-bench
@@ -161,6 +167,7 @@ guard-accept:
 	$(CARGO) build --locked --release --package palisade-bench
 	target/release/palisade-bench guard --accept tests/bench/baseline.json
 
+bench-publish: server
 bench-%: deps
 	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
 	target/release/palisade-bench run $* $(if $(JSON),--json $(JSON))

@@ -28,14 +28,14 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::facts::{FactsError, FactsSettings, FactsWatch, NamedPods};
 use crate::flows::{self, ConntrackError};
 use crate::moment::reached;
-use crate::nft::{Edits, Nlink, ReadError};
+use crate::nft::{Edits, Loaded, Nlink, ReadError};
 use crate::plan::Settings;
 use crate::report::{Report, publish};
 use crate::source::{Api, ClientError, Failures, Files, Source, SourceError, client};
@@ -120,6 +120,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let kernel = Nlink::open()?;
     // Before anything is read, so that no edit falls between.
     let edits = kernel.edits().await?;
+    // Takes as long as it takes until rules and facts are there.
+    let loaded = Nlink::read_apart();
     let conntrack = flows::Netlink::open()?;
     let failures = Failures::default();
     let (source, client) = if let Some(directory) = &options.rules {
@@ -156,7 +158,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         tasks.spawn(async { Ok(serving.await?) });
     }
 
-    let enforcing = pin!(enforce(node, &mut inbox, report, options.once));
+    let enforcing = pin!(enforce(node, loaded, &mut inbox, report, options.once));
     tokio::select! {
         ended = enforcing => return ended,
         _ = terminated.recv() => {}
@@ -169,10 +171,15 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
 async fn enforce(
     mut node: Node<Nlink>,
+    loaded: JoinHandle<Result<Loaded, ReadError>>,
     inbox: &mut Receiver<Input>,
     mut report: Report,
     once: bool,
 ) -> Result<(), RunError> {
+    // Why it cannot be read is told where it is needed, and read again.
+    if let Ok(loaded) = loaded.await? {
+        node.know(loaded);
+    }
     loop {
         let outcome = node.flush().await;
         report.tell(node.status());

@@ -23,7 +23,7 @@ use super::status::{
     Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
 };
 use crate::facts::{NamedPods, Observed};
-use crate::nft::{Counts, Edit, Generation, Kernel};
+use crate::nft::{Counts, Edit, Generation, Kernel, Loaded};
 use crate::plan::{Facts, Settings};
 use crate::source::{Delivery, Incomplete};
 use kernel::{Known, Remedy};
@@ -319,12 +319,21 @@ impl<K: Kernel> Node<K> {
         Ok(())
     }
 
+    /// Takes in what was read at the start, after edits were followed.
+    pub(super) fn know(&mut self, loaded: Loaded) {
+        self.known = Known::Read(Box::new(loaded));
+    }
+
     /// Learns which flows an earlier process has ended, before anything is planned. Returns whether it could.
     async fn adopt(&mut self) -> bool {
-        match kernel::read(&self.kernel).await {
+        let loaded = match std::mem::take(&mut self.known) {
+            Known::Read(loaded) => Ok(loaded),
+            Known::Nothing | Known::Planned(_) => kernel::read(&self.kernel).await.map(Box::new),
+        };
+        match loaded {
             Ok(loaded) => {
                 self.judging.adopt(&loaded.ruleset);
-                self.known = Known::Read(Box::new(loaded));
+                self.known = Known::Read(loaded);
                 true
             }
             Err(condition) => {

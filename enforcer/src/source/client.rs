@@ -45,7 +45,12 @@ pub enum ClientError {
 /// A client by the service account of the pod, or else by the kubeconfig. Does not connect yet.
 pub async fn client() -> Result<Client, ClientError> {
     let config = Config::infer().await.map_err(Box::new)?;
-    Ok(with(&config).map_err(Box::new)?)
+    client_with(&config)
+}
+
+/// A client by a configuration. Does not connect yet.
+pub fn client_with(config: &Config) -> Result<Client, ClientError> {
+    Ok(with(config).map_err(Box::new)?)
 }
 
 fn with(config: &Config) -> kube::Result<Client> {

@@ -14,7 +14,7 @@ use crate::watch::WatchError;
 
 pub use api::{Api, ApiError, Failures, fetch};
 pub(crate) use api::{Backoff, UNREACHABLE, spread};
-pub use client::{ClientError, client};
+pub use client::{ClientError, client, client_with};
 pub use files::Files;
 
 /// A source of rule sets.

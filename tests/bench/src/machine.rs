@@ -76,6 +76,21 @@ pub(crate) fn processor() -> Duration {
     Duration::from_nanos(nanoseconds.unwrap_or_default())
 }
 
+/// How long a process with all its threads has had processors, in steps of 10 ms (proc(5), `stat`: fields 14 and 15).
+pub(crate) fn processor_of(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name may hold spaces and parentheses; nothing after it does.
+    let (_, rest) = stat.rsplit_once(") ").unwrap_or_default();
+    let times = rest.split_ascii_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|word| word.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// The memory that a process has, in bytes (proc(5), `VmRSS`).
+pub(crate) fn resident_of(process: u32) -> f64 {
+    field(&format!("/proc/{process}/status"), "VmRSS")
+}
+
 /// The most memory that this process has had, in bytes (proc(5), `VmHWM`).
 pub(crate) fn peak() -> f64 {
     status("VmHWM")

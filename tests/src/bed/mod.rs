@@ -74,7 +74,7 @@ pub use process::ManagedChild;
 pub use service::{ExternalTraffic, Service, TABLE as SERVICE_TABLE};
 pub use slot::Slot;
 
-use space::Space;
+pub(crate) use space::{Role, Space};
 use wiring::Wiring;
 
 /// How pods are connected.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use palisade_tests::cluster::conformance::{Conformance, table};
 use palisade_tests::cluster::{
-    BridgeFilter, Cluster, Cni, Families, Installation, Layout, Plan, Progress, build,
+    BridgeFilter, Cluster, Cni, Families, Installation, Layout, Plan, Progress, build, build_server,
 };
 use tokio::process::Command;
 
@@ -29,7 +29,11 @@ struct Options {
 #[derive(Subcommand)]
 enum Task {
     /// Build Kubernetes, its suite, flanneld and the images that nodes get.
-    Build,
+    Build {
+        /// No more than the API server, for benches that need no nodes.
+        #[arg(long)]
+        server: bool,
+    },
     /// Start a cluster.
     Up(Up),
     /// Stop the cluster and remove all of it.
@@ -143,7 +147,8 @@ async fn perform(options: Options) -> Result<ExitCode> {
     let layout = layout(options.state.as_deref(), options.kubernetes.as_deref())?;
     let mut progress = Progress::stderr();
     match options.task {
-        Task::Build => build(&layout, &mut progress).await?,
+        Task::Build { server: true } => build_server(&layout, &mut progress).await?,
+        Task::Build { server: false } => build(&layout, &mut progress).await?,
         Task::Up(up) => {
             // Whoever reads them works in another directory.
             let images = up.images.into_iter().map(std::path::absolute);

@@ -29,9 +29,12 @@ pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 /// A small image with a shell and a web server.
 pub const BUSYBOX: &str = "docker.io/library/busybox:1.35";
 
+/// The API server's package.
+const SERVER: &str = "cmd/kube-apiserver";
+
 /// Programs of Kubernetes, by their packages.
 const PROGRAMS: &[&str] = &[
-    "cmd/kube-apiserver",
+    SERVER,
     "cmd/kube-controller-manager",
     "cmd/kube-scheduler",
     "cmd/kubelet",
@@ -48,37 +51,33 @@ struct Module {
     dir: PathBuf,
 }
 
-/// Builds what is missing or was built from other versions. Takes seconds when Go has compiled it before.
-pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
-    let stamp = layout.kubernetes().join("stamp");
+/// Which programs were built, and from what: files below [`Layout::kubernetes`].
+const STAMP: &str = "stamp";
+const SERVER_STAMP: &str = "stamp-server";
+
+/// Builds the API server alone, if it is missing or was built from another version.
+pub async fn build_server(layout: &Layout, progress: &mut Progress) -> Result<()> {
     let wanted = fingerprint()?;
-    if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
+    if [STAMP, SERVER_STAMP]
+        .iter()
+        .any(|stamp| is_built(layout, stamp, &wanted))
+    {
         return Ok(());
     }
-    for directory in [layout.programs(), layout.images()] {
-        fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    programs(layout, &[SERVER], progress).await?;
+    stamp(layout, SERVER_STAMP, &wanted)
+}
+
+/// Builds what is missing or was built from other versions. Takes seconds when Go has compiled it before.
+pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
+    let wanted = fingerprint()?;
+    if is_built(layout, STAMP, &wanted) {
+        return Ok(());
     }
     let begin = Instant::now();
+    fs::create_dir_all(layout.images()).with_context(|| format!("making {}", layout.images().display()))?;
     let module = directory();
-    let kubernetes = find(&module, KUBERNETES).await?;
-    let flags = link_flags(&kubernetes.version)?;
-    for package in PROGRAMS {
-        progress.say(&format!("building {package} {}", kubernetes.version));
-        go(
-            &module,
-            "0",
-            &[
-                "build",
-                "-trimpath",
-                "-ldflags",
-                &flags,
-                "-o",
-                &output(layout, ""),
-                &format!("{KUBERNETES}/{package}"),
-            ],
-        )
-        .await?;
-    }
+    let kubernetes = programs(layout, PROGRAMS, progress).await?;
     progress.say("building e2e.test");
     go(
         &module,
@@ -132,9 +131,45 @@ pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
         .arg(kubernetes.dir.join("build/pause/linux/pause.c"));
     succeed(compiler, "", PATIENCE).await?;
     images(layout, &pause).await?;
-    fs::write(&stamp, wanted).with_context(|| format!("writing {}", stamp.display()))?;
+    stamp(layout, STAMP, &wanted)?;
     progress.say(&format!("built in {:.0} s", begin.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// Builds programs of Kubernetes, and tells its module.
+async fn programs(layout: &Layout, packages: &[&str], progress: &mut Progress) -> Result<Module> {
+    let target = layout.programs();
+    fs::create_dir_all(&target).with_context(|| format!("making {}", target.display()))?;
+    let module = directory();
+    let kubernetes = find(&module, KUBERNETES).await?;
+    let flags = link_flags(&kubernetes.version)?;
+    for package in packages {
+        progress.say(&format!("building {package} {}", kubernetes.version));
+        go(
+            &module,
+            "0",
+            &[
+                "build",
+                "-trimpath",
+                "-ldflags",
+                &flags,
+                "-o",
+                &output(layout, ""),
+                &format!("{KUBERNETES}/{package}"),
+            ],
+        )
+        .await?;
+    }
+    Ok(kubernetes)
+}
+
+fn is_built(layout: &Layout, stamp: &str, wanted: &str) -> bool {
+    fs::read_to_string(layout.kubernetes().join(stamp)).is_ok_and(|built| built == wanted)
+}
+
+fn stamp(layout: &Layout, name: &str, built: &str) -> Result<()> {
+    let file = layout.kubernetes().join(name);
+    fs::write(&file, built).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Writes the images that every node gets.

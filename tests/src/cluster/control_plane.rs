@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::certificates::Certificates;
 use super::layout::Layout;
 use super::machine::{Machine, Program};
-use super::plan::{Plan, bare, listed, server};
+use super::plan::{PORT, Plan, bare, listed, server};
 use super::run::wait_for;
 
 /// Names of the components.
@@ -65,34 +65,12 @@ pub(crate) async fn serve(
     control: &Machine,
     keys: &Certificates,
 ) -> Result<()> {
-    let etcd = Program::new([
-        "etcd".to_owned(),
-        "--data-dir=/var/lib/etcd".to_owned(),
-        format!("--listen-client-urls={ETCD_CLIENTS}"),
-        format!("--advertise-client-urls={ETCD_CLIENTS}"),
-        format!("--listen-peer-urls={ETCD_PEERS}"),
-        // A cluster for tests may lose what it stored when the machine loses power.
-        "--unsafe-no-fsync".to_owned(),
-    ]);
+    let etcd = Program::new(etcd("/var/lib/etcd"));
     control.component(ETCD).define(&etcd).await?;
-    let server = Program::new([
-        layout.program("kube-apiserver"),
-        format!("--etcd-servers={ETCD_CLIENTS}"),
-        "--secure-port=6443".to_owned(),
-        format!(
-            "--advertise-address={}",
-            listed(bare(&plan.control_addresses()).first())
-        ),
-        format!("--tls-cert-file={}", keys.certificate("apiserver")),
-        format!("--tls-private-key-file={}", keys.key("apiserver")),
-        format!("--client-ca-file={}", keys.authority()),
-        format!("--service-account-key-file={}", keys.service_account_public_key()),
-        format!("--service-account-signing-key-file={}", keys.key("sa")),
-        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-        format!("--service-cluster-ip-range={}", listed(plan.service_networks())),
-        "--authorization-mode=Node,RBAC".to_owned(),
-        "--enable-admission-plugins=NodeRestriction".to_owned(),
-        "--allow-privileged=true".to_owned(),
+    let address = bare(&plan.control_addresses());
+    let address = address.first().context("the control plane has no address")?;
+    let mut words = api_server(layout, keys, *address, &listed(plan.service_networks()));
+    words.extend([
         format!(
             "--kubelet-client-certificate={}",
             keys.certificate("kubelet-client")
@@ -100,7 +78,46 @@ pub(crate) async fn serve(
         format!("--kubelet-client-key={}", keys.key("kubelet-client")),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
     ]);
+    let server = Program::new(words);
     control.component(API_SERVER).define(&server).await
+}
+
+/// etcd and its arguments.
+pub(crate) fn etcd(data: &str) -> Vec<String> {
+    vec![
+        "etcd".to_owned(),
+        format!("--data-dir={data}"),
+        format!("--listen-client-urls={ETCD_CLIENTS}"),
+        format!("--advertise-client-urls={ETCD_CLIENTS}"),
+        format!("--listen-peer-urls={ETCD_PEERS}"),
+        // A cluster for tests may lose what it stored when the machine loses power.
+        "--unsafe-no-fsync".to_owned(),
+    ]
+}
+
+/// The API server and its arguments, without those for kubelets.
+pub(crate) fn api_server(
+    layout: &Layout,
+    keys: &Certificates,
+    address: IpAddr,
+    services: &str,
+) -> Vec<String> {
+    vec![
+        layout.program("kube-apiserver"),
+        format!("--etcd-servers={ETCD_CLIENTS}"),
+        format!("--secure-port={PORT}"),
+        format!("--advertise-address={address}"),
+        format!("--tls-cert-file={}", keys.certificate("apiserver")),
+        format!("--tls-private-key-file={}", keys.key("apiserver")),
+        format!("--client-ca-file={}", keys.authority()),
+        format!("--service-account-key-file={}", keys.service_account_public_key()),
+        format!("--service-account-signing-key-file={}", keys.key("sa")),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-cluster-ip-range={services}"),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        "--allow-privileged=true".to_owned(),
+    ]
 }
 
 /// Waits until the API server answers.

@@ -10,8 +10,9 @@
 //!                              └─ wire2 ── eth0 node2 ── pods
 //! ```
 //!
-//! `palisade-cluster` is its command line; tests of the whole product attach to a cluster that runs.
+//! [`Alone`] is an API server without nodes. `palisade-cluster` is its command line; tests of the whole product attach to a cluster that runs.
 
+mod alone;
 mod build;
 mod certificates;
 mod cgroups;
@@ -41,7 +42,8 @@ use anyhow::{Context, Result, bail};
 use futures::future::try_join_all;
 use tokio::process::Command;
 
-pub use build::{AGNHOST, BUSYBOX, build};
+pub use alone::{Alone, Certified};
+pub use build::{AGNHOST, BUSYBOX, build, build_server};
 pub use control_plane::{API_SERVER, CONTROLLER_MANAGER, ETCD, SCHEDULER};
 pub use flannel::FLANNELD;
 pub use identity::Identity;

@@ -82,7 +82,7 @@ impl Plan {
 
     /// The control plane's addresses with the length of their prefixes.
     pub(crate) fn control_addresses(&self) -> Vec<IpNet> {
-        self.of_families(fabric4(1), fabric6(1))
+        self.of_families(control4(), fabric6(1))
     }
 
     /// The control plane's addresses.
@@ -141,9 +141,12 @@ impl NodeNumber {
     }
 }
 
+/// The API server's port.
+pub(crate) const PORT: u16 = 6443;
+
 /// Where the API server listens.
 pub(crate) fn server() -> String {
-    format!("https://{}:6443", fabric4(1).addr())
+    format!("https://{}:{PORT}", control4().addr())
 }
 
 /// Networks or addresses as one word, separated by commas.
@@ -155,6 +158,11 @@ pub(crate) fn listed(items: impl IntoIterator<Item = impl fmt::Display>) -> Stri
 /// Addresses without the length of their prefixes.
 pub(crate) fn bare(addresses: &[IpNet]) -> Vec<IpAddr> {
     addresses.iter().map(IpNet::addr).collect()
+}
+
+/// The control plane's IPv4 address with the length of its prefix.
+pub(crate) fn control4() -> Ipv4Net {
+    fabric4(1)
 }
 
 fn fabric4(host: u8) -> Ipv4Net {

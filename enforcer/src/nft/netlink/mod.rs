@@ -21,6 +21,7 @@ use nlink::netlink::nftables::Family;
 use nlink::netlink::{Connection, Nftables};
 use rustix::net::sockopt;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 pub use events::{Edit, Edits};
 
@@ -60,6 +61,15 @@ impl Nlink {
         Ok(Self {
             port: connection.socket().pid(),
             connection: Mutex::new(connection),
+        })
+    }
+
+    /// Reads our tables in a thread of its own, in the network namespace of the calling thread.
+    pub fn read_apart() -> JoinHandle<Result<Loaded, ReadError>> {
+        tokio::task::spawn_blocking(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| not_read("our tables", error))?;
+            runtime.block_on(async { Self::open()?.read().await })
         })
     }
 

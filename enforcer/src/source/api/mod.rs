@@ -44,7 +44,7 @@ use key::Key;
 use mirror::{Mirror, News, Order};
 use outlet::{Outlet, Say, WatchId};
 use shelf::Content;
-use subscriptions::{Step, SubscriptionId};
+use subscriptions::{CAPACITY, Step, SubscriptionId};
 use watch::{Heard, Refusal, Selector, Unheard};
 
 pub(crate) use backoff::{Backoff, spread};
@@ -267,14 +267,44 @@ impl Api {
     }
 
     fn carry_out(&mut self, orders: Vec<Order>) {
+        let mut unconfirmed = BTreeMap::new();
         for order in orders {
             match order {
                 Order::Pods(step) => self.take(step, WatchId::Pods, News::Pods),
                 Order::Policies(step) => self.take(step, WatchId::Policies, News::Policies),
                 Order::Groups(step) => self.take(step, WatchId::Groups, News::Groups),
-                Order::Confirm(namespace, number) => self.confirm(namespace, number),
+                Order::Confirm(namespace, number) => {
+                    unconfirmed.insert(namespace, number);
+                }
             }
         }
+        if unconfirmed.len() <= confirm::FEW {
+            for (namespace, number) in unconfirmed {
+                self.confirm(namespace, number);
+            }
+            return;
+        }
+        let mut unconfirmed = unconfirmed.into_iter().peekable();
+        while unconfirmed.peek().is_some() {
+            self.confirm_many(unconfirmed.by_ref().take(CAPACITY).collect());
+        }
+    }
+
+    fn confirm_many(&mut self, numbers: BTreeMap<NamespaceName, u64>) {
+        let resources: Resources<DeserializeGuard<PolicySlice>> = Resources::all(self.client.clone());
+        let (news, again) = (self.news.clone(), Arc::clone(&self.answers_again));
+        self.watches.spawn(async move {
+            let namespaces = numbers.keys().cloned().collect();
+            let mut found = confirm::confirm_many(resources, namespaces, again).await;
+            for (namespace, number) in numbers {
+                let slices = found.remove(&namespace).unwrap_or_default();
+                let confirmed = News::Confirmed(namespace, number, slices);
+                if news.send((Instant::now(), confirmed)).await.is_err() {
+                    // Nobody listens when the program ends.
+                    return;
+                }
+            }
+        });
     }
 
     fn confirm(&mut self, namespace: NamespaceName, number: u64) {

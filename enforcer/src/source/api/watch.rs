@@ -198,6 +198,15 @@ impl Selector {
         }
     }
 
+    /// For a listing of the newest state.
+    fn newest(&self) -> ListParams {
+        let parameters = ListParams::default();
+        match self {
+            Self::Fields(fields) => parameters.fields(fields),
+            Self::Labels(labels) => parameters.labels(labels),
+        }
+    }
+
     fn watch(&self, open: Duration) -> WatchParams {
         let seconds = u32::try_from(open.as_secs()).unwrap_or(u32::MAX);
         let parameters = WatchParams::default().timeout(seconds);
@@ -242,7 +251,23 @@ pub(super) async fn list<D: Document>(
     api: &Api<DeserializeGuard<D>>,
     selector: &Selector,
 ) -> Result<(Vec<Object<D::Accepted>>, String), String> {
-    let found = answer(api.list(&selector.list())).await?;
+    listed(api, &selector.list()).await
+}
+
+/// Everything that there is at this moment.
+pub(super) async fn newest<D: Document>(
+    api: &Api<DeserializeGuard<D>>,
+    selector: &Selector,
+) -> Result<Vec<Object<D::Accepted>>, String> {
+    let (objects, _) = listed(api, &selector.newest()).await?;
+    Ok(objects)
+}
+
+async fn listed<D: Document>(
+    api: &Api<DeserializeGuard<D>>,
+    parameters: &ListParams,
+) -> Result<(Vec<Object<D::Accepted>>, String), String> {
+    let found = answer(api.list(parameters)).await?;
     let version = found.metadata.resource_version.unwrap_or_default();
     Ok((found.items.into_iter().map(object).collect(), version))
 }

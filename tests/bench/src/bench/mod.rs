@@ -5,12 +5,14 @@ mod apply;
 mod asked;
 mod cold;
 mod compile;
+mod controller;
 mod cycles;
 mod event;
 mod house;
 mod memory;
 pub(crate) mod oracle;
 mod packet;
+mod publish;
 mod safety;
 mod simulate;
 
@@ -32,6 +34,8 @@ pub(crate) enum Bench {
     Memory,
     /// A whole cluster of many nodes: what is written, what nodes hear of it.
     Simulate,
+    /// A real API server with many nodes that watch.
+    Publish,
     /// One change, from the API server to the kernel of a node.
     Apply,
     /// A node that begins, with nothing and with everything there.
@@ -46,11 +50,12 @@ pub(crate) enum Bench {
 
 impl Bench {
     /// All, in the order in which they run.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Compile,
         Self::Event,
         Self::Memory,
         Self::Simulate,
+        Self::Publish,
         Self::Apply,
         Self::Cold,
         Self::Packet,
@@ -65,6 +70,7 @@ impl Bench {
             Self::Event => &event::CASES,
             Self::Memory => &memory::CASES,
             Self::Simulate => &simulate::CASES,
+            Self::Publish => &publish::CASES,
             Self::Apply => &apply::CASES,
             Self::Cold => &cold::CASES,
             Self::Packet => &packet::CASES,
@@ -80,6 +86,7 @@ impl Bench {
             Self::Event => event::measure(case)?,
             Self::Memory => memory::measure(case)?,
             Self::Simulate => simulate::measure(case)?,
+            Self::Publish => publish::measure(case)?,
             Self::Apply => apply::measure(case)?,
             Self::Cold => cold::measure(case)?,
             Self::Packet => packet::measure(case)?,
@@ -105,6 +112,7 @@ impl fmt::Display for Bench {
             Self::Event => "event",
             Self::Memory => "memory",
             Self::Simulate => "simulate",
+            Self::Publish => "publish",
             Self::Apply => "apply",
             Self::Cold => "cold",
             Self::Packet => "packet",

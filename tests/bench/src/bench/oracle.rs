@@ -57,14 +57,18 @@ pub(crate) fn hold(state: &ClusterState, answer: impl Fn(&Packet) -> Verdict) ->
     Ok(())
 }
 
-/// What the nodes of a packet's two ends enforce.
-fn enforced(state: &ClusterState, published: &Published, packet: &Packet) -> Enforced {
+/// The nodes of a packet's two ends.
+pub(crate) fn nodes(state: &ClusterState, packet: &Packet) -> BTreeSet<NodeName> {
     let node = |address: IpAddr| state.owner(address).and_then(|pod| pod.node.clone());
-    let nodes: BTreeSet<NodeName> = [packet.source, packet.destination]
+    [packet.source, packet.destination]
         .into_iter()
         .filter_map(node)
-        .collect();
-    let nodes: BTreeMap<_, _> = nodes
+        .collect()
+}
+
+/// What the nodes of a packet's two ends enforce.
+fn enforced(state: &ClusterState, published: &Published, packet: &Packet) -> Enforced {
+    let nodes: BTreeMap<_, _> = nodes(state, packet)
         .into_iter()
         .filter_map(|name| Some((name.clone(), published.rules(&name)?)))
         .collect();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use palisade_controller::run::control;
 use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
@@ -17,9 +16,8 @@ use palisade_policy::model::{Pod, PodUid};
 use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Residents, Slice};
 use palisade_policy::testing::workloads::{Dice, Workload};
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
+use super::controller::Controller;
 use crate::figure::{Figure, Part, Spread, Unit};
 use crate::stub::{Server, Written, objects};
 
@@ -65,7 +63,7 @@ async fn simulate(workload: Workload) -> Result<Vec<Figure>> {
     let mut world = World::new((workload.objects)());
     let mut figures = Vec::new();
     let began = Instant::now();
-    let controller = Controller::start(&world.server, "first");
+    let controller = Controller::start(world.server.client(), "first");
     world
         .settle(|world| world.nodes_told() == world.state.nodes().len())
         .await?;
@@ -76,7 +74,7 @@ async fn simulate(workload: Workload) -> Result<Vec<Figure>> {
     figures.extend(sizes(&written));
     controller.stop().await?;
 
-    let controller = Controller::start(&world.server, "second");
+    let controller = Controller::start(world.server.client(), "second");
     world.settle(|world| world.is_led_by("second")).await?;
     let again = ours(&world.server.store().take_written()).count();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -214,36 +212,6 @@ fn read<'a, D: DeserializeOwned>(objects: impl Iterator<Item = &'a bytes::Bytes>
     objects
         .map(|object| serde_json::from_slice(object).context("what is stored cannot be read"))
         .collect()
-}
-
-/// A controller that runs.
-struct Controller {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<Result<(), palisade_controller::run::RunError>>,
-}
-
-impl Controller {
-    fn start(server: &Server, identity: &str) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        let (client, identity) = (server.client(), identity.to_owned());
-        let task = tokio::spawn(async move {
-            control(client, "palisade-system", identity, async {
-                // A sender that is gone says the same.
-                let _ = stopped.await;
-            })
-            .await
-        });
-        Self { stop, task }
-    }
-
-    async fn stop(self) -> Result<()> {
-        // It may have ended by itself, which the task tells.
-        let _ = self.stop.send(());
-        self.task
-            .await
-            .context("the controller panicked")?
-            .context("the controller ended")
-    }
 }
 
 /// How many nodes hear of what.

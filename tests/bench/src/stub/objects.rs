@@ -68,7 +68,8 @@ fn labels(labels: &Labels) -> Value {
     Value::Object(pairs.collect())
 }
 
-fn of_pod(pod: &Pod) -> Value {
+/// As the API knows it.
+pub(crate) fn of_pod(pod: &Pod) -> Value {
     let ips: Vec<Value> = pod
         .addresses
         .iter()
@@ -97,14 +98,16 @@ fn of_pod(pod: &Pod) -> Value {
     })
 }
 
-fn of_namespace(namespace: &Namespace) -> Value {
+/// As the API knows it.
+pub(crate) fn of_namespace(namespace: &Namespace) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": { "name": namespace.name.as_str(), "labels": labels(&namespace.labels) },
     })
 }
 
-fn of_node(node: &Node) -> Value {
+/// As the API knows it.
+pub(crate) fn of_node(node: &Node) -> Value {
     let addresses = node.addresses.iter();
     let addresses: Vec<Value> = addresses
         .map(|address| json!({ "type": "InternalIP", "address": address.to_string() }))
@@ -117,7 +120,8 @@ fn of_node(node: &Node) -> Value {
     })
 }
 
-fn of_policy(policy: &Policy) -> Value {
+/// As the API knows it.
+pub(crate) fn of_policy(policy: &Policy) -> Value {
     let types = [("Ingress", &policy.ingress), ("Egress", &policy.egress)];
     let types: Vec<&str> = types
         .iter()

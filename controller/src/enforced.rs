@@ -8,11 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use palisade_audit::inventory::Inventory;
-use palisade_crds::{AcceptedPolicies, AcceptedRules, DocumentError, NodeRuleSet, PolicySlice};
+use palisade_crds::{
+    AcceptedPods, AcceptedPolicies, AcceptedResidents, AcceptedRules, DocumentError, NodeRuleSet, PodSlice,
+    PolicySlice,
+};
 use palisade_policy::compile;
 use palisade_policy::model::{NodeName, PodUid, Policy, PolicyKey};
-use palisade_policy::rules::CompiledPolicy;
+use palisade_policy::rules::{CompiledPolicy, NodeId};
 use serde::{Serialize, Serializer};
+
+use crate::inventory::Published;
 
 /// The state of all policies and nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -96,7 +101,7 @@ pub enum Difference {
         /// Its sentence for it.
         message: String,
     },
-    /// A document that it needs is missing.
+    /// A document that it needs is missing: its kind and name.
     MissingSlice(String),
     /// A document that it needs cannot be read.
     Unreadable(String),
@@ -112,7 +117,7 @@ impl fmt::Display for Difference {
             Self::OtherRules => f.write_str("the kernel has another rule set than the one that is published"),
             Self::OtherPolicies => f.write_str("the kernel has other policies than those that are published"),
             Self::NotProgrammed { reason, message } => write!(f, "{reason}: {message}"),
-            Self::MissingSlice(name) => write!(f, "PolicySlice {name} is missing"),
+            Self::MissingSlice(name) => write!(f, "{name} is missing"),
             Self::Unreadable(error) => write!(f, "a document cannot be read: {error}"),
             Self::UnknownPods(count) => write!(f, "{count} of its pods are not in its rule set"),
         }
@@ -121,20 +126,18 @@ impl fmt::Display for Difference {
 
 impl Enforcement {
     /// Compares the objects with what is published of them and with what nodes report.
-    pub fn of(inventory: &Inventory, rule_sets: &[NodeRuleSet], slices: &[PolicySlice]) -> Self {
-        let stored = Stored::new(slices);
+    pub fn of(inventory: &Inventory, published: &Published) -> Self {
+        let stored = Stored::new(published);
         let pods = pods_by_node(inventory);
-        let known: BTreeMap<NodeName, &NodeRuleSet> = rule_sets
+        let known: BTreeMap<NodeName, Told<'_>> = published
+            .rule_sets
             .iter()
-            .map(|rule_set| (NodeName::from(rule_set.spec.node.as_str()), rule_set))
+            .map(|rule_set| (NodeName::from(rule_set.spec.node.as_str()), stored.told(rule_set)))
             .collect();
         let names: BTreeSet<&NodeName> = known.keys().chain(pods.keys()).collect();
         let nodes = names.into_iter().map(|name| {
             let own = pods.get(name).into_iter().flatten().copied();
-            (
-                name.clone(),
-                NodeState::of(known.get(name).copied(), own, &stored),
-            )
+            (name.clone(), NodeState::of(known.get(name), own, &stored))
         });
         let nodes: BTreeMap<NodeName, NodeState> = nodes.collect();
         let policies = policies(inventory, &stored, &nodes, &known);
@@ -170,59 +173,96 @@ impl Publication {
     }
 }
 
-/// The slices of policies that are stored.
+/// The slices that are stored, by their names.
 struct Stored {
-    slices: BTreeMap<String, Result<AcceptedPolicies, DocumentError>>,
+    pods: BTreeMap<String, Result<AcceptedPods, DocumentError>>,
+    policies: BTreeMap<String, Result<AcceptedPolicies, DocumentError>>,
+}
+
+/// What a node is told of its pods.
+struct Told<'a> {
+    rule_set: &'a NodeRuleSet,
+    residents: Result<AcceptedResidents, Difference>,
+}
+
+impl Told<'_> {
+    /// Whether a pod is among them.
+    fn lists(&self, uid: &PodUid) -> bool {
+        let residents = self.residents.iter().next();
+        residents.is_some_and(|accepted| accepted.residents.pods.contains_key(uid))
+    }
+}
+
+/// One of the slices that are stored.
+fn find<T: Clone>(
+    slices: &BTreeMap<String, Result<T, DocumentError>>,
+    kind: &str,
+    name: &str,
+) -> Result<T, Difference> {
+    match slices.get(name) {
+        Some(Ok(accepted)) => Ok(accepted.clone()),
+        Some(Err(error)) => Err(Difference::Unreadable(error.to_string())),
+        None => Err(Difference::MissingSlice(format!("{kind} {name}"))),
+    }
 }
 
 impl Stored {
-    fn new(slices: &[PolicySlice]) -> Self {
-        let accepted = slices.iter().map(|document| {
+    fn new(published: &Published) -> Self {
+        let pods = published.pods.iter().map(|document| {
+            let name = document.metadata.name.clone().unwrap_or_default();
+            (name, AcceptedPods::try_from(document))
+        });
+        let policies = published.policies.iter().map(|document| {
             let name = document.metadata.name.clone().unwrap_or_default();
             (name, AcceptedPolicies::try_from(document))
         });
         Self {
-            slices: accepted.collect(),
+            pods: pods.collect(),
+            policies: policies.collect(),
         }
     }
 
+    fn told<'a>(&self, rule_set: &'a NodeRuleSet) -> Told<'a> {
+        let node = NodeId::of(&NodeName::from(rule_set.spec.node.as_str()));
+        let accepted =
+            AcceptedRules::try_from(rule_set).map_err(|error| Difference::Unreadable(error.to_string()));
+        let residents = accepted
+            .and_then(|rules| rules.unite(|id| find(&self.pods, "PodSlice", &PodSlice::name_of(&node, id))));
+        Told { rule_set, residents }
+    }
+
     fn policies(&self) -> BTreeMap<&PolicyKey, &CompiledPolicy> {
-        let readable = self.slices.values().filter_map(|slice| slice.as_ref().ok());
+        let readable = self.policies.values().filter_map(|slice| slice.as_ref().ok());
         let policies = readable.flat_map(|accepted| &accepted.slice.policies);
         policies.map(|(key, policy)| (key, policy.as_ref())).collect()
     }
 
     /// One hash over the policies that a rule set needs, as its node reports it.
-    fn hash(&self, rules: &AcceptedRules) -> Result<String, Difference> {
-        let selected = rules.select(|namespace, slice| {
+    fn hash(&self, residents: &AcceptedResidents) -> Result<String, Difference> {
+        let selected = residents.select(|namespace, slice| {
             let name = PolicySlice::name_of(namespace, slice);
-            match self.slices.get(&name) {
-                Some(Ok(accepted)) => Ok(accepted.clone()),
-                Some(Err(error)) => Err(Difference::Unreadable(error.to_string())),
-                None => Err(Difference::MissingSlice(name)),
-            }
+            find(&self.policies, "PolicySlice", &name)
         });
         selected.map(|selected| selected.policies)
     }
 }
 
 impl NodeState {
-    fn of<'a>(
-        rule_set: Option<&NodeRuleSet>,
-        pods: impl Iterator<Item = &'a PodUid>,
-        stored: &Stored,
-    ) -> Self {
-        let Some(rule_set) = rule_set else {
+    fn of<'a>(told: Option<&Told<'_>>, pods: impl Iterator<Item = &'a PodUid>, stored: &Stored) -> Self {
+        let Some(told) = told else {
             return Self {
                 differences: vec![Difference::NoRuleSet],
                 ..Self::default()
             };
         };
-        let listed = uids(rule_set);
-        let unknown = pods.filter(|uid| !listed.contains(uid.as_str())).count();
+        let Told { rule_set, residents } = told;
         let mut differences = Vec::new();
-        if unknown > 0 {
-            differences.push(Difference::UnknownPods(unknown));
+        match residents {
+            Ok(_) => {
+                let unknown = pods.filter(|uid| !told.lists(uid)).count();
+                differences.extend((unknown > 0).then_some(Difference::UnknownPods(unknown)));
+            }
+            Err(difference) => differences.push(difference.clone()),
         }
         let mut state = Self {
             revision: Some(rule_set.spec.revision),
@@ -243,25 +283,21 @@ impl NodeState {
                 }
                 let degraded = condition("Degraded").filter(|found| found.status == "True");
                 state.degraded = degraded.map(|found| found.message.clone());
-                if status.hash.as_ref() != Some(&rule_set.spec.hash) {
-                    differences.push(Difference::OtherRules);
-                }
-                let accepted = AcceptedRules::try_from(rule_set)
-                    .map_err(|error| Difference::Unreadable(error.to_string()));
-                match accepted.and_then(|rules| stored.hash(&rules)) {
-                    Ok(hash) if status.policies.as_ref() == Some(&hash) => {}
-                    Ok(_) => differences.push(Difference::OtherPolicies),
-                    Err(difference) => differences.push(difference),
+                if let Ok(residents) = residents {
+                    if status.hash.as_ref() != Some(&residents.hash) {
+                        differences.push(Difference::OtherRules);
+                    }
+                    match stored.hash(residents) {
+                        Ok(hash) if status.policies.as_ref() == Some(&hash) => {}
+                        Ok(_) => differences.push(Difference::OtherPolicies),
+                        Err(difference) => differences.push(difference),
+                    }
                 }
             }
         }
         state.differences = differences;
         state
     }
-}
-
-fn uids(rule_set: &NodeRuleSet) -> BTreeSet<&str> {
-    rule_set.spec.pods.iter().map(|pod| pod.uid.as_str()).collect()
 }
 
 /// The pods that take part in policies, by the node that they run on.
@@ -279,7 +315,7 @@ fn policies(
     inventory: &Inventory,
     stored: &Stored,
     nodes: &BTreeMap<NodeName, NodeState>,
-    rule_sets: &BTreeMap<NodeName, &NodeRuleSet>,
+    told: &BTreeMap<NodeName, Told<'_>>,
 ) -> BTreeMap<PolicyKey, PolicyState> {
     let compiled = compile::compile(&inventory.state);
     let slices = compiled.policies.values().flat_map(BTreeMap::values);
@@ -289,10 +325,6 @@ fn policies(
         .collect();
     let published = stored.policies();
     let subjects = subjects(inventory);
-    let covered: BTreeMap<&NodeName, BTreeSet<&str>> = rule_sets
-        .iter()
-        .map(|(name, rule_set)| (name, uids(rule_set)))
-        .collect();
     let mut states = BTreeMap::new();
     for (key, policy) in inventory.state.policies() {
         let publication = match published.get(key) {
@@ -310,18 +342,13 @@ fn policies(
             lag_milliseconds: None,
         };
         let confirmed = |node: &&NodeName| {
-            let told = nodes.get(*node).is_some_and(|state| state.differences.is_empty());
-            let reached = rule_sets.get(*node).is_some_and(|rule_set| {
-                rule_set
-                    .spec
-                    .namespaces
-                    .iter()
-                    .any(|name| name == key.namespace.as_str())
-            });
-            let here = selected.iter().filter(|(_, at)| *at == Some(*node));
-            let mut listed =
-                here.map(|(uid, _)| covered.get(*node).is_some_and(|uids| uids.contains(uid.as_str())));
-            told && reached && listed.all(|listed| listed)
+            let same = nodes.get(*node).is_some_and(|state| state.differences.is_empty());
+            let told = told.get(*node);
+            let residents = told.and_then(|told| told.residents.as_ref().ok());
+            let reached =
+                residents.is_some_and(|accepted| accepted.residents.namespaces.contains(&key.namespace));
+            let mut here = selected.iter().filter(|(_, at)| *at == Some(*node));
+            same && reached && here.all(|(uid, _)| told.is_some_and(|told| told.lists(uid)))
         };
         if publication == Publication::Current {
             state.enforced = state.nodes.iter().filter(confirmed).cloned().collect();

@@ -33,6 +33,10 @@ pub(crate) struct Metrics {
     pub(crate) objects: Family<KindLabel, Gauge>,
     /// Objects that should be published, by kind.
     pub(crate) published: Family<KindLabel, Gauge>,
+    /// Objects among them that say more than an object should, by kind.
+    pub(crate) oversize: Family<KindLabel, Gauge>,
+    /// Bytes of what objects that were written say, by kind.
+    pub(crate) bytes: Family<KindLabel, Histogram, Bytes>,
     /// Objects that wait to be written or deleted.
     pub(crate) queue: Gauge,
     /// Objects written, by kind.
@@ -65,6 +69,16 @@ impl MetricConstructor<Histogram> for Seconds {
     }
 }
 
+/// Makes histograms of 256 B to 1 MiB.
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes;
+
+impl MetricConstructor<Histogram> for Bytes {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(exponential_buckets(256.0, 2.0, 13))
+    }
+}
+
 impl Metrics {
     /// The metrics, known to `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
@@ -74,6 +88,8 @@ impl Metrics {
             defective: Gauge::default(),
             objects: Family::default(),
             published: Family::default(),
+            oversize: Family::default(),
+            bytes: Family::new_with_constructor(Bytes),
             queue: Gauge::default(),
             written: Family::default(),
             deleted: Family::default(),
@@ -106,6 +122,17 @@ impl Metrics {
             "published_objects",
             "Objects that should be there",
             self.published.clone(),
+        );
+        to.register(
+            "oversize_objects",
+            "Objects that should be there and say more than 100 KB",
+            self.oversize.clone(),
+        );
+        to.register_with_unit(
+            "published",
+            "What an object that was written says",
+            Unit::Bytes,
+            self.bytes.clone(),
         );
         to.register(
             "queue",

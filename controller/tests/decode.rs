@@ -386,6 +386,30 @@ fn a_policy_too_large_to_be_published_isolates_and_allows_nothing() {
 }
 
 #[test]
+fn names_of_ports_count_for_each_peer_that_they_are_resolved_on() {
+    let with_names = |direction: &str, peers: &str, count: usize| {
+        let names: Vec<Value> = (0..count)
+            .map(|port| json!({"port": format!("p-{port}")}))
+            .collect();
+        let peer = |number: usize| json!({"podSelector": {"matchLabels": {"app": number.to_string()}}});
+        let many: Vec<Value> = (0..100).map(peer).collect();
+        policy(json!({"podSelector": {}, "policyTypes": [], direction: [{"ports": names, peers: many}]}))
+    };
+    assert_eq!(with_names("egress", "to", 90).defects, []);
+    let larger = with_names("egress", "to", 100);
+    assert_eq!(larger.egress, Some(vec![]));
+    assert!(
+        larger.defects[0].message.starts_with("has 10301 entries"),
+        "{larger:?}"
+    );
+    assert_eq!(
+        with_names("ingress", "from", 100).defects,
+        [],
+        "they are resolved on the pods that it selects"
+    );
+}
+
+#[test]
 fn of_many_defects_the_first_are_told() {
     let policy = policy(json!({"podSelector": {}, "ingress": [{"from": vec![json!({}); 100]}]}));
     assert_eq!(policy.defects.len(), 33);

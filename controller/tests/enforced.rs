@@ -11,7 +11,10 @@ use k8s_openapi::jiff::Timestamp;
 use palisade_audit::inventory::Inventory;
 use palisade_controller::cli::Exit;
 use palisade_controller::enforced::{Difference, Enforcement, Publication};
-use palisade_crds::{AcceptedPolicies, AcceptedRules, NodeRuleSet, NodeRuleSetStatus, PolicySlice};
+use palisade_controller::inventory::Published;
+use palisade_crds::{
+    AcceptedPods, AcceptedPolicies, AcceptedRules, NodeRuleSet, NodeRuleSetStatus, PodSlice, PolicySlice,
+};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile;
 use palisade_policy::model::{NodeName, PolicyKey};
@@ -41,7 +44,7 @@ fn published(inventory: &Inventory) -> (Vec<NodeRuleSet>, Vec<PolicySlice>) {
     let mut rule_sets: Vec<NodeRuleSet> = published
         .nodes
         .values()
-        .map(|residents| NodeRuleSet::publish(residents, 7))
+        .map(|residents| NodeRuleSet::publish(&residents.cut().0, 7))
         .collect();
     for rule_set in &mut rule_sets {
         rule_set.status = Some(report(rule_set, &slices));
@@ -51,6 +54,8 @@ fn published(inventory: &Inventory) -> (Vec<NodeRuleSet>, Vec<PolicySlice>) {
 
 fn report(rule_set: &NodeRuleSet, slices: &[PolicySlice]) -> NodeRuleSetStatus {
     let selected = AcceptedRules::try_from(rule_set)
+        .unwrap()
+        .unite(|_| Err(()))
         .unwrap()
         .select(|namespace, id| {
             let name = PolicySlice::name_of(namespace, id);
@@ -67,6 +72,15 @@ fn report(rule_set: &NodeRuleSet, slices: &[PolicySlice]) -> NodeRuleSetStatus {
         lag_milliseconds: Some(12),
         conditions: vec![condition("Programmed", "True", "Enforced", "")],
     }
+}
+
+fn enforcement(inventory: &Inventory, rule_sets: &[NodeRuleSet], slices: &[PolicySlice]) -> Enforcement {
+    let published = Published {
+        rule_sets: rule_sets.to_vec(),
+        policies: slices.to_vec(),
+        ..Published::default()
+    };
+    Enforcement::of(inventory, &published)
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Condition {
@@ -88,7 +102,7 @@ fn web() -> PolicyKey {
 fn a_policy_is_enforced_where_every_node_reports_what_is_published() {
     let inventory = inventory();
     let (rule_sets, slices) = published(&inventory);
-    let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
+    let enforcement = enforcement(&inventory, &rule_sets, &slices);
     let state = &enforcement.policies[&web()];
     assert_eq!(state.publication, Publication::Current);
     assert_eq!((state.pods, state.nodes.len(), state.enforced.len()), (2, 2, 2));
@@ -102,7 +116,7 @@ fn a_policy_that_was_edited_counts_as_outdated_until_it_is_published_again() {
     let (rule_sets, slices) = published(&inventory);
     let edited = policy("shop/web").allowing_from([]);
     inventory.state.apply(Event::PolicyApplied(edited));
-    let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
+    let enforcement = enforcement(&inventory, &rule_sets, &slices);
     let state = &enforcement.policies[&web()];
     assert_eq!(state.publication, Publication::Outdated);
     assert!(state.enforced.is_empty());
@@ -117,7 +131,7 @@ fn what_is_new_is_missing_and_what_is_gone_is_superfluous() {
     inventory
         .state
         .apply(Event::PolicyApplied(policy("shop/new").allowing_from([])));
-    let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
+    let enforcement = enforcement(&inventory, &rule_sets, &slices);
     let publication = |key: &PolicyKey| enforcement.policies[key].publication;
     assert_eq!(publication(&web()), Publication::Superfluous);
     assert_eq!(publication(&PolicyKey::new("shop", "new")), Publication::Missing);
@@ -162,7 +176,7 @@ fn a_node_that_reports_something_else_does_not_count() {
     for (edit, difference) in edits {
         let mut rule_sets = whole.clone();
         edit(&mut rule_sets[0]);
-        let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
+        let enforcement = enforcement(&inventory, &rule_sets, &slices);
         assert_eq!(
             enforcement.nodes[&NodeName::from("a")].differences,
             std::slice::from_ref(&difference),
@@ -178,18 +192,59 @@ fn a_node_with_pods_and_without_a_rule_set_is_told() {
     let inventory = inventory();
     let (mut rule_sets, slices) = published(&inventory);
     rule_sets.remove(0);
-    let enforcement = Enforcement::of(&inventory, &rule_sets, &slices);
+    let enforcement = enforcement(&inventory, &rule_sets, &slices);
     let differences = &enforcement.nodes[&NodeName::from("a")].differences;
     assert_eq!(differences, &[Difference::NoRuleSet]);
+}
+
+#[test]
+fn pods_in_slices_count_and_a_slice_that_is_missing_is_named() {
+    let mut inventory = inventory();
+    let name = |number: usize| format!("shop/{number}-{}", "x".repeat(50));
+    for number in 0..200 {
+        let pod = pod(&name(number)).on("a").at(&format!("10.0.1.{number}"));
+        inventory.state.apply(Event::PodApplied(pod));
+    }
+    let published = compile::compile(&inventory.state);
+    let (head, pods) = published.nodes[&NodeName::from("a")].cut();
+    let policies = published.policies.values().flat_map(BTreeMap::values);
+    let mut published = Published {
+        rule_sets: vec![NodeRuleSet::publish(&head, 1)],
+        pods: pods.values().map(|slice| PodSlice::publish(slice, 1)).collect(),
+        policies: policies.map(|slice| PolicySlice::publish(slice, 1)).collect(),
+        groups: Vec::new(),
+    };
+    let residents = AcceptedRules::try_from(&published.rule_sets[0]).unwrap();
+    let residents = residents.unite(|id| AcceptedPods::try_from(&PodSlice::publish(&pods[&id], 1)));
+    let residents = residents.unwrap();
+    let selected = residents.select(|_, _| AcceptedPolicies::try_from(&published.policies[0]));
+    published.rule_sets[0].status = Some(NodeRuleSetStatus {
+        hash: Some(residents.hash),
+        policies: Some(selected.unwrap().policies),
+        ..NodeRuleSetStatus::default()
+    });
+    let differences = |published: &Published| {
+        let enforcement = Enforcement::of(&inventory, published);
+        enforcement.nodes[&NodeName::from("a")].differences.clone()
+    };
+    assert_eq!(differences(&published), []);
+    let last = published.pods.pop().unwrap().metadata.name.unwrap();
+    assert_eq!(
+        differences(&published),
+        [Difference::MissingSlice(format!("PodSlice {last}"))]
+    );
 }
 
 #[test]
 fn a_missing_slice_is_named() {
     let inventory = inventory();
     let (rule_sets, _) = published(&inventory);
-    let enforcement = Enforcement::of(&inventory, &rule_sets, &[]);
+    let enforcement = enforcement(&inventory, &rule_sets, &[]);
     let differences = &enforcement.nodes[&NodeName::from("a")].differences;
-    assert_eq!(differences, &[Difference::MissingSlice("shop-s".to_owned())]);
+    assert_eq!(
+        differences,
+        &[Difference::MissingSlice("PolicySlice shop-s".to_owned())]
+    );
 }
 
 /// The objects of [`inventory`], as users write them.

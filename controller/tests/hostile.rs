@@ -75,6 +75,8 @@ fn examples() -> Vec<Value> {
         ),
         json!({"apiVersion": "palisade.dev/v1alpha1", "kind": "NodeRuleSet", "metadata": {"name": "node-1"},
             "spec": {"revision": 1, "hash": "h", "node": "node-1", "pods": [{"uid": "u", "pod": "shop/a"}]}}),
+        json!({"apiVersion": "palisade.dev/v1alpha1", "kind": "PodSlice", "metadata": {"name": "n-s0"},
+            "spec": {"revision": 1, "hash": "h", "node": "node-1", "slice": "s0", "pods": [{"uid": "u", "pod": "shop/a"}]}}),
         json!({"apiVersion": "palisade.dev/v1alpha1", "kind": "PolicySlice", "metadata": {"name": "shop-s"},
             "spec": {"revision": 1, "hash": "h", "namespace": "shop", "slice": "s"}}),
         json!({"apiVersion": "palisade.dev/v1alpha1", "kind": "AddressGroup", "metadata": {"name": "g-s"},
@@ -179,6 +181,27 @@ fn objects_that_contradict_each_other_are_refused_with_both_places() {
     for problem in said {
         assert!(problem.contains(": is there twice, first in "), "{problem}");
     }
+}
+
+#[test]
+fn a_pod_that_says_too_much_of_itself_is_refused() {
+    let labelled = |count: usize| {
+        let labels = (0..count).map(|number| (format!("label-{number:04}"), json!("x".repeat(60))));
+        let labels: Map<String, Value> = labels.collect();
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop", "labels": labels}})
+    };
+    let loaded = load(list(&[labelled(200)]).to_string()).unwrap();
+    assert_eq!(loaded.inventory.state.pods().len(), 1);
+    let said = refusal(list(&[labelled(300)]).to_string());
+    assert_eq!(said.len(), 1, "{said:?}");
+    let expected = "metadata.labels: with the names of ports are 22800 bytes, of which a pod may have no more than 16384";
+    assert!(said[0].ends_with(expected), "{}", said[0]);
+
+    let port = |number: usize| json!({"name": format!("p-{number}"), "containerPort": number});
+    let ports: Vec<Value> = (1..400).map(port).collect();
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "shop"},
+        "spec": {"containers": [{"name": "c", "ports": ports}]}});
+    assert_eq!(refusal(list(&[pod]).to_string()).len(), 1);
 }
 
 #[test]

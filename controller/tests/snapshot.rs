@@ -119,6 +119,11 @@ spec: {revision: 7, hash: h, node: node-1}
 status: {observedRevision: 7, pods: 1}
 ---
 apiVersion: palisade.dev/v1alpha1
+kind: PodSlice
+metadata: {name: n-s0}
+spec: {revision: 7, hash: h, node: node-1, slice: s0}
+---
+apiVersion: palisade.dev/v1alpha1
 kind: PolicySlice
 metadata: {name: shop-s}
 spec: {revision: 7, hash: h, namespace: shop, slice: s}
@@ -176,6 +181,7 @@ fn a_snapshot_says_all_that_the_cluster_says() {
         copy.published.policies[0].spec,
         original.published.policies[0].spec
     );
+    assert_eq!(copy.published.pods[0].spec, original.published.pods[0].spec);
     assert!(copy.published.groups.is_empty(), "they repeat the pods");
 }
 

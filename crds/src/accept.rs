@@ -2,50 +2,99 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, NodeName, PodKey, PodUid, Protocol, Sorted};
 use palisade_policy::rules::{
-    GroupId, Member, NamedPort, PolicySlice as Policies, Resident, Residents, Slice, SliceId,
+    GroupId, Member, NamedPort, NodeHead, NodeId, PodSlice as Pods, PolicySlice as Policies, Resident, Slice,
+    SliceId,
 };
 
 use crate::address_group::{AddressGroup, AddressGroupSpec, MemberEntry};
 use crate::error::{DocumentError, InField, Problem};
 use crate::node_rule_set::{NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry};
+use crate::pod_slice::{PodSlice, PodSliceSpec};
 use crate::policy_slice::{PolicySlice, PolicySliceSpec};
 
-impl TryFrom<&NodeRuleSet> for Residents {
+impl TryFrom<&NodeRuleSet> for NodeHead {
     type Error = DocumentError;
 
-    /// The node's pods, if the object's name and its hash are right.
+    /// What is said of the node, if the object's name and its hash are right.
     fn try_from(document: &NodeRuleSet) -> Result<Self, DocumentError> {
         check_name(document.metadata.name.as_deref(), &document.spec.node)?;
         Self::try_from(&document.spec)
     }
 }
 
-impl TryFrom<&NodeRuleSetSpec> for Residents {
+impl TryFrom<&NodeRuleSetSpec> for NodeHead {
     type Error = DocumentError;
 
     fn try_from(spec: &NodeRuleSetSpec) -> Result<Self, DocumentError> {
         let node = present(&spec.node).in_field(|| "spec.node".to_owned())?;
+        check_split(
+            spec.split,
+            [
+                ("pods", spec.pods.is_empty()),
+                ("namespaces", spec.namespaces.is_empty()),
+            ],
+        )?;
         check_hash(&spec.hash, spec.content_hash())?;
-        let namespaces = each(&spec.namespaces, "spec.namespaces", |text, field| {
-            let name = present(text).in_field(|| field.to_owned())?;
-            Ok(NamespaceName::from(name))
-        })?;
         Ok(Self {
-            node: NodeName::from(node),
             pod_networks: each(&spec.pod_networks, "spec.podNetworks", |text, field| {
                 network(text).in_field(|| field.to_owned())
             })?,
-            pods: keyed(&spec.pods, "spec.pods", pod)?,
-            namespaces: namespaces.into_iter().collect(),
+            pods: Pods {
+                node: NodeName::from(node),
+                id: SliceId::WHOLE,
+                split: spec.split,
+                pods: keyed(&spec.pods, "spec.pods", pod)?,
+                namespaces: namespaces(&spec.namespaces)?,
+            },
         })
     }
+}
+
+impl TryFrom<&PodSlice> for Pods {
+    type Error = DocumentError;
+
+    /// The slice, if the object's name and its hash are right.
+    fn try_from(document: &PodSlice) -> Result<Self, DocumentError> {
+        let slice = Self::try_from(&document.spec)?;
+        check_name(
+            document.metadata.name.as_deref(),
+            &PodSlice::name_of(&NodeId::of(&slice.node), slice.id),
+        )?;
+        Ok(slice)
+    }
+}
+
+impl TryFrom<&PodSliceSpec> for Pods {
+    type Error = DocumentError;
+
+    fn try_from(spec: &PodSliceSpec) -> Result<Self, DocumentError> {
+        let node = present(&spec.node).in_field(|| "spec.node".to_owned())?;
+        let id = slice_id(&spec.slice, spec.split, spec.pods.is_empty(), "pods")?;
+        check_split(spec.split, [("namespaces", spec.namespaces.is_empty())])?;
+        check_hash(&spec.hash, spec.content_hash())?;
+        Ok(Self {
+            node: NodeName::from(node),
+            id,
+            split: spec.split,
+            pods: keyed(&spec.pods, "spec.pods", pod)?,
+            namespaces: namespaces(&spec.namespaces)?,
+        })
+    }
+}
+
+fn namespaces(texts: &[String]) -> Result<BTreeSet<NamespaceName>, DocumentError> {
+    let names = each(texts, "spec.namespaces", |text, field| {
+        let name = present(text).in_field(|| field.to_owned())?;
+        Ok(NamespaceName::from(name))
+    })?;
+    Ok(names.into_iter().collect())
 }
 
 impl TryFrom<&PolicySlice> for Policies {
@@ -94,10 +143,15 @@ impl TryFrom<&PolicySliceSpec> for Policies {
 /// the longest prefix would find it again, and again.
 fn slice_id(text: &str, split: bool, is_empty: bool, list: &'static str) -> Result<SliceId, DocumentError> {
     let id = SliceId::parse(text).in_field(|| "spec.slice".to_owned())?;
-    let others = [(list, is_empty), ("slice", !id.halves().contains(&id))];
+    check_split(split, [(list, is_empty), ("slice", !id.halves().contains(&id))])?;
+    Ok(id)
+}
+
+/// Whether the fields that a split excludes are as they should be beside one.
+fn check_split<const N: usize>(split: bool, others: [(&'static str, bool); N]) -> Result<(), DocumentError> {
     match others.into_iter().find(|(_, fits)| split && !fits) {
         Some((other, _)) => Err(Problem::Contradiction { other }).in_field(|| "spec.split".to_owned()),
-        None => Ok(id),
+        None => Ok(()),
     }
 }
 

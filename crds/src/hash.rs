@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::address_group::AddressGroupSpec;
 use crate::node_rule_set::NodeRuleSetSpec;
+use crate::pod_slice::PodSliceSpec;
 use crate::policy_slice::PolicySliceSpec;
 
 macro_rules! content_hash {
@@ -26,6 +27,7 @@ macro_rules! content_hash {
 }
 
 content_hash!(NodeRuleSetSpec);
+content_hash!(PodSliceSpec);
 content_hash!(PolicySliceSpec);
 content_hash!(AddressGroupSpec);
 

@@ -1,8 +1,8 @@
 //! The custom resources that carry compiled rules from the controller to the enforcers.
 //!
 //! ```text
-//!   palisade_policy::rules ──publish──► NodeRuleSet, PolicySlice, ──accept──► palisade_policy::rules
-//!        (controller)                   AddressGroup                              (enforcer)
+//!   palisade_policy::rules ──publish──► NodeRuleSet, PodSlice,    ──accept──► palisade_policy::rules
+//!        (controller)                   PolicySlice, AddressGroup                 (enforcer)
 //!                                       (API server, or files)
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! ```text
 //!   NodeRuleSet ──namespaces──► PolicySlice ──groups──► AddressGroup
 //!   (a node's pods)             (policies)              (pods as peers)
+//!        └──pods that do not fit──► PodSlice ──namespaces──► PolicySlice
 //! ```
 //!
 //! A reference is to the first slice of a tree; a slice that is split refers to its halves. Order, wherever documents are
@@ -24,6 +25,7 @@ mod error;
 pub mod files;
 mod hash;
 pub mod node_rule_set;
+pub mod pod_slice;
 pub mod policy_slice;
 mod publish;
 mod rule_set;
@@ -36,12 +38,20 @@ use kube::CustomResourceExt;
 pub use address_group::AddressGroup;
 pub use error::{DocumentError, Problem};
 pub use node_rule_set::{NodeRuleSet, NodeRuleSetStatus};
+pub use pod_slice::PodSlice;
 pub use policy_slice::PolicySlice;
-pub use rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected, Selection};
+pub use rule_set::{
+    AcceptedPods, AcceptedPolicies, AcceptedResidents, AcceptedRules, AcceptedSlice, RuleSet, Selected,
+    Selection,
+};
 pub use slices::Slices;
 
 /// The label of an [`AddressGroup`] that gives its group, whichever slice it is.
 pub const GROUP_LABEL: &str = "palisade.dev/group";
+
+/// The label of a [`PodSlice`] that stands for its node ([`palisade_policy::rules::NodeId`]), whichever slice it is: the value of
+/// a label has 63 characters, the name of a node up to 253.
+pub const NODE_LABEL: &str = "palisade.dev/node";
 
 /// The label of a [`PolicySlice`] that gives its namespace, whichever slice it is.
 pub const NAMESPACE_LABEL: &str = "palisade.dev/namespace";
@@ -59,5 +69,10 @@ pub const PUBLISHED_AT: &str = "palisade.dev/published-at";
 
 /// The definitions of all resources, as `palisade crds` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![AddressGroup::crd(), NodeRuleSet::crd(), PolicySlice::crd()]
+    vec![
+        AddressGroup::crd(),
+        NodeRuleSet::crd(),
+        PodSlice::crd(),
+        PolicySlice::crd(),
+    ]
 }

@@ -1,4 +1,4 @@
-//! `NodeRuleSet`: what is published for one node alone. The document form of [`palisade_policy::rules::Residents`].
+//! `NodeRuleSet`: what is published for one node alone. The document form of [`palisade_policy::rules::NodeHead`].
 #![expect(
     unreachable_pub,
     reason = "the schema derive repeats each struct inside a function"
@@ -11,6 +11,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy_slice::is_false;
 use crate::schema;
 
 /// What one node enforces policies on. Made by the controller, named after the node, read by that node alone.
@@ -46,7 +47,7 @@ pub struct NodeRuleSetSpec {
     /// Counts the changes of this object's rules.
     #[schemars(schema_with = "schema::revision")]
     pub revision: u64,
-    /// Identifies the rules: equal rules have equal hashes, whatever their revision.
+    /// Identifies what is said here: what is equal has equal hashes, whatever its revision.
     #[schemars(schema_with = "schema::hash")]
     pub hash: String,
     /// The node.
@@ -57,6 +58,9 @@ pub struct NodeRuleSetSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::networks")]
     pub pod_networks: Vec<String>,
+    /// The pods do not fit here: they and their namespaces are in `PodSlice`s, and none is here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub split: bool,
     /// The namespaces of the node's pods that have policies. Their `PolicySlice`s are needed before anything is enforced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::namespaces")]
@@ -113,7 +117,7 @@ pub struct NodeRuleSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::optional_count")]
     pub observed_revision: Option<u64>,
-    /// The hash of the rule set that the kernel enforces.
+    /// The hash of the rule set that the kernel enforces; where it is split, one over it and all of its slices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
     /// One hash over the hashes of the policy slices that the kernel enforces.

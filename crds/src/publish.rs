@@ -5,52 +5,94 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::core::ObjectMeta;
-use palisade_policy::model::{IpBlock, NamespaceName, Operator, PolicyKey, Protocol, Selector, Sorted};
+use palisade_policy::model::{
+    IpBlock, NamespaceName, Operator, PodUid, PolicyKey, Protocol, Selector, Sorted,
+};
 use palisade_policy::rules::{
-    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort,
-    PolicySlice as Policies, Resident, Residents, Scope, Slice, SliceId,
+    CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, NamedPort, NodeHead,
+    NodeId, PodSlice as Pods, PolicySlice as Policies, Resident, Scope, Slice, SliceId,
 };
 
 use crate::address_group::{AddressGroup, AddressGroupSpec, MemberEntry};
 use crate::node_rule_set::{NamedPortEntry, NodeRuleSet, NodeRuleSetSpec, PodEntry};
+use crate::pod_slice::{PodSlice, PodSliceSpec};
 use crate::policy_slice::{
     BlockEntry, DefectEntry, PolicyEntry, PolicySlice, PolicySliceSpec, PortEntry, RuleEntry,
 };
-use crate::{GROUP_LABEL, NAMESPACE_LABEL, SCOPE_CLUSTER, SCOPE_LABEL};
+use crate::{GROUP_LABEL, NAMESPACE_LABEL, NODE_LABEL, SCOPE_CLUSTER, SCOPE_LABEL};
 
 impl NodeRuleSet {
-    /// The document that publishes `residents` under `revision`.
-    pub fn publish(residents: &Residents, revision: u64) -> Self {
-        let mut spec = NodeRuleSetSpec::from(residents);
+    /// The document that publishes `head` under `revision`.
+    pub fn publish(head: &NodeHead, revision: u64) -> Self {
+        let mut spec = NodeRuleSetSpec::from(head);
         spec.revision = revision;
-        Self::new(residents.node.as_str(), spec)
+        Self::new(head.pods.node.as_str(), spec)
     }
 }
 
-impl From<&Residents> for NodeRuleSetSpec {
+impl From<&NodeHead> for NodeRuleSetSpec {
     /// The content with its hash, at revision 0.
-    fn from(residents: &Residents) -> Self {
-        let pod = |(uid, pod): (&_, &Arc<Resident>)| PodEntry {
-            uid: ToString::to_string(uid),
-            pod: pod.key.to_string(),
-            ips: texts(&pod.addresses),
-            labels: pod
-                .labels
-                .iter()
-                .map(|(key, value)| (key.to_string(), value.to_string()))
-                .collect(),
-            named_ports: pod.ports.iter().map(named_port).collect(),
-        };
+    fn from(NodeHead { pod_networks, pods }: &NodeHead) -> Self {
         let mut spec = Self {
             revision: 0,
             hash: String::new(),
-            node: residents.node.to_string(),
-            pod_networks: texts(&residents.pod_networks),
-            namespaces: texts(&residents.namespaces),
-            pods: residents.pods.iter().map(pod).collect(),
+            node: pods.node.to_string(),
+            pod_networks: texts(pod_networks),
+            split: pods.split,
+            namespaces: texts(&pods.namespaces),
+            pods: pods.pods.iter().map(pod).collect(),
         };
         spec.hash = spec.content_hash();
         spec
+    }
+}
+
+impl PodSlice {
+    /// The document that publishes `slice`, which is not the first, under `revision`.
+    pub fn publish(slice: &Pods, revision: u64) -> Self {
+        let node = NodeId::of(&slice.node);
+        let mut spec = PodSliceSpec::from(slice);
+        spec.revision = revision;
+        Self {
+            metadata: metadata(Self::name_of(&node, slice.id), [(NODE_LABEL, node.as_str())]),
+            spec,
+        }
+    }
+
+    /// The name of the object that holds a slice.
+    pub fn name_of(node: &NodeId, slice: SliceId) -> String {
+        format!("{node}-{slice}")
+    }
+}
+
+impl From<&Pods> for PodSliceSpec {
+    /// The content with its hash, at revision 0.
+    fn from(slice: &Pods) -> Self {
+        let mut spec = Self {
+            revision: 0,
+            hash: String::new(),
+            node: slice.node.to_string(),
+            slice: slice.id.to_string(),
+            split: slice.split,
+            namespaces: texts(&slice.namespaces),
+            pods: slice.pods.iter().map(pod).collect(),
+        };
+        spec.hash = spec.content_hash();
+        spec
+    }
+}
+
+fn pod((uid, pod): (&PodUid, &Arc<Resident>)) -> PodEntry {
+    PodEntry {
+        uid: uid.to_string(),
+        pod: pod.key.to_string(),
+        ips: texts(&pod.addresses),
+        labels: pod
+            .labels
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.to_string()))
+            .collect(),
+        named_ports: pod.ports.iter().map(named_port).collect(),
     }
 }
 

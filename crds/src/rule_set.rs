@@ -5,19 +5,41 @@ use std::sync::Arc;
 
 use palisade_policy::assemble::{Assembler, SlicesByNamespace};
 use palisade_policy::model::NamespaceName;
-use palisade_policy::rules::{GroupId, NodeRules, PolicySlice as Policies, Residents, Slice, SliceId};
+use palisade_policy::rules::{
+    GroupId, NodeHead, NodeRules, PodSlice as Pods, PolicySlice as Policies, Residents, Slice, SliceId,
+};
 
 use crate::hash::digest;
-use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice, Slices};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, PodSlice, PolicySlice, Slices};
 
 /// A rule set that was accepted, without anything that it refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedRules {
-    /// The node's pods.
-    pub residents: Arc<Residents>,
+    /// What it says of the node, with its pods where they fit.
+    pub head: Arc<NodeHead>,
     /// The revision of the document.
     pub revision: u64,
     /// The hash of the document.
+    pub hash: String,
+}
+
+/// A slice of a node's pods that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedPods {
+    /// The slice.
+    pub slice: Arc<Pods>,
+    /// The hash of the document.
+    pub hash: String,
+}
+
+/// All pods of a node, without the policies that select them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedResidents {
+    /// The node's pods.
+    pub residents: Arc<Residents>,
+    /// The revision of the rule set.
+    pub revision: u64,
+    /// The hash of the rule set; where that is split, one over it and all of its slices.
     pub hash: String,
 }
 
@@ -46,7 +68,7 @@ pub struct Selected {
     pub rules: Arc<NodeRules>,
     /// The revision of the rule set.
     pub revision: u64,
-    /// The hash of the rule set.
+    /// The hash of the rule set, as in [`AcceptedResidents`].
     pub hash: String,
     /// One hash over all slices of policies.
     pub policies: String,
@@ -59,7 +81,7 @@ pub struct RuleSet {
     pub rules: Arc<NodeRules>,
     /// The revision of the rule set.
     pub revision: u64,
-    /// The hash of the rule set; the slices have their own.
+    /// The hash of the rule set, as in [`AcceptedResidents`]; the slices of policies and groups have their own.
     pub hash: String,
     /// One hash over all slices of policies.
     pub policies: String,
@@ -74,8 +96,19 @@ impl TryFrom<&NodeRuleSet> for AcceptedRules {
 
     fn try_from(document: &NodeRuleSet) -> Result<Self, DocumentError> {
         Ok(Self {
-            residents: Arc::new(Residents::try_from(document)?),
+            head: Arc::new(NodeHead::try_from(document)?),
             revision: document.spec.revision,
+            hash: document.spec.hash.clone(),
+        })
+    }
+}
+
+impl TryFrom<&PodSlice> for AcceptedPods {
+    type Error = DocumentError;
+
+    fn try_from(document: &PodSlice) -> Result<Self, DocumentError> {
+        Ok(Self {
+            slice: Arc::new(Pods::try_from(document)?),
             hash: document.spec.hash.clone(),
         })
     }
@@ -104,6 +137,37 @@ impl TryFrom<&AddressGroup> for AcceptedSlice {
 }
 
 impl AcceptedRules {
+    /// Puts together the pods of the node, or returns why one of the slices is not to be had. None is asked for where the pods
+    /// are in the rule set itself.
+    pub fn unite<E>(
+        &self,
+        mut slice: impl FnMut(SliceId) -> Result<AcceptedPods, E>,
+    ) -> Result<AcceptedResidents, E> {
+        let (mut slices, mut hashes) = (Vec::new(), vec![self.hash.clone()]);
+        walk(|id| {
+            if id == SliceId::WHOLE {
+                return Ok(self.head.pods.split);
+            }
+            let AcceptedPods { slice, hash } = slice(id)?;
+            let split = slice.split;
+            hashes.push(hash);
+            slices.push(slice);
+            Ok(split)
+        })?;
+        let whole = Residents::unite(&self.head, slices.iter().map(AsRef::as_ref));
+        Ok(AcceptedResidents {
+            residents: Arc::new(whole),
+            revision: self.revision,
+            hash: if slices.is_empty() {
+                self.hash.clone()
+            } else {
+                digest(&hashes)
+            },
+        })
+    }
+}
+
+impl AcceptedResidents {
     /// Finds out which policies select the node's pods, or returns why one of the slices is not to be had.
     pub fn select<E>(
         &self,

@@ -77,7 +77,7 @@ fn every_rule_is_evaluated_a_bounded_number_of_times() {
             }
         });
     }
-    assert_eq!(rules, 11);
+    assert_eq!(rules, 15);
 }
 
 #[test]
@@ -92,6 +92,7 @@ fn there_is_a_definition_of_each_kind() {
         [
             "addressgroups.palisade.dev",
             "noderulesets.palisade.dev",
+            "podslices.palisade.dev",
             "policyslices.palisade.dev"
         ]
     );
@@ -127,6 +128,7 @@ fn the_columns_tell_the_state() {
         columns("NodeRuleSet"),
         ["Revision", "Observed", "Pods", "Programmed", "Degraded", "Age"]
     );
+    assert_eq!(columns("PodSlice"), ["Node", "Slice", "Age"]);
     assert_eq!(columns("PolicySlice"), ["Namespace", "Slice", "Age"]);
     assert_eq!(columns("AddressGroup"), ["Description", "Slice", "Age"]);
 }

@@ -32,6 +32,12 @@ fn frontends(published: &Published) -> GroupId {
     *published.groups.keys().next().unwrap()
 }
 
+/// How many objects tell nodes of their pods.
+fn objects_of_nodes(published: &Published) -> usize {
+    let nodes = published.nodes.values();
+    nodes.map(|residents| 1 + residents.cut().1.len()).sum()
+}
+
 /// What both nodes read is what they would make of `published`.
 #[track_caller]
 fn assert_reads_as(directory: &Path, published: &Published) {
@@ -60,14 +66,18 @@ fn what_is_written_reads_back_whole() {
     assert!(policies[&SliceId::WHOLE].split && groups[&SliceId::WHOLE].split);
 
     let done = write(directory.path(), &published).unwrap();
-    assert_eq!(done, counts(policies.len() + groups.len() + 2, 0, 0));
+    let nodes = objects_of_nodes(&published);
+    assert!(nodes > 2, "the pods of a node do not fit into its rule set");
+    assert_eq!(done, counts(policies.len() + groups.len() + nodes, 0, 0));
     assert_reads_as(directory.path(), &published);
 
     let set = read(directory.path(), &web_node()).unwrap();
     assert_eq!(set.revision, 1);
     assert_eq!(
         set.hash,
-        NodeRuleSet::publish(&published.nodes[&web_node()], 1).spec.hash
+        NodeRuleSet::publish(&published.nodes[&web_node()].cut().0, 1)
+            .spec
+            .hash
     );
     assert_eq!(set.rules.policies().len(), 100);
     let leaves = groups.iter().filter(|(_, slice)| !slice.split);
@@ -148,7 +158,7 @@ fn halves_come_with_a_split_and_go_with_it() {
     let directory = TempDir::new().unwrap();
     let (small, large) = (cluster(3, 1), cluster(300, 100));
     let group = slices(&frontends(&large), &large.groups[&frontends(&large)]);
-    let trees = large.policies[&shop()].len() + group.len();
+    let trees = large.policies[&shop()].len() + group.len() + objects_of_nodes(&large);
     let first = |directory: &Path| -> PolicySlice {
         let path = files::policies_path(directory, &shop(), SliceId::WHOLE);
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -157,13 +167,13 @@ fn halves_come_with_a_split_and_go_with_it() {
     assert_eq!(first(directory.path()).spec.revision, 1);
 
     let done = write(directory.path(), &large).unwrap();
-    assert_eq!(done, counts(trees + 1, 1, 0));
+    assert_eq!(done, counts(trees - 1, 1, 0));
     assert!(first(directory.path()).spec.split);
     assert_eq!(first(directory.path()).spec.revision, 2);
     assert_reads_as(directory.path(), &large);
 
     let done = write(directory.path(), &small).unwrap();
-    assert_eq!(done, counts(3, 1, trees - 2));
+    assert_eq!(done, counts(3, 1, trees - 4));
     assert!(!first(directory.path()).spec.split);
     assert_eq!(first(directory.path()).spec.revision, 3);
     assert_reads_as(directory.path(), &small);

@@ -9,19 +9,20 @@
 
 mod common;
 
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, Problem};
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Slice, SliceId, slices};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice, Problem};
+use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Slice, SliceId, slices};
 use serde_json::json;
 
 use common::edited::{
-    group, group_refused, group_with, node_refused, node_with, policies_with, policy_refused, refused,
-    replaced,
+    group, group_refused, group_with, node_refused, node_with, pods_with, policies_with, policy_refused,
+    refused, replaced,
 };
-use common::{frontends, full_node, full_policies};
+use common::{frontends, full_node, full_pods, full_policies};
 
 #[test]
 fn the_unchanged_documents_are_accepted() {
     assert_eq!(node_with("/spec/revision", json!(9)).unwrap(), full_node());
+    assert_eq!(pods_with("/spec/revision", json!(9)).unwrap(), full_pods());
     assert_eq!(
         policies_with("/spec/revision", json!(9)).unwrap(),
         full_policies()
@@ -41,6 +42,14 @@ fn names_that_do_not_fit_are_refused() {
         ("/spec/node", json!("node-2")),
     ] {
         node_refused(pointer, value, "metadata.name", "WrongName");
+    }
+    for (pointer, value) in [
+        ("/metadata/name", json!("node-1-s1")),
+        ("/metadata/name", json!(null)),
+        ("/spec/slice", json!("s0")),
+        ("/spec/node", json!("node-2")),
+    ] {
+        refused(pods_with(pointer, value), "metadata.name", "WrongName");
     }
     for (pointer, value) in [
         ("/metadata/name", json!("shop")),
@@ -99,7 +108,7 @@ fn a_node_without_a_name_is_refused() {
     document.metadata.name = Some(String::new());
     document.spec.node.clear();
     document.spec.hash = document.spec.content_hash();
-    refused(Residents::try_from(&document), "spec.node", "Missing");
+    refused(NodeHead::try_from(&document), "spec.node", "Missing");
 }
 
 #[test]
@@ -108,6 +117,11 @@ fn slices_that_are_none_are_refused() {
     for text in ["t1", "", "s2", too_long.as_str()] {
         let policies = policies_with("/spec/slice", json!(text));
         refused(policies, "spec.slice", "InvalidSlice");
+        refused(
+            pods_with("/spec/slice", json!(text)),
+            "spec.slice",
+            "InvalidSlice",
+        );
         group_refused("/spec/slice", json!(text), "spec.slice", "InvalidSlice");
     }
 }
@@ -116,6 +130,12 @@ fn slices_that_are_none_are_refused() {
 fn a_slice_that_is_split_and_has_content_is_refused() {
     let policies = policies_with("/spec/split", json!(true));
     assert_eq!(policies.unwrap_err().to_string(), "spec.split: excludes policies");
+    for error in [
+        node_with("/spec/split", json!(true)).unwrap_err(),
+        pods_with("/spec/split", json!(true)).unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), "spec.split: excludes pods");
+    }
     let group = group_with("/spec/split", json!(true));
     assert_eq!(group.unwrap_err().to_string(), "spec.split: excludes members");
 }
@@ -128,6 +148,16 @@ fn a_slice_that_is_split_and_has_no_halves_is_refused() {
     slice.policies.clear();
     let document = PolicySlice::publish(&slice, 1);
     refused(Policies::try_from(&document), "spec.split", "Contradiction");
+
+    let mut slice = full_pods();
+    (slice.id, slice.split) = (longest, true);
+    slice.pods.clear();
+    slice.namespaces.clear();
+    refused(
+        Pods::try_from(&PodSlice::publish(&slice, 1)),
+        "spec.split",
+        "Contradiction",
+    );
 
     let (id, group) = frontends(0);
     let mut slice = slices(&id, &group)[&SliceId::WHOLE].clone();
@@ -266,9 +296,13 @@ fn keys_that_repeat_are_refused() {
 fn content_that_was_changed_is_refused_by_its_hash() {
     let mut document = NodeRuleSet::publish(&full_node(), 1);
     document.spec.pods[0].labels.clear();
-    let error = Residents::try_from(&document).unwrap_err();
+    let error = NodeHead::try_from(&document).unwrap_err();
     assert_eq!(error.field, "spec.hash");
     assert!(matches!(error.problem, Problem::Hash { .. }), "{error}");
+
+    let mut document = PodSlice::publish(&full_pods(), 1);
+    document.spec.pods[0].labels.clear();
+    refused(Pods::try_from(&document), "spec.hash", "HashMismatch");
 
     let mut document = PolicySlice::publish(&full_policies(), 1);
     document.spec.policies[0].ingress = None;

@@ -8,11 +8,13 @@
 
 mod common;
 
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::compile::compile;
 use palisade_policy::model::Selector;
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Scope, Slice, SliceId, slices};
+use palisade_policy::rules::{
+    NodeHead, PodSlice as Pods, PolicySlice as Policies, Residents, Scope, Slice, SliceId, slices,
+};
 use palisade_policy::testing::config;
 use palisade_policy::testing::strategies::history;
 use proptest::prelude::*;
@@ -20,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use common::strategies::{policy_slice, residents, slice};
+use common::strategies::{node_head, pod_slice, policy_slice, slice};
 use common::{frontends, full_node, full_policies, group_spec};
 
 fn through_json<T: Serialize + DeserializeOwned>(document: &T) -> T {
@@ -31,15 +33,27 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn residents_survive_the_journey_through_json(
-        residents in residents(),
+    fn nodes_survive_the_journey_through_json(
+        head in node_head(),
         revision in 0..=i64::MAX.unsigned_abs(),
     ) {
-        let document = NodeRuleSet::publish(&residents, revision);
+        let document = NodeRuleSet::publish(&head, revision);
         let read = through_json(&document);
         prop_assert_eq!(&read, &document);
         prop_assert_eq!(read.spec.revision, revision);
-        prop_assert_eq!(Residents::try_from(&read).unwrap(), residents);
+        prop_assert_eq!(NodeHead::try_from(&read).unwrap(), head);
+    }
+
+    #[test]
+    fn slices_of_pods_survive_the_journey_through_json(
+        slice in pod_slice(),
+        revision in 0..=i64::MAX.unsigned_abs(),
+    ) {
+        let document = PodSlice::publish(&slice, revision);
+        let read = through_json(&document);
+        prop_assert_eq!(&read, &document);
+        prop_assert_eq!(read.spec.revision, revision);
+        prop_assert_eq!(Pods::try_from(&read).unwrap(), slice);
     }
 
     #[test]
@@ -70,8 +84,11 @@ proptest! {
     fn whatever_is_compiled_can_be_published(history in history(20)) {
         let published = compile(&ClusterState::from_events(history));
         for residents in published.nodes.values() {
-            let document = through_json(&NodeRuleSet::publish(residents, 1));
-            prop_assert_eq!(&Residents::try_from(&document).unwrap(), residents.as_ref());
+            let (head, slices) = residents.cut();
+            let head = NodeHead::try_from(&through_json(&NodeRuleSet::publish(&head, 1))).unwrap();
+            let read = |slice| Pods::try_from(&through_json(&PodSlice::publish(slice, 1))).unwrap();
+            let slices: Vec<Pods> = slices.values().map(read).collect();
+            prop_assert_eq!(&Residents::unite(&head, &slices), residents.as_ref());
         }
         for slice in published.policies.values().flat_map(|slices| slices.values()) {
             let document = through_json(&PolicySlice::publish(slice, 1));
@@ -86,8 +103,14 @@ proptest! {
     }
 
     #[test]
-    fn different_residents_have_different_hashes(one in residents(), other in residents()) {
-        let hash = |residents| NodeRuleSet::publish(residents, 7).spec.hash;
+    fn different_nodes_have_different_hashes(one in node_head(), other in node_head()) {
+        let hash = |head| NodeRuleSet::publish(head, 7).spec.hash;
+        prop_assert_eq!(hash(&one) == hash(&other), one == other);
+    }
+
+    #[test]
+    fn different_slices_of_pods_have_different_hashes(one in pod_slice(), other in pod_slice()) {
+        let hash = |slice| PodSlice::publish(slice, 7).spec.hash;
         prop_assert_eq!(hash(&one) == hash(&other), one == other);
     }
 

@@ -11,11 +11,11 @@ mod common;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
 use palisade_policy::model::{Pod, Protocol};
-use palisade_policy::rules::{SLICE_CAPACITY, SliceId, slices};
+use palisade_policy::rules::{POD_CAPACITY, SLICE_CAPACITY, SliceId, slices};
 use palisade_policy::testing::builders::{node, pod, pods, policy, port, rule};
 use serde::Serialize;
 
@@ -90,6 +90,49 @@ fn a_node_with_thirty_ordinary_pods_stays_below_ten_kilobytes() {
     let published = ordinary(30);
     let residents = &published.nodes[&"worker-17.example.net".into()];
     assert_eq!(residents.pods.len(), 30);
-    let size = size(&NodeRuleSet::publish(residents, 1));
+    let (head, slices) = residents.cut();
+    assert!(slices.is_empty());
+    let size = size(&NodeRuleSet::publish(&head, 1));
     assert!(size < 10_000, "{size} bytes");
+}
+
+#[test]
+fn a_node_with_as_many_ordinary_pods_as_most_may_have_needs_no_slices() {
+    let published = ordinary(110);
+    let (head, slices) = published.nodes[&"worker-17.example.net".into()].cut();
+    assert!(!head.pods.split && slices.is_empty());
+}
+
+/// Pods that say as much of themselves as they may, each with other labels, or as many ports.
+fn heavy(count: usize) -> Published {
+    let pods = (0..count).map(|number| {
+        let mut pod = pod(&format!("shop/{number}"))
+            .on("worker-17.example.net")
+            .at(&format!("10.244.17.{}", number % 250));
+        let mut said = 0;
+        while pod.said() + 100 < Pod::MOST_SAID {
+            said += 1;
+            if number % 2 == 0 {
+                pod.labels.insert(format!("{number}-{said}"), "x".repeat(63));
+            } else {
+                pod = pod.declaring(&format!("port-{said}"), Protocol::Tcp, said);
+            }
+        }
+        Event::PodApplied(pod)
+    });
+    compile(&ClusterState::from_events(pods))
+}
+
+#[test]
+fn what_is_published_of_the_heaviest_pods_stays_below_its_bound() {
+    for count in [1, 2, 40] {
+        let (head, slices) = heavy(count).nodes[&"worker-17.example.net".into()].cut();
+        assert_eq!(head.pods.split, count > 1, "{count} pods");
+        let sizes = slices.values().map(|slice| size(&PodSlice::publish(slice, 1)));
+        let largest = sizes.chain([size(&NodeRuleSet::publish(&head, 1))]).max();
+        assert!(
+            largest < Some(POD_CAPACITY + 1_000),
+            "{largest:?} bytes with {count} pods"
+        );
+    }
 }

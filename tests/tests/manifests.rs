@@ -104,6 +104,7 @@ fn the_installation_is_these_objects_and_no_field_is_unknown() {
             "Namespace palisade-system",
             "CustomResourceDefinition addressgroups.palisade.dev",
             "CustomResourceDefinition noderulesets.palisade.dev",
+            "CustomResourceDefinition podslices.palisade.dev",
             "CustomResourceDefinition policyslices.palisade.dev",
             "ServiceAccount palisade-controller",
             "ServiceAccount palisade-enforcer",
@@ -147,7 +148,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
             { "apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read },
             {
                 "apiGroups": ["palisade.dev"],
-                "resources": ["noderulesets", "policyslices", "addressgroups"],
+                "resources": ["noderulesets", "podslices", "policyslices", "addressgroups"],
                 "verbs": ["get", "list", "watch", "create", "update", "patch", "delete"],
             },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] },
@@ -170,7 +171,7 @@ fn the_roles_allow_what_is_used_and_nothing_else() {
     assert_eq!(
         value(&enforcer.rules),
         json!([
-            { "apiGroups": ["palisade.dev"], "resources": ["noderulesets", "policyslices", "addressgroups"], "verbs": read },
+            { "apiGroups": ["palisade.dev"], "resources": ["noderulesets", "podslices", "policyslices", "addressgroups"], "verbs": read },
             { "apiGroups": ["palisade.dev"], "resources": ["noderulesets/status"], "verbs": ["patch"] },
         ])
     );

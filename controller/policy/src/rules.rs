@@ -1,6 +1,7 @@
 //! What is published for the nodes: pods, policies and groups of pods, each once, that refer to each other.
 //!
-//! [`Residents`] names a node's pods, with their labels. The policies of a namespace are published in [`PolicySlice`]s, for
+//! [`Residents`] are a node's pods, with their labels, published in a [`NodeHead`] and, where these are too many for it, in
+//! [`PodSlice`]s. The policies of a namespace are published in [`PolicySlice`]s, for
 //! all nodes: a node finds out by itself which of them select its pods ([`crate::assemble`]). Pods as peers are a
 //! [`Group`], published in [`Slice`]s. So a pod that comes or goes changes one slice of each group that it is in, a policy
 //! changes one slice of its namespace, and neither changes what a node is told.
@@ -12,6 +13,7 @@
 
 mod canonical;
 mod id;
+mod pods;
 mod ports;
 mod slice;
 mod tree;
@@ -28,15 +30,17 @@ use crate::model::{
     Protocol, Selector, Sorted,
 };
 
-pub use id::{GroupId, InvalidId, ProfileId};
+pub use id::{GroupId, InvalidId, NodeId, ProfileId};
+pub(crate) use pods::pod_weight;
+pub use pods::{NodeHead, POD_CAPACITY, PodSlice};
 pub use ports::{NamedPort, NamedPorts};
-pub(crate) use slice::weight;
 pub use slice::{POLICY_CAPACITY, PolicySlice, SLICE_CAPACITY, Slice, slices};
+pub(crate) use slice::{description, member_weight, weight};
 pub(crate) use tree::hash;
 pub use tree::{InvalidSliceId, SliceId};
 pub(crate) use trie::{Cut, Trie};
 
-/// What is published for one node alone.
+/// What is published for one node alone, in one object or [several](Residents::cut).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Residents {
     /// The node.

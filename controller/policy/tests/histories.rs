@@ -9,7 +9,7 @@ use palisade_policy::compile::{Changes, Compiler, Published, compile};
 use palisade_policy::evaluate::evaluate;
 use palisade_policy::judge::{Enforced, judge};
 use palisade_policy::model::{NamespaceName, NodeName, Packet};
-use palisade_policy::rules::{GroupId, PolicySlice, Residents, Slice, SliceId};
+use palisade_policy::rules::{GroupId, NodeHead, PodSlice, PolicySlice, Residents, Slice, SliceId};
 use palisade_policy::testing::config;
 use palisade_policy::testing::strategies::{history, packet};
 use proptest::collection::vec;
@@ -18,7 +18,8 @@ use proptest::prelude::*;
 /// What a reader of the published objects has after following all changes.
 #[derive(Default)]
 struct Follower {
-    nodes: BTreeMap<NodeName, Arc<Residents>>,
+    nodes: BTreeMap<NodeName, Arc<NodeHead>>,
+    pods: BTreeMap<(NodeName, SliceId), PodSlice>,
     policies: BTreeMap<(NamespaceName, SliceId), PolicySlice>,
     slices: BTreeMap<(GroupId, SliceId), Slice>,
 }
@@ -40,12 +41,21 @@ impl Follower {
     fn follow(&mut self, changes: Changes) {
         follow(&mut self.slices, changes.slices);
         follow(&mut self.policies, changes.policies);
+        follow(&mut self.pods, changes.pods);
         follow(&mut self.nodes, changes.nodes);
     }
 
     /// Compares with what the whole state compiles to.
     fn assert_is(&self, scratch: &Published) {
-        assert_eq!(self.nodes, scratch.nodes);
+        assert_eq!(self.residents(), scratch.nodes);
+        for (name, residents) in &scratch.nodes {
+            let (head, slices) = residents.cut();
+            assert_eq!(self.nodes.get(name).map(AsRef::as_ref), Some(&head));
+            let known = self.pods.iter().filter(|((node, _), _)| node == name);
+            let known: BTreeMap<_, _> = known.map(|((_, id), slice)| (*id, slice.clone())).collect();
+            assert_eq!(known, slices, "the slices of {name}");
+        }
+        assert!(self.pods.keys().all(|(node, _)| scratch.nodes.contains_key(node)));
         assert_eq!(self.slices, scratch.slices());
         let policies = scratch.policies.iter().flat_map(|(name, slices)| {
             let keyed = slices
@@ -55,6 +65,16 @@ impl Follower {
         });
         assert_eq!(self.policies, policies.collect());
         self.assert_references_hold();
+    }
+
+    /// What each node makes of its head and the slices below it.
+    fn residents(&self) -> BTreeMap<NodeName, Arc<Residents>> {
+        let nodes = self.nodes.iter().map(|(name, head)| {
+            let below = self.pods.iter().filter(|((node, _), _)| node == name);
+            let residents = Residents::unite(head, below.map(|(_, slice)| slice));
+            (name.clone(), Arc::new(residents))
+        });
+        nodes.collect()
     }
 
     fn assert_references_hold(&self) {
@@ -68,14 +88,32 @@ impl Follower {
                 assert!(self.policies.contains_key(&(slice.namespace.clone(), *half)));
             }
         }
-        for residents in self.nodes.values() {
-            for pod in residents.pods.values() {
+        let heads = self.nodes.values().map(|head| &head.pods);
+        for slice in heads.chain(self.pods.values()) {
+            for half in slice.id.halves().iter().filter(|_| slice.split) {
+                assert!(self.pods.contains_key(&(slice.node.clone(), *half)));
+            }
+            for pod in slice.pods.values() {
                 let namespace = &pod.key.namespace;
                 let first = (namespace.clone(), SliceId::WHOLE);
-                let named = residents.namespaces.contains(namespace);
+                let named = slice.namespaces.contains(namespace);
                 assert_eq!(named, self.policies.contains_key(&first), "{namespace}");
             }
         }
+    }
+}
+
+/// The same event, of pods with so many labels that few of them fit into one object.
+fn with_heavy_pods(event: Event) -> Event {
+    match event {
+        Event::PodApplied(mut pod) => {
+            let padding = (0..150).map(|number| (format!("padding-{number}").into(), "x".repeat(60).into()));
+            let labels = pod.labels.iter().map(|(key, value)| (key.clone(), value.clone()));
+            let labels: Vec<(Arc<str>, Arc<str>)> = labels.chain(padding).collect();
+            pod.labels = labels.into_iter().collect();
+            Event::PodApplied(pod)
+        }
+        other => other,
     }
 }
 
@@ -104,6 +142,18 @@ proptest! {
             prop_assert_eq!(&compiler.published(), &scratch);
             follower.assert_is(&scratch);
             prop_assert!(compiler.flush().is_empty(), "a second flush has nothing to do");
+        }
+    }
+
+    #[test]
+    fn the_same_holds_where_the_pods_of_a_node_do_not_fit_into_one_object(events in history(60)) {
+        let (mut compiler, mut follower) = (Compiler::default(), Follower::default());
+        for event in events {
+            compiler.apply(with_heavy_pods(event));
+            follower.follow(compiler.flush());
+            let scratch = compile(compiler.state());
+            prop_assert_eq!(&compiler.published(), &scratch);
+            follower.assert_is(&scratch);
         }
     }
 

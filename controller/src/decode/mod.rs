@@ -32,7 +32,7 @@ pub use document::policy_document;
 pub(crate) use document::{policy_text, typed};
 pub(crate) use field::shortened;
 pub use name::{is_label, is_subdomain};
-pub use object::{namespace, node, pod};
+pub use object::{excess, namespace, node, pod};
 pub use policy::policy;
 pub use service::{Endpoints, endpoints, service};
 pub(crate) use survey::{Shape, is_known};

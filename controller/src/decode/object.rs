@@ -59,6 +59,18 @@ pub fn pod(object: &api::Pod) -> Decoded<Pod> {
     Decoded { object: pod, defects }
 }
 
+/// What is wrong with a pod that says more of itself than a pod may: it counts as one that cannot be read.
+pub fn excess(pod: &Pod) -> Option<Defect> {
+    let said = pod.said();
+    (said > Pod::MOST_SAID).then(|| Defect {
+        field: "metadata.labels".to_owned(),
+        message: format!(
+            "with the names of ports are {said} bytes, of which a pod may have no more than {}",
+            Pod::MOST_SAID
+        ),
+    })
+}
+
 /// A namespace, always with the label of its name.
 pub fn namespace(object: &api::Namespace) -> Decoded<Namespace> {
     let name = object.metadata.name.as_deref().unwrap_or_default();

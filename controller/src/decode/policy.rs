@@ -6,6 +6,7 @@ use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use palisade_policy::model::{Defect, Direction, Peers, Policy, PolicyKey, Ports, Rule, Selector};
 
 use super::field::{Field, quoted};
@@ -81,7 +82,7 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
     }
 }
 
-/// The entries of all lists of a policy.
+/// The entries of all lists of a policy, and what they are multiplied to: see [`Policy::MOST_ENTRIES`].
 fn size(spec: &NetworkPolicySpec) -> usize {
     let peer = |peer: &NetworkPolicyPeer| {
         let block = peer.ip_block.as_ref();
@@ -95,8 +96,12 @@ fn size(spec: &NetworkPolicySpec) -> usize {
     };
     let ingress = spec.ingress.iter().flatten();
     let ingress = ingress.map(|entry| rule(entry.from.as_ref(), entry.ports.as_ref()));
-    let egress = spec.egress.iter().flatten();
-    let egress = egress.map(|entry| rule(entry.to.as_ref(), entry.ports.as_ref()));
+    let egress = spec.egress.iter().flatten().map(|entry| {
+        let ports = entry.ports.iter().flatten();
+        let named = ports.filter(|port| matches!(port.port, Some(IntOrString::String(_))));
+        let resolved = named.count() * entry.to.as_ref().map_or(0, Vec::len);
+        rule(entry.to.as_ref(), entry.ports.as_ref()) + resolved
+    });
     selector_size(spec.pod_selector.as_ref()) + ingress.chain(egress).sum::<usize>()
 }
 

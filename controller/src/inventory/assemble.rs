@@ -47,11 +47,13 @@ pub(super) fn add(
             Object::Endpoints(endpoints) => batch.endpoints.push(endpoints),
             Object::Template(template) => batch.templates.push(*template),
             Object::NodeRuleSet(object) => batch.published.rule_sets.push(*object),
+            Object::PodSlice(object) => batch.published.pods.push(*object),
             Object::PolicySlice(object) => batch.published.policies.push(*object),
             Object::AddressGroup(object) => batch.published.groups.push(*object),
         }
     }
     replace(&mut published.rule_sets, batch.published.rule_sets);
+    replace(&mut published.pods, batch.published.pods);
     replace(&mut published.policies, batch.published.policies);
     replace(&mut published.groups, batch.published.groups);
     let owners = Owners::of(&batch.templates);

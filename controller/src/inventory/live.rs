@@ -57,7 +57,7 @@ enum Need {
     Palisade,
 }
 
-const LISTED: [Listed; 8] = [
+const LISTED: [Listed; 9] = [
     listed("pods", "/api/v1/pods", Need::Everything),
     listed("namespaces", "/api/v1/namespaces", Need::Everything),
     listed(
@@ -75,6 +75,11 @@ const LISTED: [Listed; 8] = [
     listed(
         "noderulesets",
         "/apis/palisade.dev/v1alpha1/noderulesets",
+        Need::Palisade,
+    ),
+    listed(
+        "podslices",
+        "/apis/palisade.dev/v1alpha1/podslices",
         Need::Palisade,
     ),
     listed(

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use clap::Args;
 use ipnet::IpNet;
 use palisade_audit::inventory::Inventory;
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::model::NamespaceName;
 use thiserror::Error;
 
@@ -121,6 +121,8 @@ pub struct Loaded {
 pub struct Published {
     /// What is published for each node, with what the node reports.
     pub rule_sets: Vec<NodeRuleSet>,
+    /// The pods of nodes that have too many for their rule sets.
+    pub pods: Vec<PodSlice>,
     /// The policies.
     pub policies: Vec<PolicySlice>,
     /// The groups of pods that policies refer to; from files only, as nothing but nodes needs them.

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     EndpointSlice,
     Workload(WorkloadKind),
     NodeRuleSet,
+    PodSlice,
     PolicySlice,
     AddressGroup,
 }
@@ -46,6 +47,7 @@ impl Kind {
             ("networking.k8s.io/v1", "NetworkPolicy") => Some(Self::NetworkPolicy),
             ("discovery.k8s.io/v1", "EndpointSlice") => Some(Self::EndpointSlice),
             ("palisade.dev/v1alpha1", "NodeRuleSet") => Some(Self::NodeRuleSet),
+            ("palisade.dev/v1alpha1", "PodSlice") => Some(Self::PodSlice),
             ("palisade.dev/v1alpha1", "PolicySlice") => Some(Self::PolicySlice),
             ("palisade.dev/v1alpha1", "AddressGroup") => Some(Self::AddressGroup),
             _ => {
@@ -67,6 +69,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Workload(kind) => kind.as_str(),
             Self::NodeRuleSet => "NodeRuleSet",
+            Self::PodSlice => "PodSlice",
             Self::PolicySlice => "PolicySlice",
             Self::AddressGroup => "AddressGroup",
         }
@@ -74,9 +77,12 @@ impl Kind {
 
     fn is_namespaced(self) -> bool {
         match self {
-            Self::Namespace | Self::Node | Self::NodeRuleSet | Self::PolicySlice | Self::AddressGroup => {
-                false
-            }
+            Self::Namespace
+            | Self::Node
+            | Self::NodeRuleSet
+            | Self::PodSlice
+            | Self::PolicySlice
+            | Self::AddressGroup => false,
             Self::Pod | Self::NetworkPolicy | Self::Service | Self::EndpointSlice | Self::Workload(_) => true,
         }
     }

@@ -166,6 +166,7 @@ fn event(found: Found) -> Option<Event> {
         | Object::Endpoints(_)
         | Object::Template(_)
         | Object::NodeRuleSet(_)
+        | Object::PodSlice(_)
         | Object::PolicySlice(_)
         | Object::AddressGroup(_) => None,
     }

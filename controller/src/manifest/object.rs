@@ -10,7 +10,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::model::{Defect, Direction, Namespace, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,7 @@ pub(crate) enum Object {
     Endpoints(Endpoints),
     Template(Box<Template>),
     NodeRuleSet(Box<NodeRuleSet>),
+    PodSlice(Box<PodSlice>),
     PolicySlice(Box<PolicySlice>),
     AddressGroup(Box<AddressGroup>),
 }
@@ -123,7 +124,9 @@ impl Reading {
             policy(&policy_text(text)?)
         } else {
             is_known(text, &Shape::Anything).ok()?;
-            decoded(kind, &text).ok()?
+            decoded(kind, &text)
+                .ok()
+                .filter(|(object, _)| excess(object).is_none())?
         };
         Some(Outcome::Found(Box::new(Found {
             origin: document.origin.clone(),
@@ -193,7 +196,10 @@ impl Reading {
             (Some(policy), Vec::new())
         } else {
             match decoded(kind, &&value) {
-                Ok((object, defects)) => (Some(object), defects),
+                Ok((object, defects)) => match excess(&object) {
+                    Some(excess) => (None, vec![excess]),
+                    None => (Some(object), defects),
+                },
                 Err(defect) => (None, vec![defect]),
             }
         };
@@ -262,6 +268,23 @@ impl Typed for &Value {
     }
 }
 
+/// What a pod says too much.
+fn excess(object: &Object) -> Option<Defect> {
+    match object {
+        Object::Pod { pod, .. } => decode::excess(pod),
+        Object::Namespace(_)
+        | Object::Node(_)
+        | Object::Policy { .. }
+        | Object::Service(_)
+        | Object::Endpoints(_)
+        | Object::Template(_)
+        | Object::NodeRuleSet(_)
+        | Object::PodSlice(_)
+        | Object::PolicySlice(_)
+        | Object::AddressGroup(_) => None,
+    }
+}
+
 /// The object that a document of any kind but `NetworkPolicy` stands for, and what of it was left out.
 fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), D::Error> {
     fn with<T>(decoded: Decoded<T>, object: impl FnOnce(T) -> Object) -> (Object, Vec<Defect>) {
@@ -299,6 +322,7 @@ fn decoded<D: Typed>(kind: Kind, document: &D) -> Result<(Object, Vec<Defect>), 
         Kind::Workload(WorkloadKind::Job) => template(decode::workload::<Job>(&document.typed()?)),
         Kind::Workload(WorkloadKind::CronJob) => template(decode::workload::<CronJob>(&document.typed()?)),
         Kind::NodeRuleSet => (Object::NodeRuleSet(Box::new(document.typed()?)), Vec::new()),
+        Kind::PodSlice => (Object::PodSlice(Box::new(document.typed()?)), Vec::new()),
         Kind::PolicySlice => (Object::PolicySlice(Box::new(document.typed()?)), Vec::new()),
         Kind::AddressGroup => (Object::AddressGroup(Box::new(document.typed()?)), Vec::new()),
     })
@@ -350,6 +374,7 @@ impl Object {
             Self::Node(_)
             | Self::Endpoints(_)
             | Self::NodeRuleSet(_)
+            | Self::PodSlice(_)
             | Self::PolicySlice(_)
             | Self::AddressGroup(_) => None,
         }

@@ -196,7 +196,7 @@ fn kept(kind: Kind) -> &'static Kept {
             | WorkloadKind::ReplicaSet
             | WorkloadKind::Job,
         ) => &WORKLOAD,
-        Kind::NodeRuleSet | Kind::PolicySlice | Kind::AddressGroup => &PUBLISHED,
+        Kind::NodeRuleSet | Kind::PodSlice | Kind::PolicySlice | Kind::AddressGroup => &PUBLISHED,
     }
 }
 

@@ -24,11 +24,12 @@ use std::time::Instant;
 
 use entry::{Entry, Flight, Presence};
 
-/// Which kind of object. Each refers to slices of its own kind and to objects of the kind before.
+/// Which kind of object. Each refers to slices of its own kind and to objects of the kinds before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Slice,
     Policies,
+    Pods,
     RuleSet,
 }
 
@@ -49,13 +50,14 @@ impl Key {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Slice, Self::Policies, Self::RuleSet];
+    pub(crate) const ALL: [Self; 4] = [Self::Slice, Self::Policies, Self::Pods, Self::RuleSet];
 
     /// The kind's name.
     pub(crate) fn resource(self) -> &'static str {
         match self {
             Self::Slice => "AddressGroup",
             Self::Policies => "PolicySlice",
+            Self::Pods => "PodSlice",
             Self::RuleSet => "NodeRuleSet",
         }
     }

@@ -5,6 +5,7 @@
 //! them at a time. It writes only while [leadership](crate::lead) is sure to last longer than the write.
 
 mod ledger;
+mod size;
 mod stored;
 mod write;
 
@@ -17,10 +18,13 @@ use kube::Client;
 use kube_runtime::watcher::Event;
 use palisade_crds::address_group::AddressGroupSpec;
 use palisade_crds::node_rule_set::NodeRuleSetSpec;
+use palisade_crds::pod_slice::PodSliceSpec;
 use palisade_crds::policy_slice::PolicySliceSpec;
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, SCOPE_CLUSTER};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice, SCOPE_CLUSTER};
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::rules::{GroupId, PolicySlice as Policies, Residents, Scope, Slice, SliceId};
+use palisade_policy::rules::{
+    GroupId, NodeHead, NodeId, PodSlice as Pods, PolicySlice as Policies, Scope, Slice, SliceId,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +35,8 @@ use crate::metrics::{FailureLabel, KindLabel, Metrics, gauge};
 use crate::report::Note;
 use crate::watch::{Reduced, events};
 use ledger::{Key, Kind, Ledger, Wanted, Write};
-use stored::{Copy, group_references, node_references, policy_references, slice_mark};
+use size::{LARGE, bytes};
+use stored::{Copy, group_references, node_references, pod_references, policy_references, slice_mark};
 use write::{Content, Done, WriteError, write};
 
 /// Writes under way at a time.
@@ -53,8 +58,10 @@ pub(crate) struct Compiled {
     pub(crate) slices: BTreeMap<(GroupId, SliceId), Option<(Slice, Scope)>>,
     /// The slices of policies.
     pub(crate) policies: BTreeMap<(NamespaceName, SliceId), Option<Policies>>,
-    /// The nodes' residents.
-    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<Residents>>>,
+    /// The slices of nodes' pods, but for the first.
+    pub(crate) pods: BTreeMap<(NodeName, SliceId), Option<Pods>>,
+    /// The nodes, each with the first slice of its pods.
+    pub(crate) nodes: BTreeMap<NodeName, Option<Arc<NodeHead>>>,
     /// When the oldest event of it came.
     pub(crate) received: Instant,
     /// When it was done.
@@ -64,20 +71,30 @@ pub(crate) struct Compiled {
 impl Compiled {
     /// Whether there is nothing to write.
     pub(crate) fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.policies.is_empty() && self.nodes.is_empty()
+        let shared = self.slices.is_empty() && self.policies.is_empty();
+        shared && self.pods.is_empty() && self.nodes.is_empty()
     }
 }
 
-/// Content, and how old the news is.
+/// Content, how much it is, and how old the news is.
 #[derive(Clone, Debug)]
 pub(crate) struct Dated {
     content: Content,
+    bytes: usize,
     received: Instant,
     compiled: Instant,
 }
 
-/// A write that has come to an end: which, when it was asked for, and what it came to.
-type Finished = (Key, Option<(Instant, Instant)>, Result<Done, WriteError>);
+/// What was asked for with a write that puts something.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    bytes: usize,
+    received: Instant,
+    compiled: Instant,
+}
+
+/// A write that has come to an end: which, what was asked for, and what it came to.
+type Finished = (Key, Option<Asked>, Result<Done, WriteError>);
 
 /// The task's state.
 struct Publisher {
@@ -87,6 +104,8 @@ struct Publisher {
     writes: JoinSet<Finished>,
     /// What is wanted.
     wanted: BTreeMap<Kind, BTreeSet<Key>>,
+    /// What of it is large.
+    large: BTreeSet<Key>,
     /// What the API server rejects for what it says.
     rejected: BTreeSet<Key>,
     /// Whether a first compilation has come; before, nothing is wanted and everything would be deleted.
@@ -107,6 +126,7 @@ pub(crate) async fn publish(
 ) {
     let mut slices = std::pin::pin!(events::<Copy<AddressGroup>>(client.clone()));
     let mut policies = std::pin::pin!(events::<Copy<PolicySlice>>(client.clone()));
+    let mut pods = std::pin::pin!(events::<Copy<PodSlice>>(client.clone()));
     let mut rule_sets = std::pin::pin!(events::<Copy<NodeRuleSet>>(client.clone()));
     let mut publisher = Publisher {
         client,
@@ -114,6 +134,7 @@ pub(crate) async fn publish(
         leadership,
         writes: JoinSet::new(),
         wanted: BTreeMap::new(),
+        large: BTreeSet::new(),
         rejected: BTreeSet::new(),
         compiled: false,
         listed: BTreeSet::new(),
@@ -139,6 +160,7 @@ pub(crate) async fn publish(
             },
             Some(event) = slices.next() => publisher.observe(event),
             Some(event) = policies.next() => publisher.observe(event),
+            Some(event) = pods.next() => publisher.observe(event),
             Some(event) = rule_sets.next() => publisher.observe(event),
             changed = publisher.leadership.changed() => if changed.is_err() { break },
             () = sleep_until(again) => {}
@@ -161,13 +183,15 @@ impl Publisher {
         let Compiled {
             slices,
             policies,
+            pods,
             nodes,
             received,
             at,
         } = compiled;
         self.compiled = true;
-        let dated = |content| Dated {
+        let dated = |content, bytes| Dated {
             content,
+            bytes,
             received,
             compiled: at,
         };
@@ -181,7 +205,7 @@ impl Publisher {
                 Wanted {
                     mark: slice_mark(&spec, scope),
                     references: group_references(&spec),
-                    content: dated(Content::Slice(Arc::new(slice))),
+                    content: dated(Content::Slice(Arc::new(slice)), bytes(&spec)),
                 }
             });
             self.change(Key::new(Kind::Slice, AddressGroup::name_of(&group, id)), wanted);
@@ -191,36 +215,49 @@ impl Publisher {
                 let spec = PolicySliceSpec::from(&slice);
                 Wanted {
                     references: policy_references(&spec),
+                    content: dated(Content::Policies(Arc::new(slice)), bytes(&spec)),
                     mark: spec.hash,
-                    content: dated(Content::Policies(Arc::new(slice))),
                 }
             });
-            self.change(
-                Key::new(Kind::Policies, PolicySlice::name_of(&namespace, id)),
-                wanted,
-            );
+            let key = Key::new(Kind::Policies, PolicySlice::name_of(&namespace, id));
+            self.change(key, wanted);
         }
-        for (node, residents) in nodes {
-            let wanted = residents.map(|residents| {
-                let spec = NodeRuleSetSpec::from(residents.as_ref());
+        for ((node, id), slice) in pods {
+            let wanted = slice.map(|slice| {
+                let spec = PodSliceSpec::from(&slice);
+                Wanted {
+                    references: pod_references(&spec),
+                    content: dated(Content::Pods(Arc::new(slice)), bytes(&spec)),
+                    mark: spec.hash,
+                }
+            });
+            let name = PodSlice::name_of(&NodeId::of(&node), id);
+            self.change(Key::new(Kind::Pods, name), wanted);
+        }
+        for (node, head) in nodes {
+            let wanted = head.map(|head| {
+                let spec = NodeRuleSetSpec::from(head.as_ref());
                 Wanted {
                     references: node_references(&spec),
+                    content: dated(Content::Head(head), bytes(&spec)),
                     mark: spec.hash,
-                    content: dated(Content::Residents(residents)),
                 }
             });
             self.change(Key::new(Kind::RuleSet, node.as_str()), wanted);
         }
         for kind in Kind::ALL {
             let count = self.wanted.get(&kind).map_or(0, BTreeSet::len);
+            let large = self.large.iter().filter(|key| key.kind == kind).count();
             let kind = KindLabel {
                 kind: kind.resource(),
             };
             self.metrics.published.get_or_create(&kind).set(gauge(count));
+            self.metrics.oversize.get_or_create(&kind).set(gauge(large));
         }
     }
 
     fn change(&mut self, key: Key, wanted: Option<Wanted<Dated>>) {
+        self.weigh(&key, wanted.as_ref().map(|wanted| &wanted.content));
         let all = self.wanted.entry(key.kind).or_default();
         if let Some(wanted) = wanted {
             self.ledger.want(&key, wanted);
@@ -229,6 +266,20 @@ impl Publisher {
             all.remove(&key);
             self.accepted(&key);
             self.ledger.unwant(&key);
+        }
+    }
+
+    /// Tells of an object that has become large.
+    fn weigh(&mut self, key: &Key, wanted: Option<&Dated>) {
+        let Some(large) = wanted.filter(|wanted| wanted.bytes > LARGE) else {
+            self.large.remove(key);
+            return;
+        };
+        if self.large.insert(key.clone()) {
+            tracing::warn!(object = %key, bytes = large.bytes, "a large object");
+            if let Some(note) = large.content.note(large.bytes) {
+                self.tell(key, note);
+            }
         }
     }
 
@@ -263,19 +314,23 @@ impl Publisher {
             let client = self.client.clone();
             let limit = left.min(WRITE_LIMIT);
             let key = action.key.clone();
-            let times = match &action.write {
-                Write::Put { wanted, .. } => Some((wanted.content.received, wanted.content.compiled)),
+            let asked = match &action.write {
+                Write::Put { wanted, .. } => Some(Asked {
+                    bytes: wanted.content.bytes,
+                    received: wanted.content.received,
+                    compiled: wanted.content.compiled,
+                }),
                 Write::Delete { .. } => None,
             };
-            tracing::debug!(object = %key, delete = times.is_none(), "writing");
+            tracing::debug!(object = %key, delete = asked.is_none(), "writing");
             self.writes.spawn(async move {
                 let outcome = write(client, action, limit).await;
-                (key, times, outcome)
+                (key, asked, outcome)
             });
         }
     }
 
-    fn done(&mut self, (key, times, outcome): Finished) {
+    fn done(&mut self, (key, asked, outcome): Finished) {
         let now = Instant::now();
         let kind = KindLabel {
             kind: key.kind.resource(),
@@ -283,7 +338,14 @@ impl Publisher {
         match outcome {
             Ok(Done::Written(stored)) => {
                 self.metrics.written.get_or_create(&kind).inc();
-                if let Some((received, compiled)) = times {
+                if let Some(Asked {
+                    bytes,
+                    received,
+                    compiled,
+                }) = asked
+                {
+                    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+                    self.metrics.bytes.get_or_create(&kind).observe(bytes as f64);
                     let seconds = |since: Instant| now.duration_since(since).as_secs_f64();
                     self.metrics
                         .stored
@@ -330,7 +392,10 @@ impl Publisher {
         if key.kind != Kind::RuleSet {
             return;
         }
-        let note = Note::rejected(&key.name, &chain(error));
+        self.tell(key, Note::rejected(&key.name, &chain(error)));
+    }
+
+    fn tell(&self, key: &Key, note: Note) {
         if self.notes.try_send(note).is_err() {
             tracing::warn!(object = %key, "too many notes at once, this one goes untold");
         }

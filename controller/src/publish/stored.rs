@@ -4,9 +4,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use palisade_crds::address_group::AddressGroupSpec;
 use palisade_crds::node_rule_set::NodeRuleSetSpec;
+use palisade_crds::pod_slice::PodSliceSpec;
 use palisade_crds::policy_slice::PolicySliceSpec;
-use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, PolicySlice, SCOPE_LABEL};
-use palisade_policy::rules::SliceId;
+use palisade_crds::{
+    AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NODE_LABEL, NodeRuleSet, PodSlice, PolicySlice, SCOPE_LABEL,
+};
+use palisade_policy::model::NodeName;
+use palisade_policy::rules::{NodeId, SliceId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -80,6 +84,22 @@ impl Document for PolicySlice {
     }
 }
 
+impl Document for PodSlice {
+    const KIND: Kind = Kind::Pods;
+
+    fn read(metadata: &ObjectMeta, document: &Value) -> Stored {
+        let spec = spec::<PodSliceSpec>(document).unwrap_or_default();
+        let node = node_id(&spec.node);
+        let sound = spec.hash == spec.content_hash() && label(document, NODE_LABEL) == Some(node.as_str());
+        Stored {
+            mark: sound.then(|| spec.hash.clone()),
+            references: pod_references(&spec),
+            revision: spec.revision,
+            version: version(metadata),
+        }
+    }
+}
+
 impl Document for NodeRuleSet {
     const KIND: Kind = Kind::RuleSet;
 
@@ -111,10 +131,25 @@ pub(super) fn policy_references(spec: &PolicySliceSpec) -> References {
     References::new(halves.chain(groups).collect())
 }
 
-/// What the rule set of a node refers to: the policies of its pods' namespaces.
+/// What a slice of pods refers to: its halves, if it is split, or the policies of its pods' namespaces.
+pub(super) fn pod_references(spec: &PodSliceSpec) -> References {
+    let halves = halves(Kind::Pods, node_id(&spec.node).as_str(), &spec.slice, spec.split);
+    References::new(halves.chain(policies_of(&spec.namespaces)).collect())
+}
+
+/// What the rule set of a node refers to: the same, as it is the first slice of its pods.
 pub(super) fn node_references(spec: &NodeRuleSetSpec) -> References {
-    let namespaces = spec.namespaces.iter();
-    References::new(namespaces.map(|name| first(Kind::Policies, name)).collect())
+    let (node, whole) = (node_id(&spec.node), SliceId::WHOLE.to_string());
+    let halves = halves(Kind::Pods, node.as_str(), &whole, spec.split);
+    References::new(halves.chain(policies_of(&spec.namespaces)).collect())
+}
+
+fn policies_of(namespaces: &[String]) -> impl Iterator<Item = Key> {
+    namespaces.iter().map(|name| first(Kind::Policies, name))
+}
+
+fn node_id(node: &str) -> NodeId {
+    NodeId::of(&NodeName::from(node))
 }
 
 /// The first slice of a tree.
@@ -122,7 +157,8 @@ fn first(kind: Kind, tree: &str) -> Key {
     Key::new(kind, format!("{tree}-{}", SliceId::WHOLE))
 }
 
-fn halves(kind: Kind, tree: &str, slice: &str, split: bool) -> impl Iterator<Item = Key> {
+fn halves(kind: Kind, tree: &str, slice: &str, split: bool) -> impl Iterator<Item = Key> + use<> {
+    let tree = tree.to_owned();
     let halves = SliceId::parse(slice).ok().filter(|_| split).map(SliceId::halves);
     halves
         .into_iter()

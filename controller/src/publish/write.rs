@@ -6,16 +6,18 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
-use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PolicySlice};
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Scope, Slice};
+use palisade_crds::policy_slice::PolicySliceSpec;
+use palisade_crds::{AddressGroup, NodeRuleSet, PUBLISHED_AT, PodSlice, PolicySlice};
+use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Scope, Slice};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::Dated;
 use super::ledger::{Action, Key, Kind, Stored, Write};
 use super::stored::{Copy, Document};
+use super::{Dated, size};
+use crate::report::Note;
 use crate::watch::Reduced;
 
 /// Who we are to server-side apply.
@@ -28,8 +30,31 @@ pub(crate) enum Content {
     Slice(Arc<(Slice, Scope)>),
     /// A slice of the policies of a namespace.
     Policies(Arc<Policies>),
-    /// The pods of a node.
-    Residents(Arc<Residents>),
+    /// A slice of the pods of a node, which is not the first.
+    Pods(Arc<Pods>),
+    /// A node, with the first slice of its pods.
+    Head(Arc<NodeHead>),
+}
+
+impl Content {
+    /// What to tell whom where this is large. A group is nobody's alone: the log and the metric tell.
+    pub(super) fn note(&self, bytes: usize) -> Option<Note> {
+        match self {
+            Self::Slice(_) => None,
+            Self::Policies(slice) => {
+                let largest = PolicySliceSpec::from(slice.as_ref());
+                let largest = largest.policies.iter().map(size::bytes);
+                let (policy, _) = slice
+                    .policies
+                    .keys()
+                    .zip(largest)
+                    .max_by_key(|(_, bytes)| *bytes)?;
+                Some(Note::large_policy(policy, bytes))
+            }
+            Self::Pods(slice) => Some(Note::large_node(slice.node.as_str(), bytes)),
+            Self::Head(head) => Some(Note::large_node(head.pods.node.as_str(), bytes)),
+        }
+    }
 }
 
 /// What a write came to.
@@ -108,6 +133,7 @@ pub(crate) async fn write(
             Write::Delete { version } => match key.kind {
                 Kind::Slice => delete::<AddressGroup>(client, &key, version).await,
                 Kind::Policies => delete::<PolicySlice>(client, &key, version).await,
+                Kind::Pods => delete::<PodSlice>(client, &key, version).await,
                 // Its status changes all the time, and nothing refers to it: whatever its version is.
                 Kind::RuleSet => delete::<NodeRuleSet>(client, &key, None).await,
             },
@@ -123,9 +149,8 @@ pub(crate) async fn write(
                 Content::Policies(slice) => {
                     put(client, PolicySlice::publish(&slice, revision), replace).await
                 }
-                Content::Residents(residents) => {
-                    put(client, NodeRuleSet::publish(&residents, revision), replace).await
-                }
+                Content::Pods(slice) => put(client, PodSlice::publish(&slice, revision), replace).await,
+                Content::Head(head) => put(client, NodeRuleSet::publish(&head, revision), replace).await,
             },
         }
     };
@@ -185,5 +210,29 @@ async fn delete<D: Document + std::fmt::Debug>(
         Ok(_) => Ok(Done::Deleted),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(Done::Deleted),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use palisade_policy::cluster::{ClusterState, Event};
+    use palisade_policy::compile::compile;
+    use palisade_policy::model::{PolicyKey, Protocol};
+    use palisade_policy::rules::SliceId;
+    use palisade_policy::testing::builders::{everybody, policy, port};
+
+    use super::*;
+
+    #[test]
+    fn of_a_large_slice_the_largest_policy_is_told() {
+        let policies = [("shop/a", 3_u16), ("shop/b", 30), ("shop/c", 2)].map(|(name, ports)| {
+            let ports = (1..=ports).map(|number| port(Protocol::Tcp, number));
+            Event::PolicyApplied(policy(name).allowing_from([everybody().on_ports(ports)]))
+        });
+        let published = compile(&ClusterState::from_events(policies));
+        let slice = published.policies[&"shop".into()][&SliceId::WHOLE].clone();
+        assert_eq!(slice.policies.len(), 3);
+        let note = Content::Policies(Arc::new(slice)).note(7);
+        assert_eq!(note, Some(Note::large_policy(&PolicyKey::new("shop", "b"), 7)));
     }
 }

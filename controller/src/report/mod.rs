@@ -1,6 +1,7 @@
 //! Events: what an operator should find with `kubectl describe`.
 //!
-//! A policy of which a part cannot be understood, an object that cannot be read, a rule set that the API server rejects.
+//! A policy of which a part cannot be understood, an object that cannot be read, a rule set that the API server rejects, an
+//! object that has become too large.
 //! Each is told once for each change, and only by the replica that leads.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube_runtime::events::{Event, EventType, Recorder, Reporter};
-use palisade_policy::model::Defect;
+use palisade_policy::model::{Defect, PolicyKey};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,21 @@ struct About {
     api_version: &'static str,
     kind: &'static str,
     place: Place,
+}
+
+impl About {
+    fn node(name: &str) -> Self {
+        Self {
+            api_version: "v1",
+            kind: "Node",
+            place: Place {
+                namespace: None,
+                name: name.to_owned(),
+                // What `kubectl describe node` looks for.
+                uid: Some(name.to_owned()),
+            },
+        }
+    }
 }
 
 impl Note {
@@ -74,18 +90,41 @@ impl Note {
     /// The API server does not take the rules of a node.
     pub(crate) fn rejected(node: &str, error: &str) -> Self {
         Self {
-            about: About {
-                api_version: "v1",
-                kind: "Node",
-                place: Place {
-                    namespace: None,
-                    name: node.to_owned(),
-                    // What `kubectl describe node` looks for.
-                    uid: Some(node.to_owned()),
-                },
-            },
+            about: About::node(node),
             reason: "CannotPublish",
             text: format!("The rules of this node cannot be published, it keeps the last ones: {error}"),
+        }
+    }
+
+    /// What is published of a node's pods is large.
+    pub(crate) fn large_node(node: &str, bytes: usize) -> Self {
+        Self {
+            about: About::node(node),
+            reason: "LargeObject",
+            text: format!(
+                "An object with pods of this node takes {bytes} bytes. One of more than 100 KB takes an API server long to \
+                 write, and one of more than 1.5 MB is not taken: look for pods with very many labels or named ports."
+            ),
+        }
+    }
+
+    /// What is published of a policy is large.
+    pub(crate) fn large_policy(policy: &PolicyKey, bytes: usize) -> Self {
+        Self {
+            about: About {
+                api_version: "networking.k8s.io/v1",
+                kind: "NetworkPolicy",
+                place: Place {
+                    namespace: Some(policy.namespace.to_string()),
+                    name: policy.name.to_string(),
+                    uid: None,
+                },
+            },
+            reason: "LargeObject",
+            text: format!(
+                "The object that publishes this policy takes {bytes} bytes. One of more than 100 KB takes an API server long to \
+                 write, and all nodes of its namespace long to read: split the policy, its rules are a union anyway."
+            ),
         }
     }
 

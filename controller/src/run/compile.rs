@@ -161,6 +161,7 @@ impl Work {
         let Changes {
             slices,
             policies,
+            pods,
             nodes,
         } = self.compiler.flush();
         let at = Instant::now();
@@ -176,6 +177,7 @@ impl Work {
         Compiled {
             slices: slices.collect(),
             policies,
+            pods,
             nodes,
             received,
             at,

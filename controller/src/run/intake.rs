@@ -243,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_says_too_much_of_itself_is_gone_and_is_told_of() {
+        let mut bed = Bed::<Pod>::new();
+        bed.list(&[pod(1, "10.0.0.1"), pod(2, "10.0.0.2")]);
+        let mut loud = pod(1, "10.0.0.1");
+        let labels = (0..300).map(|number| (format!("label-{number}"), json!("x".repeat(60))));
+        loud["metadata"]["labels"] = Value::Object(labels.collect());
+        let taken = bed.step(Step::Applied(observe(&loud)));
+        assert_eq!(taken.events, [Event::PodDeleted("uid-1".into())]);
+        assert_eq!((taken.notes.len(), bed.intake.defective()), (1, 1));
+        assert_eq!(bed.state.pods().len(), 1);
+    }
+
+    #[test]
     fn a_node_that_cannot_be_read_keeps_the_networks_that_it_had() {
         let mut bed = Bed::<Node>::new();
         let mut node = json!({ "metadata": { "name": "node-1" }, "spec": { "podCIDRs": ["10.0.0.0/24"] } });

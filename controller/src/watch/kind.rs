@@ -69,9 +69,13 @@ impl Kind for Pod {
             .map(Into::into)
     }
 
-    /// A pod that cannot be read is no pod: its node closes an address that no pod has.
+    /// A pod that cannot be read is no pod, nor is one that says too much: its node closes an address that no pod has.
     fn decode(document: &Value) -> (Option<Self>, Vec<Defect>) {
-        by_type(document, decode::pod)
+        let (pod, defects) = by_type(document, decode::pod);
+        match pod.as_ref().and_then(decode::excess) {
+            Some(excess) => (None, vec![excess]),
+            None => (pod, defects),
+        }
     }
 
     fn all(state: &ClusterState) -> &BTreeMap<PodUid, Self> {

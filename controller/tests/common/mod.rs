@@ -101,7 +101,7 @@ impl Workshop {
     pub(crate) fn written(&self) -> Vec<String> {
         let out = self.path("out");
         let mut files = Vec::new();
-        for folder in ["addressgroups", "noderulesets", "policyslices"] {
+        for folder in ["addressgroups", "noderulesets", "podslices", "policyslices"] {
             let entries = fs::read_dir(out.join(folder)).into_iter().flatten();
             files.extend(
                 entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())),

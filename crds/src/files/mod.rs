@@ -4,6 +4,7 @@
 //! ```text
 //!   DIR/addressgroups/<group>-<slice>.json
 //!   DIR/policyslices/<namespace>-<slice>.json
+//!   DIR/podslices/<node's identifier>-<slice>.json
 //!   DIR/noderulesets/<node>.json
 //! ```
 //!
@@ -16,9 +17,9 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::rules::{GroupId, SliceId};
+use palisade_policy::rules::{GroupId, NodeId, SliceId};
 
-use crate::{AddressGroup, PolicySlice};
+use crate::{AddressGroup, PodSlice, PolicySlice};
 
 pub use read::{ReadError, read};
 pub use write::{WriteError, Written, write};
@@ -29,12 +30,22 @@ pub const GROUPS: &str = "addressgroups";
 /// The folder of the slices of policies.
 pub const POLICIES: &str = "policyslices";
 
+/// The folder of the slices of nodes' pods.
+pub const PODS: &str = "podslices";
+
 /// The folder of the rule sets.
 pub const RULE_SETS: &str = "noderulesets";
 
 /// The file of a node's rule set.
 pub fn rule_set_path(directory: &Path, node: &NodeName) -> PathBuf {
     directory.join(RULE_SETS).join(file_name(node.as_str()))
+}
+
+/// The file of a slice of a node's pods.
+pub fn pods_path(directory: &Path, node: &NodeId, slice: SliceId) -> PathBuf {
+    directory
+        .join(PODS)
+        .join(file_name(&PodSlice::name_of(node, slice)))
 }
 
 /// The file of a slice of policies.

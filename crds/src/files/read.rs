@@ -5,12 +5,13 @@ use std::{fs, io};
 
 use kube::Resource;
 use palisade_policy::model::NodeName;
+use palisade_policy::rules::NodeId;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{policies_path, rule_set_path, slice_path};
-use crate::rule_set::{AcceptedPolicies, AcceptedRules, AcceptedSlice};
-use crate::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice, Problem, RuleSet};
+use super::{pods_path, policies_path, rule_set_path, slice_path};
+use crate::rule_set::{AcceptedPods, AcceptedPolicies, AcceptedRules, AcceptedSlice};
+use crate::{AddressGroup, DocumentError, NodeRuleSet, PodSlice, PolicySlice, Problem, RuleSet};
 
 /// Why there is no rule set to enforce. What is enforced already should stay.
 #[derive(Debug, Error)]
@@ -74,7 +75,12 @@ pub fn read(directory: &Path, node: &NodeName) -> Result<RuleSet, ReadError> {
         return Err(ReadError::NoRuleSet { path });
     };
     let rules = accept::<_, AcceptedRules>(&path, &document, node.as_str())?;
-    let selected = rules.select(|namespace, id| -> Result<AcceptedPolicies, ReadError> {
+    let own = NodeId::of(node);
+    let residents = rules.unite(|id| -> Result<AcceptedPods, ReadError> {
+        let path = pods_path(directory, &own, id);
+        slice::<PodSlice, _>(path, &PodSlice::name_of(&own, id))
+    })?;
+    let selected = residents.select(|namespace, id| -> Result<AcceptedPolicies, ReadError> {
         let path = policies_path(directory, namespace, id);
         slice::<PolicySlice, _>(path, &PolicySlice::name_of(namespace, id))
     })?;

@@ -6,13 +6,13 @@ use std::{fs, io};
 
 use palisade_policy::compile::Published;
 use palisade_policy::model::NamespaceName;
-use palisade_policy::rules::slices;
+use palisade_policy::rules::{NodeId, slices};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use super::{GROUPS, POLICIES, RULE_SETS, policies_path, rule_set_path, slice_path};
-use crate::{AddressGroup, NodeRuleSet, PolicySlice};
+use super::{GROUPS, PODS, POLICIES, RULE_SETS, pods_path, policies_path, rule_set_path, slice_path};
+use crate::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 
 /// What a call of [`write()`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub fn write(directory: &Path, published: &Published) -> Result<Written, WriteEr
         });
     }
     let mut writer = Writer::default();
-    for folder in [GROUPS, POLICIES, RULE_SETS] {
+    for folder in [GROUPS, POLICIES, PODS, RULE_SETS] {
         create(&directory.join(folder))?;
     }
     for (id, group) in &published.groups {
@@ -99,11 +99,18 @@ pub fn write(directory: &Path, published: &Published) -> Result<Written, WriteEr
         writer.put(path, |old: &PolicySlice| old.spec.revision, document)?;
     }
     for residents in published.nodes.values() {
+        let (head, slices) = residents.cut();
+        let node = NodeId::of(&residents.node);
+        for slice in slices.values().rev() {
+            let path = pods_path(directory, &node, slice.id);
+            let document = |revision| PodSlice::publish(slice, revision);
+            writer.put(path, |old: &PodSlice| old.spec.revision, document)?;
+        }
         let path = rule_set_path(directory, &residents.node);
-        let document = |revision| NodeRuleSet::publish(residents, revision);
+        let document = |revision| NodeRuleSet::publish(&head, revision);
         writer.put(path, |old: &NodeRuleSet| old.spec.revision, document)?;
     }
-    for folder in [RULE_SETS, POLICIES, GROUPS] {
+    for folder in [RULE_SETS, PODS, POLICIES, GROUPS] {
         writer.done.deleted += delete_others(&directory.join(folder), &writer.current)?;
     }
     Ok(writer.done)

@@ -1,19 +1,26 @@
 //! Documents with one of everything in which one field is replaced, and how they are refused.
 
-use palisade_crds::{AddressGroup, DocumentError, NodeRuleSet, PolicySlice};
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Slice, SliceId, slices};
+use palisade_crds::{AddressGroup, DocumentError, NodeRuleSet, PodSlice, PolicySlice};
+use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Slice, SliceId, slices};
 use serde_json::Value;
 
-use super::{frontends, full_node, full_policies};
+use super::{frontends, full_node, full_pods, full_policies};
 
 const POLICY: &str = "/spec/policies/0";
 
 /// The full node's document with one field replaced (or, by null, removed) and the hash made right again.
-pub(crate) fn node_with(pointer: &str, value: Value) -> Result<Residents, DocumentError> {
+pub(crate) fn node_with(pointer: &str, value: Value) -> Result<NodeHead, DocumentError> {
     let document = serde_json::to_value(NodeRuleSet::publish(&full_node(), 1)).unwrap();
     let mut document: NodeRuleSet = serde_json::from_value(replaced(document, pointer, value)).unwrap();
     document.spec.hash = document.spec.content_hash();
-    Residents::try_from(&document)
+    NodeHead::try_from(&document)
+}
+
+pub(crate) fn pods_with(pointer: &str, value: Value) -> Result<Pods, DocumentError> {
+    let document = serde_json::to_value(PodSlice::publish(&full_pods(), 1)).unwrap();
+    let mut document: PodSlice = serde_json::from_value(replaced(document, pointer, value)).unwrap();
+    document.spec.hash = document.spec.content_hash();
+    Pods::try_from(&document)
 }
 
 pub(crate) fn policies_with(pointer: &str, value: Value) -> Result<Policies, DocumentError> {

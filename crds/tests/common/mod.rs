@@ -15,7 +15,7 @@ use palisade_policy::model::{
 };
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, Group, GroupId, GroupSpec,
-    Member, NamedPort, PolicyRules, PolicySlice, Resident, Residents, Scope, SliceId,
+    Member, NamedPort, NodeHead, PodSlice, PolicyRules, PolicySlice, Resident, Scope, SliceId,
 };
 
 pub(crate) fn group_spec(namespace: &str, role: &str) -> GroupSpec {
@@ -35,16 +35,28 @@ fn http() -> NamedPort {
 }
 
 /// A node with one of everything.
-pub(crate) fn full_node() -> Residents {
+pub(crate) fn full_node() -> NodeHead {
+    NodeHead {
+        pod_networks: vec!["10.0.0.0/24".parse().unwrap()],
+        pods: PodSlice {
+            id: SliceId::WHOLE,
+            ..full_pods()
+        },
+    }
+}
+
+/// The second half of the pods of a node, with one of everything.
+pub(crate) fn full_pods() -> PodSlice {
     let pod = Resident {
         key: PodKey::new("shop", "web-0"),
         addresses: Sorted::from(["10.0.0.5".parse().unwrap(), "fd00::5".parse().unwrap()]),
         labels: [("app", "web"), ("tier", "front")].into_iter().collect(),
         ports: BTreeMap::from([(http(), Sorted::from([8080, 8081]))]).into(),
     };
-    Residents {
+    PodSlice {
         node: NodeName::from("node-1"),
-        pod_networks: vec!["10.0.0.0/24".parse().unwrap()],
+        id: SliceId::WHOLE.halves()[1],
+        split: false,
         pods: BTreeMap::from([(PodUid::from("1234"), pod.into())]),
         namespaces: BTreeSet::from([NamespaceName::from("shop")]),
     }

@@ -10,7 +10,7 @@ use palisade_policy::model::{
 };
 use palisade_policy::rules::{
     CompiledPeers, CompiledPolicy, CompiledPort, CompiledPorts, CompiledRule, GroupId, Member, NamedPort,
-    NamedPorts, PolicyRules, PolicySlice, Resident, Residents, Slice, SliceId,
+    NamedPorts, NodeHead, PodSlice, PolicyRules, PolicySlice, Resident, Slice, SliceId,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -188,14 +188,32 @@ fn resident() -> impl Strategy<Value = (PodUid, Arc<Resident>)> {
         })
 }
 
-pub(crate) fn residents() -> impl Strategy<Value = Residents> {
+/// A node, with its pods or split.
+pub(crate) fn node_head() -> impl Strategy<Value = NodeHead> {
+    (vec(network(), 0..3), pods_of(Just(SliceId::WHOLE)))
+        .prop_map(|(pod_networks, pods)| NodeHead { pod_networks, pods })
+}
+
+/// A slice of a node's pods, with some or split.
+pub(crate) fn pod_slice() -> impl Strategy<Value = PodSlice> {
+    pods_of(slice_id())
+}
+
+fn pods_of(id: impl Strategy<Value = SliceId>) -> impl Strategy<Value = PodSlice> {
     let namespaces = btree_set(name().prop_map(NamespaceName::from), 0..3);
-    (name(), vec(network(), 0..3), vec(resident(), 0..4), namespaces).prop_map(
-        |(node, pod_networks, pods, namespaces)| Residents {
-            node: NodeName::from(node),
-            pod_networks,
-            pods: pods.into_iter().collect(),
-            namespaces,
+    let leaf = prop::option::weighted(0.8, (vec(resident(), 0..4), namespaces));
+    (name(), id, leaf).prop_filter_map(
+        "a slice of the longest prefix is never split",
+        |(node, id, leaf)| {
+            let split = leaf.is_none();
+            let (pods, namespaces) = leaf.unwrap_or_default();
+            (!split || has_halves(id)).then(|| PodSlice {
+                node: NodeName::from(node),
+                id,
+                split,
+                pods: pods.into_iter().collect(),
+                namespaces,
+            })
         },
     )
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use palisade_crds::RuleSet;
-use palisade_crds::files::{self, GROUPS, POLICIES, RULE_SETS, ReadError};
+use palisade_crds::files::{self, GROUPS, PODS, POLICIES, RULE_SETS, ReadError};
 use palisade_policy::model::NodeName;
 use tokio::time::timeout;
 
@@ -43,7 +43,7 @@ enum Said {
 impl Files {
     /// Follows `directory`, which need not exist yet, from now on. Needs a tokio runtime.
     pub fn new(directory: PathBuf, node: NodeName) -> Result<Self, SourceError> {
-        let folders = [GROUPS, POLICIES, RULE_SETS].map(|folder| directory.join(folder));
+        let folders = [GROUPS, POLICIES, PODS, RULE_SETS].map(|folder| directory.join(folder));
         let watch = Watch::new([directory.clone()].into_iter().chain(folders).collect())?;
         Ok(Self {
             directory,
@@ -190,5 +190,26 @@ mod tests {
         assert_eq!(next(&mut files).await, Ok(3), "only a policy has changed");
         fs::remove_file(rules.join("policyslices/shop-s.json")).unwrap();
         assert_eq!(next(&mut files).await, Err("MissingSlice"));
+    }
+
+    #[tokio::test]
+    async fn a_change_of_a_slice_of_pods_alone_is_delivered() {
+        let directory = tempfile::tempdir().unwrap();
+        let rules = directory.path().join("rules");
+        let publish = |count: usize| {
+            let pods = (0..count).map(|number| pod(&format!("shop/{number}-{}", "x".repeat(60))));
+            let events = pods.map(|pod| Event::PodApplied(pod.on("a")));
+            let published = compile(&ClusterState::from_events(events));
+            files::write(&rules, &published).unwrap()
+        };
+        publish(200);
+        let mut files = Files::new(rules.clone(), "a".into()).unwrap();
+        for count in [200, 199] {
+            let written = publish(count).written;
+            assert_eq!(written, 200 - count, "the slice and nothing else");
+            let delivery = timeout(Duration::from_secs(10), files.next()).await;
+            let found = delivery.expect("a delivery within the deadline").unwrap().rules;
+            assert_eq!(found.unwrap().rules.pods.len(), count);
+        }
     }
 }

@@ -65,7 +65,7 @@ fn an_enforcer_writes_the_status_of_its_own_node_and_nothing_else() -> Played {
         let [own, other] = [scene.node(0)?.name(), scene.node(1)?.name()];
         let call = async |words: &[&str]| kubectl(scene, ENFORCER, words).await;
         write_status(scene, own, Some(own)).await?;
-        for kind in ["noderulesets", "policyslices", "addressgroups"] {
+        for kind in ["noderulesets", "podslices", "policyslices", "addressgroups"] {
             call(&["get", kind]).await?;
         }
         let own_only = "an enforcer writes the status of its own node's rule set only";
@@ -80,7 +80,7 @@ fn an_enforcer_writes_the_status_of_its_own_node_and_nothing_else() -> Played {
             let read = call(&["get", kind, "--all-namespaces"]).await;
             refused(&format!("reading {kind}"), read, "cannot list resource")?;
         }
-        for kind in ["policyslices", "addressgroups", "noderulesets"] {
+        for kind in ["policyslices", "addressgroups", "podslices", "noderulesets"] {
             let may = call(&["auth", "can-i", "delete", kind]).await;
             refused(&format!("deleting {kind}"), may, NO)?;
         }
@@ -102,7 +102,7 @@ fn the_controller_reads_what_it_compiles_and_writes_its_own_objects() -> Played 
                 refused(&format!("to {verb} {kind}"), write, NO)?;
             }
         }
-        for kind in ["noderulesets", "policyslices", "addressgroups"] {
+        for kind in ["noderulesets", "podslices", "policyslices", "addressgroups"] {
             for verb in ["watch", "create", "update", "patch", "delete"] {
                 can(&[verb, kind]).await?;
             }

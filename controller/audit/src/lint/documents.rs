@@ -6,6 +6,9 @@ use super::Code;
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen};
 
+/// Half of the bytes from which on the controller tells of an object that is large.
+const LARGE: usize = 50_000;
+
 pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
     let policy = seen.policy;
     for defect in &policy.defects {
@@ -36,6 +39,9 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
             Policy::MOST_ENTRIES
         );
         findings.add(Finding::of_policy(Code::NearSizeLimit, policy, message).at("spec"));
+    } else if policy.said() > LARGE {
+        let message = format!("takes some {} KB when it is published", policy.said() / 1_000);
+        findings.add(Finding::of_policy(Code::LargeWhenPublished, policy, message).at("spec"));
     }
 }
 

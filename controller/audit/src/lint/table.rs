@@ -62,6 +62,11 @@ codes! {
         why: "A policy with more than 10,000 entries in its lists could not be published. It counts as one that cannot be understood: it isolates, and allows nothing at all.";
         fix: "Split it: policies with the same podSelector add up. Merge blocks that lie side by side.";
 
+    LargeWhenPublished "PA006" "large-when-published" Warning:
+        "A policy that takes more than 50 KB when it is published";
+        why: "A policy is published in one piece, and every node with pods of its namespace reads all of it whenever it changes. Above 100 KB the controller warns of it (LargeObject).";
+        fix: "Split it: policies with the same podSelector add up. Write ranges of ports in the place of single ones, and merge blocks that lie side by side.";
+
     SubjectSelectsNothing "PA101" "subject-selects-nothing" Warning:
         "The podSelector of the policy selects no pod";
         why: "The policy protects nothing. The pods that it is meant for are as open as before.";

@@ -12,6 +12,7 @@ use crate::map::Map;
 use crate::model::{Namespace, NamespaceName, Selector, Sorted};
 use crate::rules::{
     Cut, GroupId, GroupSpec, Member, NamedPort, Resident, SLICE_CAPACITY, Scope, Slice, SliceId, Trie,
+    description, member_weight,
 };
 
 /// Stands for a group.
@@ -234,7 +235,9 @@ impl Groups {
                 member,
                 pod: pod.number,
             };
-            group.members.insert(pod.hash, 1, filed);
+            group
+                .members
+                .insert(pod.hash, member_weight(&filed.member), filed);
         }
         self.touched.insert(number);
     }
@@ -268,7 +271,7 @@ impl GroupRecord {
         Some(Slice {
             group: self.id,
             id,
-            description: self.spec.to_string(),
+            description: description(&self.spec),
             split,
             members,
         })

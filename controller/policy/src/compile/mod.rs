@@ -29,7 +29,8 @@ use crate::assemble::assemble;
 use crate::cluster::{ClusterState, Event};
 use crate::model::{NamespaceName, NodeName, Pod, PodUid, PolicyKey};
 use crate::rules::{
-    Group, GroupId, GroupSpec, NodeRules, PolicySlice, Residents, Scope, Slice, SliceId, slices,
+    Group, GroupId, GroupSpec, NodeHead, NodeRules, PodSlice, PolicySlice, Residents, Scope, Slice, SliceId,
+    slices,
 };
 
 use class::{Class, ClassNumber, Classes};
@@ -44,16 +45,19 @@ use slots::without;
 pub struct Changes {
     /// Slices of groups, to be written before the policies that refer to them and deleted after.
     pub slices: BTreeMap<(GroupId, SliceId), Option<Slice>>,
-    /// Slices of policies, to be written before the nodes' residents that they may select and deleted after.
+    /// Slices of policies, to be written before the pods that they may select and deleted after.
     pub policies: BTreeMap<(NamespaceName, SliceId), Option<PolicySlice>>,
-    /// Nodes' residents.
-    pub nodes: BTreeMap<NodeName, Option<Arc<Residents>>>,
+    /// Slices of nodes' pods below the first, to be written before that and deleted after.
+    pub pods: BTreeMap<(NodeName, SliceId), Option<PodSlice>>,
+    /// Nodes, each with the first slice of its pods.
+    pub nodes: BTreeMap<NodeName, Option<Arc<NodeHead>>>,
 }
 
 impl Changes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.slices.is_empty() && self.policies.is_empty() && self.nodes.is_empty()
+        let shared = self.slices.is_empty() && self.policies.is_empty();
+        shared && self.pods.is_empty() && self.nodes.is_empty()
     }
 }
 
@@ -226,13 +230,15 @@ impl Compiler {
         let policies = self.policies.take_changes();
         for namespace in &policies.turned {
             let pods = self.classes.pods_of_namespace(namespace);
-            let nodes = pods.filter_map(|pod| self.pods.all.get(pod)?.node.as_ref());
-            nodes.for_each(|node| self.nodes.mark(node));
+            let records = pods.filter_map(|pod| self.pods.all.get(pod));
+            records.for_each(|record| self.nodes.arrive(record));
         }
+        let nodes = self.nodes.take_changes(self.state.nodes(), &self.policies);
         Changes {
             slices: slices.into_iter().collect(),
             policies: policies.slices.into_iter().collect(),
-            nodes: self.nodes.take_changes(self.state.nodes(), &self.policies),
+            pods: nodes.slices,
+            nodes: nodes.heads,
         }
     }
 
@@ -371,12 +377,12 @@ impl Compiler {
 
     fn add_pod(&mut self, uid: &PodUid, place: Place, state: &ClusterState) {
         let class = self.class_of(&place, state);
-        if let Some(node) = &place.node {
-            self.nodes.arrive(node, uid, &place.resident);
-        }
         let number = self.pods.insert(uid, class, place);
         self.join(number, class);
         let record = self.pods.all.get(number);
+        if let Some(record) = record {
+            self.nodes.arrive(record);
+        }
         let groups = self
             .classes
             .get(class)
@@ -390,9 +396,7 @@ impl Compiler {
         let Some(record) = self.pods.remove(number) else {
             return;
         };
-        if let Some(node) = &record.node {
-            self.nodes.depart(node, &record.uid);
-        }
+        self.nodes.depart(&record);
         let groups = self
             .classes
             .get(record.class)
@@ -404,19 +408,17 @@ impl Compiler {
 
     fn move_pod(&mut self, number: PodNumber, place: Place, state: &ClusterState) {
         let class = self.class_of(&place, state);
-        let (node, resident) = (place.node.clone(), place.resident.clone());
         let Some(old) = self.pods.replace(number, class, place) else {
             return;
         };
-        if old.node != node || old.resident != resident {
-            if let Some(old_node) = &old.node {
-                self.nodes.depart(old_node, &old.uid);
-            }
-            if let Some(node) = &node {
-                self.nodes.arrive(node, &old.uid, &resident);
-            }
+        let record = self.pods.all.get(number);
+        if let Some(new) = record
+            && (old.node != new.node || old.resident != new.resident)
+        {
+            self.nodes.depart(&old);
+            self.nodes.arrive(new);
         }
-        let new = self.pods.all.get(number).map(|record| record.candidate(number));
+        let new = record.map(|record| record.candidate(number));
         let was = Some(old.candidate(number));
         let groups = |class: ClassNumber| {
             self.classes

@@ -1,21 +1,84 @@
 //! Nodes: what each is told of its pods.
+//!
+//! A node's pods are a trie like the members of a group: a pod that comes or goes touches one slice of it. The first slice is
+//! published with what is said of the node itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
+use super::pod::PodRecord;
 use super::policy::Policies;
 use crate::map::Map;
-use crate::model::{NamespaceName, Node, NodeName, PodUid};
-use crate::rules::{Resident, Residents};
+use crate::model::{Node, NodeName, PodUid};
+use crate::rules::{Cut, NodeHead, POD_CAPACITY, PodSlice, Resident, Residents, SliceId, Trie, pod_weight};
 
-/// The pods of a node that have come, with what is told of them, and gone. The last word on a pod counts.
-type News = Vec<(PodUid, Option<Arc<Resident>>)>;
+/// A pod in its place. The order is that of UIDs.
+#[derive(Clone, Debug)]
+struct Filed {
+    uid: PodUid,
+    resident: Arc<Resident>,
+    /// Whether its namespace has policies.
+    policed: bool,
+}
+
+impl PartialEq for Filed {
+    fn eq(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+}
+
+impl Eq for Filed {}
+
+impl PartialOrd for Filed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Filed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.uid.cmp(&other.uid)
+    }
+}
+
+impl Filed {
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.uid == other.uid && self.policed == other.policed && self.resident == other.resident
+    }
+}
+
+/// A pod that has come, or is told of anew, or has gone. The last word on a pod counts.
+#[derive(Clone, Debug)]
+struct News {
+    hash: u32,
+    uid: PodUid,
+    resident: Arc<Resident>,
+    is_there: bool,
+}
+
+/// What a node was told last.
+#[derive(Clone, Debug)]
+struct Record {
+    /// `None` for one that was told nothing yet.
+    pod_networks: Option<Vec<IpNet>>,
+    pods: Trie<Filed>,
+}
 
 /// What each node was told last, and what has happened since.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
-    told: BTreeMap<NodeName, Arc<Residents>>,
-    news: Map<NodeName, News>,
+    told: BTreeMap<NodeName, Record>,
+    news: Map<NodeName, Vec<News>>,
+}
+
+/// What has changed of nodes.
+#[derive(Debug, Default)]
+pub(super) struct NodeChanges {
+    pub(super) heads: BTreeMap<NodeName, Option<Arc<NodeHead>>>,
+    pub(super) slices: BTreeMap<(NodeName, SliceId), Option<PodSlice>>,
 }
 
 impl Nodes {
@@ -26,18 +89,24 @@ impl Nodes {
         }
     }
 
-    /// A pod is on a node.
-    pub(super) fn arrive(&mut self, node: &NodeName, uid: &PodUid, resident: &Arc<Resident>) {
-        self.tell(node, uid, Some(resident.clone()));
+    /// A pod is on its node, or something is to be told anew of it.
+    pub(super) fn arrive(&mut self, pod: &PodRecord) {
+        self.tell(pod, true);
     }
 
-    /// A pod is not on a node any more.
-    pub(super) fn depart(&mut self, node: &NodeName, uid: &PodUid) {
-        self.tell(node, uid, None);
+    /// A pod is not on its node any more.
+    pub(super) fn depart(&mut self, pod: &PodRecord) {
+        self.tell(pod, false);
     }
 
-    fn tell(&mut self, node: &NodeName, uid: &PodUid, resident: Option<Arc<Resident>>) {
-        let news = (uid.clone(), resident);
+    fn tell(&mut self, pod: &PodRecord, is_there: bool) {
+        let Some(node) = &pod.node else { return };
+        let news = News {
+            hash: pod.hash,
+            uid: pod.uid.clone(),
+            resident: pod.resident.clone(),
+            is_there,
+        };
         match self.news.get_mut(node) {
             Some(known) => known.push(news),
             None => _ = self.news.insert(node.clone(), vec![news]),
@@ -49,65 +118,111 @@ impl Nodes {
         &mut self,
         nodes: &BTreeMap<NodeName, Node>,
         policies: &Policies,
-    ) -> BTreeMap<NodeName, Option<Arc<Residents>>> {
-        let mut changes = BTreeMap::new();
+    ) -> NodeChanges {
+        let mut changes = NodeChanges::default();
         // In their order: a map that grows at its end takes the least time.
         let news: BTreeMap<_, _> = std::mem::take(&mut self.news).into_iter().collect();
         for (name, news) in news {
-            let (node, old) = (nodes.get(&name), self.told.get(&name));
-            let pods = with_news(old.map(|old| &old.pods), news);
-            let new = (node.is_some() || !pods.is_empty()).then(|| residents(&name, node, pods, policies));
-            if old.map(AsRef::as_ref) == new.as_ref() {
+            let node = nodes.get(&name);
+            let mut record = self.told.remove(&name).unwrap_or_default();
+            record.hear(news, policies);
+            if node.is_none() && record.pods.is_empty() {
+                for slice in record.pods.into_slices_before() {
+                    if slice == SliceId::WHOLE {
+                        changes.heads.insert(name.clone(), None);
+                    } else {
+                        changes.slices.insert((name.clone(), slice), None);
+                    }
+                }
                 continue;
             }
-            let new = new.map(Arc::new);
-            match &new {
-                Some(residents) => self.told.insert(name.clone(), residents.clone()),
-                None => self.told.remove(&name),
-            };
-            changes.insert(name, new);
+            let pod_networks = node.map(|node| node.pod_networks.clone()).unwrap_or_default();
+            let turned = record.pod_networks.as_ref() != Some(&pod_networks);
+            let mut first = turned.then(|| record.pods.first());
+            for (id, cut) in record.pods.take_changes(Filed::says_the_same) {
+                if id == SliceId::WHOLE {
+                    first = Some(cut);
+                } else {
+                    changes.slices.insert((name.clone(), id), slice(&name, id, cut));
+                }
+            }
+            if let Some(pods) = first.and_then(|cut| slice(&name, SliceId::WHOLE, cut)) {
+                let head = NodeHead {
+                    pod_networks: pod_networks.clone(),
+                    pods,
+                };
+                changes.heads.insert(name.clone(), Some(Arc::new(head)));
+            }
+            record.pod_networks = Some(pod_networks);
+            self.told.insert(name, record);
         }
         changes
     }
 
     /// What every node was told.
     pub(super) fn published(&self) -> BTreeMap<NodeName, Arc<Residents>> {
-        self.told.clone()
-    }
-}
-
-/// A node's pods, after what was heard of them.
-fn with_news(pods: Option<&BTreeMap<PodUid, Arc<Resident>>>, news: News) -> BTreeMap<PodUid, Arc<Resident>> {
-    let Some(pods) = pods else {
-        // Of equal keys a map that is built at once keeps the last.
-        let last: BTreeMap<_, _> = news.into_iter().collect();
-        let there = last
-            .into_iter()
-            .filter_map(|(uid, resident)| Some((uid, resident?)));
-        return there.collect();
-    };
-    let mut pods = pods.clone();
-    for (uid, resident) in news {
-        match resident {
-            Some(resident) => pods.insert(uid, resident),
-            None => pods.remove(&uid),
+        let residents = |(name, record): (&NodeName, &Record)| {
+            let filed = || record.pods.things();
+            let policed = filed().filter(|filed| filed.policed);
+            let residents = Residents {
+                node: name.clone(),
+                pod_networks: record.pod_networks.clone().unwrap_or_default(),
+                pods: filed()
+                    .map(|filed| (filed.uid.clone(), filed.resident.clone()))
+                    .collect(),
+                namespaces: policed
+                    .map(|filed| filed.resident.key.namespace.clone())
+                    .collect(),
+            };
+            (name.clone(), Arc::new(residents))
         };
+        self.told.iter().map(residents).collect()
     }
-    pods
 }
 
-fn residents(
-    name: &NodeName,
-    node: Option<&Node>,
-    pods: BTreeMap<PodUid, Arc<Resident>>,
-    policies: &Policies,
-) -> Residents {
-    let namespaces: BTreeSet<&NamespaceName> = pods.values().map(|pod| &pod.key.namespace).collect();
-    let policed = namespaces.into_iter().filter(|name| policies.police(name));
-    Residents {
-        node: name.clone(),
-        pod_networks: node.map(|node| node.pod_networks.clone()).unwrap_or_default(),
-        namespaces: policed.cloned().collect(),
-        pods,
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            pod_networks: None,
+            pods: Trie::new(POD_CAPACITY),
+        }
     }
+}
+
+impl Record {
+    fn hear(&mut self, news: Vec<News>, policies: &Policies) {
+        for news in news {
+            let filed = Filed {
+                policed: policies.police(&news.resident.key.namespace),
+                uid: news.uid,
+                resident: news.resident,
+            };
+            self.pods.remove(news.hash, &filed);
+            if news.is_there {
+                let weight = pod_weight(&filed.uid, &filed.resident);
+                self.pods.insert(news.hash, weight, filed);
+            }
+        }
+    }
+}
+
+fn slice(node: &NodeName, id: SliceId, cut: Cut<Filed>) -> Option<PodSlice> {
+    let (split, filed) = match cut {
+        Cut::Absent => return None,
+        Cut::Split => (true, Vec::new()),
+        Cut::Holds(filed) => (false, filed),
+    };
+    let policed = filed.iter().filter(|filed| filed.policed);
+    Some(PodSlice {
+        node: node.clone(),
+        id,
+        split,
+        namespaces: policed
+            .map(|filed| filed.resident.key.namespace.clone())
+            .collect(),
+        pods: filed
+            .into_iter()
+            .map(|filed| (filed.uid, filed.resident))
+            .collect(),
+    })
 }

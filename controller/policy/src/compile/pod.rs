@@ -19,7 +19,7 @@ pub(super) type PodNumber = u32;
 pub(super) struct PodRecord {
     pub(super) uid: PodUid,
     /// The hash of its UID, which tells into which slices it goes.
-    hash: u32,
+    pub(super) hash: u32,
     pub(super) class: ClassNumber,
     /// Its position among the pods of its class.
     pub(super) position: u32,

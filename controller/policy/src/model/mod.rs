@@ -16,6 +16,7 @@ pub use labels::Labels;
 pub use names::{NamespaceName, NodeName, PodKey, PodUid, PolicyKey, PortName};
 pub use network::{Direction, InvalidIpBlock, InvalidPortRange, IpBlock, PortRange, Protocol};
 pub use objects::{ContainerPort, Namespace, Node, Pod};
+pub(crate) use objects::{labels_weight, named_port_weight};
 pub use packet::{Packet, Transport, Verdict};
 pub use policy::{Defect, NamespaceScope, Peer, Peers, PodPeer, Policy, PolicyPort, PortMatch, Ports, Rule};
 pub use selector::{Operator, Requirement, Selector};

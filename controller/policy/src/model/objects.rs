@@ -30,6 +30,18 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Bytes of what a pod says of itself ([`Pod::said`]), at the most. Its owner chooses how much that is, and its node is told
+    /// all of it: of pods without a bound one alone could make an object that etcd does not take (1.5 MB), and the node would get
+    /// no further rules. With this one every pod fits into an object of [`crate::rules::POD_CAPACITY`]. Ordinary pods say some
+    /// hundred bytes.
+    pub const MOST_SAID: usize = 16 * 1024;
+
+    /// Bytes of what it says of itself for policies, its labels and names of ports, when they are written as JSON.
+    pub fn said(&self) -> usize {
+        let ports = self.ports.iter().map(|port| named_port_weight(&port.name, 1));
+        labels_weight(&self.labels) + ports.sum::<usize>()
+    }
+
     /// Whether the pod is a subject and a peer of policies: it has a network of its own and has not finished.
     ///
     /// A pod on the host's network has the node's address, and nothing tells its packets from the node's
@@ -38,6 +50,20 @@ impl Pod {
     pub fn is_workload(&self) -> bool {
         !self.host_network && !self.finished
     }
+}
+
+/// Bytes of labels when they are written as JSON.
+pub(crate) fn labels_weight(labels: &Labels) -> usize {
+    const AROUND: usize = "\"\":\"\",".len();
+    let labels = labels.iter().map(|(key, value)| key.len() + value.len() + AROUND);
+    labels.sum()
+}
+
+/// Bytes of a name with its numbers.
+pub(crate) fn named_port_weight(name: &PortName, numbers: usize) -> usize {
+    const AROUND: usize = "{\"name\":\"\",\"protocol\":\"SCTP\",\"numbers\":[]},".len();
+    const NUMBER: usize = "65535,".len();
+    name.as_str().len() + AROUND + numbers * NUMBER
 }
 
 /// A container port that has a name.

@@ -22,13 +22,30 @@ pub struct Policy {
 impl Policy {
     /// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API
     /// server takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to
-    /// wait for it.
+    /// wait for it. A policy is published whole, so that one near this limit takes more than the 100 KB that no other object
+    /// takes: the controller tells of it (`LargeObject`), and `policy-audit lint` before (PA005, PA006).
+    ///
+    /// A port that an egress rule names counts once more for each peer of the rule: it is resolved on the peers, so that each
+    /// is published as a further group of those that declare it.
     pub const MOST_ENTRIES: usize = 10_000;
+
+    /// Bytes of it when it is published, about: without what its peers' selectors say, as these are published as groups.
+    pub fn said(&self) -> usize {
+        const AROUND: usize = 200;
+        let rules = self.ingress.iter().chain(&self.egress).flatten();
+        let resolved = self.resolved() * GROUP;
+        AROUND + self.subject.said() + rules.map(Rule::said).sum::<usize>() + resolved
+    }
 
     /// How many entries its lists have, of [`Policy::MOST_ENTRIES`]. What a document repeats counts once.
     pub fn entries(&self) -> usize {
         let rules = self.ingress.iter().chain(&self.egress).flatten();
-        self.subject.entries() + rules.map(Rule::entries).sum::<usize>()
+        self.subject.entries() + rules.map(Rule::entries).sum::<usize>() + self.resolved()
+    }
+
+    /// The groups of egress rules that stand for peers that declare a port by its name.
+    fn resolved(&self) -> usize {
+        self.egress.iter().flatten().map(Rule::resolved).sum()
     }
 
     /// The rules of one direction; `None` where the policy does not isolate it.
@@ -64,7 +81,32 @@ pub struct Rule {
     pub ports: Ports,
 }
 
+/// Bytes of a reference to a group.
+const GROUP: usize = "\"0123456789abcdefghjk\",".len();
+
 impl Rule {
+    /// Peers, each once for each name of a port.
+    fn resolved(&self) -> usize {
+        let (Peers::AnyOf(peers), Ports::AnyOf(ports)) = (&self.peers, &self.ports) else {
+            return 0;
+        };
+        let named = |port: &&PolicyPort| matches!(port.port, PortMatch::Named(_));
+        peers.len() * ports.iter().filter(named).count()
+    }
+
+    fn said(&self) -> usize {
+        const AROUND: usize = "{\"index\":100,\"groups\":[],\"blocks\":[],\"ports\":[]},".len();
+        let peers = match &self.peers {
+            Peers::All => 0,
+            Peers::AnyOf(peers) => peers.iter().map(Peer::said).sum(),
+        };
+        let ports = match &self.ports {
+            Ports::All => 0,
+            Ports::AnyOf(ports) => ports.iter().map(PolicyPort::said).sum(),
+        };
+        AROUND + peers + ports
+    }
+
     fn entries(&self) -> usize {
         let peers = match &self.peers {
             Peers::All => 0,
@@ -97,6 +139,18 @@ pub enum Peer {
 }
 
 impl Peer {
+    fn said(&self) -> usize {
+        const BLOCK: usize = "{\"cidr\":\"\",\"except\":[]},".len();
+        const EXCEPT: usize = "\"\",".len();
+        match self {
+            Self::Pods(_) => GROUP,
+            Self::Block(block) => {
+                let except = block.except().iter().map(|net| EXCEPT + net.to_string().len());
+                BLOCK + block.cidr().to_string().len() + except.sum::<usize>()
+            }
+        }
+    }
+
     fn entries(&self) -> usize {
         let own = match self {
             Self::Block(block) => block.except().len(),
@@ -157,6 +211,19 @@ pub enum PortMatch {
     Range(PortRange),
     /// A name, resolved on the destination pod: each pod's own number.
     Named(PortName),
+}
+
+impl PolicyPort {
+    fn said(&self) -> usize {
+        const PROTOCOL: usize = "{\"protocol\":\"TCP\"},".len();
+        let port = match &self.port {
+            PortMatch::Any => 0,
+            PortMatch::Range(range) if range.first() == range.last() => "\"port\":65535,".len(),
+            PortMatch::Range(_) => "\"port\":65535,\"endPort\":65535,".len(),
+            PortMatch::Named(name) => "\"name\":\"\",".len() + name.as_str().len(),
+        };
+        PROTOCOL + port
+    }
 }
 
 impl fmt::Display for PolicyPort {

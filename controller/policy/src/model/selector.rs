@@ -52,8 +52,24 @@ impl Selector {
         self.requirements.iter()
     }
 
+    /// Bytes of it when it is written as JSON, about.
+    pub(super) fn said(&self) -> usize {
+        const AROUND: usize = "{\"key\":\"\",\"operator\":\"NotIn\",\"values\":[]},".len();
+        const VALUE: usize = "\"\",".len();
+        let said = self.requirements.iter().map(|requirement| {
+            let values = match &requirement.operator {
+                Operator::In(values) | Operator::NotIn(values) => {
+                    values.iter().map(|value| VALUE + value.len()).sum()
+                }
+                Operator::Exists | Operator::DoesNotExist => 0,
+            };
+            AROUND + requirement.key.len() + values
+        });
+        said.sum()
+    }
+
     /// Its requirements, and the values of those with several.
-    pub(super) fn entries(&self) -> usize {
+    pub(crate) fn entries(&self) -> usize {
         let entries = self
             .requirements
             .iter()

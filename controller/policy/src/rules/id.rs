@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::canonical::Canonical;
 use super::{GroupSpec, Profile, Scope};
+use crate::model::NodeName;
 
 /// The characters of an identifier: digits and lowercase letters without `i l o u`, as in Crockford's base 32.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -90,6 +91,10 @@ id!(
     GroupId
 );
 id!(
+    /// Stands for a node where its name, of up to 253 characters, is too long.
+    NodeId
+);
+id!(
     /// Identifies a profile by its direction, its policies' names and its port names: it stays the same while
     /// the policies' rules change.
     ProfileId
@@ -99,6 +104,13 @@ impl GroupSpec {
     /// The group's identifier.
     pub fn id(&self) -> GroupId {
         GroupId(digest(&Canonical::of_group(self)))
+    }
+}
+
+impl NodeId {
+    /// The identifier of a node.
+    pub fn of(node: &NodeName) -> Self {
+        Self(digest(node.as_str().as_bytes()))
     }
 }
 

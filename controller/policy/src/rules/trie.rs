@@ -87,6 +87,11 @@ impl<T: Clone + Ord> Trie<T> {
         self.slices().into_values().flat_map(Node::things)
     }
 
+    /// The first slice.
+    pub(crate) fn first(&self) -> Cut<T> {
+        self.root.cut()
+    }
+
     /// All slices, in their order.
     pub(crate) fn cuts(&self) -> impl Iterator<Item = (SliceId, Cut<T>)> {
         self.slices().into_iter().map(|(slice, node)| (slice, node.cut()))

@@ -43,7 +43,7 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Err(error) => return error.tell(streams),
     };
     let published = &loaded.published;
-    let enforcement = Enforcement::of(&loaded.inventory, &published.rule_sets, &published.policies);
+    let enforcement = Enforcement::of(&loaded.inventory, published);
     match options.output {
         Form::Json => {
             serde_json::to_writer_pretty(&mut *streams.output, &enforcement)?;

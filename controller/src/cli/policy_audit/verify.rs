@@ -181,7 +181,7 @@ fn notes(report: &NodeReport, loaded: &Loaded, streams: &mut Streams<'_>) -> io:
     if published.rule_sets.is_empty() {
         return Ok(());
     }
-    let enforcement = Enforcement::of(&loaded.inventory, &published.rule_sets, &published.policies);
+    let enforcement = Enforcement::of(&loaded.inventory, published);
     let Some(state) = enforcement.nodes.get(node) else {
         return Ok(());
     };

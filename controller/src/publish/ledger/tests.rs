@@ -50,11 +50,12 @@ enum Happening {
     Wait(u64),
 }
 
-/// Objects by their numbers, each with the numbers of those of the kind before that it refers to, if they are there.
+/// Objects by their numbers, each with the numbers of those of the [kinds before](before) that it refers to, if they are there.
 #[derive(Clone, Debug, Default)]
 struct Plan {
     slices: BTreeSet<u8>,
     policies: BTreeMap<u8, BTreeSet<u8>>,
+    pods: BTreeMap<u8, BTreeSet<u8>>,
     rule_sets: BTreeMap<u8, BTreeSet<u8>>,
 }
 
@@ -87,9 +88,20 @@ fn name(kind: Kind, number: u8) -> Key {
     let stem = match kind {
         Kind::Slice => "slice",
         Kind::Policies => "policies",
+        Kind::Pods => "pods",
         Kind::RuleSet => "node",
     };
     Key::new(kind, format!("{stem}-{number}"))
+}
+
+/// The kinds that a kind refers to.
+fn before(kind: Kind) -> &'static [Kind] {
+    match kind {
+        Kind::Slice => &[],
+        Kind::Policies => &[Kind::Slice],
+        Kind::Pods => &[Kind::Policies],
+        Kind::RuleSet => &[Kind::Policies, Kind::Pods],
+    }
 }
 
 fn stored(document: &Document) -> Stored {
@@ -161,14 +173,15 @@ impl World {
         let slices = plan.slices.iter().map(|number| (*number, Kind::Slice, &nothing));
         let policies = plan.policies.iter();
         let policies = policies.map(|(number, references)| (*number, Kind::Policies, references));
+        let pods = plan.pods.iter();
+        let pods = pods.map(|(number, references)| (*number, Kind::Pods, references));
         let rule_sets = plan.rule_sets.iter();
         let rule_sets = rule_sets.map(|(number, references)| (*number, Kind::RuleSet, references));
         let mut wanted: BTreeMap<Key, (Text, References)> = BTreeMap::new();
-        for (number, kind, references) in slices.chain(policies).chain(rule_sets) {
-            let before = Kind::ALL[..].iter().copied().rfind(|before| *before < kind);
+        for (number, kind, references) in slices.chain(policies).chain(pods).chain(rule_sets) {
             let references = references
                 .iter()
-                .filter_map(|number| Some(name(before?, *number)))
+                .flat_map(|number| before(kind).iter().map(|before| name(*before, *number)))
                 .filter(|key| wanted.contains_key(key));
             let references: References = Arc::new(references.collect());
             let key = name(kind, number);
@@ -390,9 +403,11 @@ impl World {
 fn happenings() -> impl Strategy<Value = Happening> {
     let numbers = || prop::collection::btree_set(0_u8..5, 0..5);
     let referring = |count| prop::collection::btree_map(0_u8..count, numbers(), 0..usize::from(count));
-    let plan = (numbers(), referring(4), referring(3)).prop_map(|(slices, policies, rule_sets)| Plan {
+    let plan = (numbers(), referring(4), referring(3), referring(3));
+    let plan = plan.prop_map(|(slices, policies, pods, rule_sets)| Plan {
         slices,
         policies,
+        pods,
         rule_sets,
     });
     let outcome = prop_oneof![
@@ -450,11 +465,12 @@ proptest! {
     }
 }
 
-/// One object of each kind, each referring to the one before.
+/// One object of each kind, each referring to those before.
 fn one_of_each() -> Plan {
     let zero = BTreeSet::from([0]);
     Plan {
         policies: BTreeMap::from([(0, zero.clone())]),
+        pods: BTreeMap::from([(0, zero.clone())]),
         rule_sets: BTreeMap::from([(0, zero.clone())]),
         slices: zero,
     }
@@ -490,6 +506,7 @@ fn what_is_referred_to_comes_before_and_goes_after_what_refers_to_it() {
         [
             "AddressGroup slice-0",
             "PolicySlice policies-0",
+            "PodSlice pods-0",
             "NodeRuleSet node-0"
         ]
     );
@@ -502,6 +519,7 @@ fn what_is_referred_to_comes_before_and_goes_after_what_refers_to_it() {
         order(&mut world),
         [
             "NodeRuleSet node-0",
+            "PodSlice pods-0",
             "PolicySlice policies-0",
             "AddressGroup slice-0"
         ]
@@ -570,10 +588,10 @@ fn only_the_newest_state_is_written_and_no_write_overtakes_another() {
     }
     world.settle();
     // The slice twice, the first change and the last; the others once.
-    assert_eq!(world.version, before + 4);
+    assert_eq!(world.version, before + 5);
     world.want(&one_of_each(), &none);
     world.settle();
-    assert_eq!(world.version, before + 4);
+    assert_eq!(world.version, before + 5);
 }
 
 #[test]

@@ -15,7 +15,8 @@ use super::shelf::Content;
 use super::subscriptions::Step;
 use super::watch::{Document, Heard, Object, Selector, by_keys, by_name, list};
 
-/// Reads the rule set of `node` with all that it refers to: first itself, then the policies, then the groups.
+/// Reads the rule set of `node` with all that it refers to: first itself, then its slices if it is split, then the policies,
+/// then the groups.
 pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError> {
     let mut mirror = Mirror::new(node.clone());
     let listed = all::<NodeRuleSet>(&client, &by_name(node)).await?;
@@ -23,6 +24,7 @@ pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError>
     open.extend(mirror.select());
     while let Some(order) = open.pop_front() {
         let news = match order {
+            Order::Pods(Step::Start(id, nodes)) => News::Pods(id, slices(&client, &nodes).await?),
             Order::Policies(Step::Start(id, namespaces)) => {
                 News::Policies(id, slices(&client, &namespaces).await?)
             }
@@ -33,7 +35,9 @@ pub async fn fetch(client: Client, node: &NodeName) -> Result<RuleSet, ApiError>
                 let slices = slices.map_err(|message| ApiError::Unreachable { message })?;
                 News::Confirmed(namespace, number, slices)
             }
-            Order::Policies(Step::Stop(_)) | Order::Groups(Step::Stop(_)) => continue,
+            Order::Pods(Step::Stop(_)) | Order::Policies(Step::Stop(_)) | Order::Groups(Step::Stop(_)) => {
+                continue;
+            }
         };
         open.extend(mirror.hear(news));
         open.extend(mirror.select());

@@ -1,10 +1,10 @@
-//! By what the slices of a tree are watched: the namespace of policies, the group of members.
+//! By what the slices of a tree are watched: the namespace of policies, the group of members, the node of pods.
 
 use std::fmt::{Debug, Display};
 
-use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, PolicySlice};
+use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NODE_LABEL, PodSlice, PolicySlice};
 use palisade_policy::model::NamespaceName;
-use palisade_policy::rules::{GroupId, SliceId};
+use palisade_policy::rules::{GroupId, NodeId, SliceId};
 
 use super::watch::Document;
 
@@ -40,6 +40,16 @@ impl Key for GroupId {
     }
 }
 
+impl Key for NodeId {
+    type Slice = PodSlice;
+
+    const LABEL: &str = NODE_LABEL;
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::parse(text).ok()
+    }
+}
+
 /// Key and slice of an object, from its name; `None` for one that nothing can refer to.
 pub(super) fn parse<K: Key>(object: &str) -> Option<(K, SliceId)> {
     let (key, slice) = object.rsplit_once('-')?;
@@ -65,6 +75,10 @@ mod tests {
         let name = AddressGroup::name_of(&group, slice);
         assert_eq!(object(&group, slice), name);
         assert_eq!(parse(&name), Some((group, slice)));
+        let node = NodeId::of(&"a-node.of-a.long-name".into());
+        let name = PodSlice::name_of(&node, slice);
+        assert_eq!(object(&node, slice), name);
+        assert_eq!(parse(&name), Some((node, slice)));
     }
 
     #[test]

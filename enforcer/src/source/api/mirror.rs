@@ -1,20 +1,23 @@
 //! What the API server holds for this node, as far as it was heard. No input or output.
 //!
-//! The rule set tells the namespaces, their policies tell the groups: what is watched follows from what was heard, step by
+//! The rule set tells the pods, or that they are in slices; the pods tell the namespaces, their policies tell the groups: what is watched follows from what was heard, step by
 //! step. Which policies select the node's pods is found out anew when the rule set or policies have changed, and not when
 //! members of groups have, which is far more often.
 //!
-//! A rule set is written after the policies that were there before it, but comes by another watch. So one with a pod that is
-//! new waits until the policies of its namespace were listed after it, or [confirmed](super::confirm), and any new one while a watch of
-//! policies is interrupted: a pod is never opened by what its policies were before it.
+//! A pod is written after the policies that were there before it, but comes by another watch. So a rule set with a pod that is
+//! new, in itself or in a slice, waits until the policies of its namespace were listed after it, or [confirmed](super::confirm), and
+//! any new one while a watch of policies is interrupted: a pod is never opened by what its policies were before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, RuleSet, Selected, Selection};
+use palisade_crds::{
+    AcceptedPods, AcceptedPolicies, AcceptedResidents, AcceptedRules, AcceptedSlice, RuleSet, Selected,
+    Selection,
+};
 use palisade_policy::model::{NamespaceName, NodeName};
-use palisade_policy::rules::{GroupId, Residents};
+use palisade_policy::rules::{GroupId, NodeId, Residents};
 
 use super::ApiError;
 use super::key::{Key, parse};
@@ -26,6 +29,7 @@ use super::watch::{Heard, Object};
 #[derive(Debug)]
 pub(super) enum News {
     RuleSet(Heard<AcceptedRules>),
+    Pods(SubscriptionId, Heard<AcceptedPods>),
     Policies(SubscriptionId, Heard<AcceptedPolicies>),
     Groups(SubscriptionId, Heard<AcceptedSlice>),
     /// The policies of a namespace were read, as of the order with this number.
@@ -35,6 +39,7 @@ pub(super) enum News {
 /// What has to be done, by the kind of the slices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Order {
+    Pods(Step<NodeId>),
     Policies(Step<NamespaceName>),
     Groups(Step<GroupId>),
     /// Read the policies of a namespace.
@@ -46,6 +51,12 @@ pub(super) enum Order {
 pub(super) struct Mirror {
     node: NodeName,
     rule_set: Own,
+    /// The slices of the node's pods, while the rule set is split.
+    pods: Shelf<NodeId>,
+    /// The node's pods, or why they are not known.
+    residents: Result<AcceptedResidents, ApiError>,
+    /// The pods that were known last, of a rule set that is still there.
+    known: Option<Arc<Residents>>,
     policies: Shelf<NamespaceName>,
     groups: Shelf<GroupId>,
     /// The namespaces whose policies have to be read before the rule set is given out, with the number of the order.
@@ -79,6 +90,9 @@ impl Mirror {
         Self {
             node,
             rule_set: Own::Unknown,
+            pods: Shelf::default(),
+            residents: Err(ApiError::NotListed),
+            known: None,
             policies: Shelf::default(),
             groups: Shelf::default(),
             unconfirmed: BTreeMap::new(),
@@ -104,6 +118,7 @@ impl Mirror {
         match news {
             News::RuleSet(Heard::Applied(object)) => !self.has(object),
             News::RuleSet(heard) => heard.is_content(),
+            News::Pods(_, heard) => heard.is_content(),
             News::Policies(_, heard) => heard.is_content(),
             News::Groups(_, heard) => heard.is_content(),
             News::Confirmed(..) => true,
@@ -126,6 +141,14 @@ impl Mirror {
             News::RuleSet(heard) => {
                 self.forget_selected(is_change);
                 self.hear_rule_set(heard)
+            }
+            News::Pods(id, heard) => {
+                self.forget_selected(is_change);
+                let mut steps = orders(self.pods.hear(id, heard), Order::Pods);
+                if is_change {
+                    steps.extend(self.unite());
+                }
+                steps
             }
             News::Policies(id, heard) => {
                 let was_followed = self.policies.is_followed();
@@ -216,12 +239,33 @@ impl Mirror {
             Heard::Deleted { .. } => None,
             Heard::Following | Heard::Failed(_) => return Vec::new(),
         };
-        let before = self.residents();
         self.rule_set = found.map_or(Own::Absent, |object| Own::Present(Box::new(object)));
+        let split = self.accepted().map(|accepted| accepted.head.pods.split);
         // Of one that is refused the last good one stays in force, and it may come back.
-        let Some(after) = self.residents() else {
+        let Some(split) = split else {
+            self.known = None;
             return Vec::new();
         };
+        let own = NodeId::of(&self.node);
+        let steps = self.pods.want(split.then_some(own).into_iter().collect());
+        let mut steps = orders(steps, Order::Pods);
+        steps.extend(self.unite());
+        steps
+    }
+
+    /// Puts the node's pods together. Returns which policies to watch and to confirm, and what to watch no more: nothing changes
+    /// while a slice is missing.
+    fn unite(&mut self) -> Vec<Order> {
+        let Some(accepted) = self.accepted() else {
+            return Vec::new();
+        };
+        let own = NodeId::of(&self.node);
+        self.residents = accepted.unite(|slice| self.pods.slice(&own, slice));
+        let Ok(united) = &self.residents else {
+            return Vec::new();
+        };
+        let after = Arc::clone(&united.residents);
+        let before = self.known.replace(Arc::clone(&after));
         let steps = self.policies.want(after.namespaces.clone());
         self.orders += 1;
         self.note_policies(&steps);
@@ -239,10 +283,9 @@ impl Mirror {
         orders
     }
 
-    /// The node's pods, if there is a rule set that can be read.
-    fn residents(&self) -> Option<Arc<Residents>> {
-        let accepted = self.document()?.content.as_ref().ok()?;
-        Some(Arc::clone(&accepted.residents))
+    /// The rule set, if there is one that can be read.
+    fn accepted(&self) -> Option<&AcceptedRules> {
+        self.document()?.content.as_ref().ok()
     }
 
     /// Finds out which policies select the node's pods, if these may be others now. Returns which groups to watch and
@@ -274,8 +317,9 @@ impl Mirror {
             return Err(ApiError::NotListed);
         }
         let refused = |refusal| ApiError::refused(format!("NodeRuleSet {}", document.name), refusal);
-        let accepted = document.content.as_ref().map_err(refused)?;
-        accepted.select_again(&mut self.selection, |namespace, slice| {
+        document.content.as_ref().map_err(refused)?;
+        let residents = self.residents.as_ref().map_err(Clone::clone)?;
+        residents.select_again(&mut self.selection, |namespace, slice| {
             self.policies.slice(namespace, slice)
         })
     }
@@ -351,6 +395,7 @@ fn orders<K>(steps: Vec<Step<K>>, order: impl Fn(Step<K>) -> Order) -> Vec<Order
 pub(super) fn published(news: &News) -> Option<SystemTime> {
     match news {
         News::RuleSet(heard) => heard.published(),
+        News::Pods(_, heard) => heard.published(),
         News::Policies(_, heard) => heard.published(),
         News::Groups(_, heard) => heard.published(),
         News::Confirmed(..) => None,

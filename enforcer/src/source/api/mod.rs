@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   NodeRuleSet of this node ───────── watch by name ───────┐
+//!   PodSlices where that is split ──── watch by label ──────┤
 //!   PolicySlices of its namespaces ─── watches by label ────┼──► mirror ──► complete rule sets
 //!   AddressGroups of their groups ──── watches by label ────┘       │
 //!          ▲                                                        │
@@ -239,6 +240,7 @@ impl Api {
     fn hear(&mut self, received: Instant, news: News) {
         let (id, failure) = match &news {
             News::RuleSet(heard) => (Some(WatchId::RuleSet), heard.failure()),
+            News::Pods(id, heard) => (Some(WatchId::Pods(*id)), heard.failure()),
             News::Policies(id, heard) => (Some(WatchId::Policies(*id)), heard.failure()),
             News::Groups(id, heard) => (Some(WatchId::Groups(*id)), heard.failure()),
             News::Confirmed(..) => (None, None),
@@ -267,6 +269,7 @@ impl Api {
     fn carry_out(&mut self, orders: Vec<Order>) {
         for order in orders {
             match order {
+                Order::Pods(step) => self.take(step, WatchId::Pods, News::Pods),
                 Order::Policies(step) => self.take(step, WatchId::Policies, News::Policies),
                 Order::Groups(step) => self.take(step, WatchId::Groups, News::Groups),
                 Order::Confirm(namespace, number) => self.confirm(namespace, number),

@@ -22,6 +22,7 @@ pub(super) const OUTAGE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum WatchId {
     RuleSet,
+    Pods(SubscriptionId),
     Policies(SubscriptionId),
     Groups(SubscriptionId),
 }

@@ -17,8 +17,8 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::core::{DeserializeGuard, Status};
 use kube::{Resource, ResourceExt};
 use palisade_crds::{
-    AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, NodeRuleSet, PUBLISHED_AT,
-    PolicySlice,
+    AcceptedPods, AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, DocumentError, NodeRuleSet,
+    PUBLISHED_AT, PodSlice, PolicySlice,
 };
 use palisade_policy::model::NodeName;
 use serde::de::DeserializeOwned;
@@ -146,6 +146,14 @@ impl Document for NodeRuleSet {
     type Accepted = AcceptedRules;
 
     fn accept(&self) -> Result<AcceptedRules, DocumentError> {
+        self.try_into()
+    }
+}
+
+impl Document for PodSlice {
+    type Accepted = AcceptedPods;
+
+    fn accept(&self) -> Result<AcceptedPods, DocumentError> {
         self.try_into()
     }
 }

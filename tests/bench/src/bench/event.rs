@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Changes, Compiler, compile};
 use palisade_policy::model::{Labels, Namespace, Peers, Pod, Policy};
@@ -236,11 +236,12 @@ fn written(compiler: &Compiler, changes: &Changes) -> Result<(usize, usize)> {
     for slice in changes.policies.values().flatten() {
         bytes += serde_json::to_vec(&PolicySlice::publish(slice, 1))?.len();
     }
-    for residents in changes.nodes.values().flatten() {
-        bytes += serde_json::to_vec(&NodeRuleSet::publish(residents, 1))?.len();
+    for slice in changes.pods.values().flatten() {
+        bytes += serde_json::to_vec(&PodSlice::publish(slice, 1))?.len();
     }
-    Ok((
-        changes.slices.len() + changes.policies.len() + changes.nodes.len(),
-        bytes,
-    ))
+    for head in changes.nodes.values().flatten() {
+        bytes += serde_json::to_vec(&NodeRuleSet::publish(head, 1))?.len();
+    }
+    let shared = changes.slices.len() + changes.policies.len();
+    Ok((shared + changes.pods.len() + changes.nodes.len(), bytes))
 }

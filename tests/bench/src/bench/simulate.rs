@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, GROUP_LABEL, NAMESPACE_LABEL, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
 use palisade_policy::model::{Pod, PodUid};
-use palisade_policy::rules::{PolicySlice as Policies, Residents, Slice};
+use palisade_policy::rules::{NodeHead, PodSlice as Pods, PolicySlice as Policies, Residents, Slice};
 use palisade_policy::testing::workloads::{Dice, Workload};
 use serde::de::DeserializeOwned;
 
@@ -171,12 +171,21 @@ impl World {
     fn verify(&self) -> Result<()> {
         let expected = compile(&self.state);
         let store = self.server.store();
+        let documents: Vec<PodSlice> = read(store.objects("podslices"))?;
+        let mut pods: BTreeMap<_, Vec<Pods>> = BTreeMap::new();
+        for document in &documents {
+            let slice = Pods::try_from(document).context("a slice of pods")?;
+            pods.entry(slice.node.clone()).or_default().push(slice);
+        }
         let documents: Vec<NodeRuleSet> = read(store.objects("noderulesets"))?;
         let mut nodes = BTreeMap::new();
         for document in &documents {
-            let residents = Residents::try_from(document).context("a node's rule set")?;
+            let head = NodeHead::try_from(document).context("a node's rule set")?;
+            let slices = pods.remove(&head.pods.node).unwrap_or_default();
+            let residents = Residents::unite(&head, &slices);
             nodes.insert(residents.node.clone(), Arc::new(residents));
         }
+        ensure!(pods.is_empty(), "slices of pods that are on no node");
         ensure!(nodes == expected.nodes, "the nodes' pods differ");
         let documents: Vec<PolicySlice> = read(store.objects("policyslices"))?;
         let mut policies: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
@@ -250,7 +259,7 @@ impl Subscribers {
 
 /// Writes of what we publish.
 fn ours(written: &[Written]) -> impl Iterator<Item = &Written> {
-    let ours = ["addressgroups", "policyslices", "noderulesets"];
+    let ours = ["addressgroups", "policyslices", "podslices", "noderulesets"];
     written
         .iter()
         .filter(move |written| ours.contains(&written.resource.as_str()))
@@ -262,7 +271,7 @@ fn sizes(written: &[Written]) -> Vec<Figure> {
         "objects published",
         [ours(written).count() as f64],
     )];
-    for resource in ["addressgroups", "policyslices", "noderulesets"] {
+    for resource in ["addressgroups", "policyslices", "podslices", "noderulesets"] {
         let of_kind = ours(written).filter(|written| written.resource == resource);
         let spread = Spread::of(of_kind.map(|written| written.bytes as f64));
         let figure = Figure::new(&format!("size of {resource}"), Unit::Bytes, spread);

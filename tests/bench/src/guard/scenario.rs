@@ -7,7 +7,10 @@ use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use palisade_crds::{AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{
+    AcceptedPods, AcceptedPolicies, AcceptedRules, AcceptedSlice, AddressGroup, NodeRuleSet, PodSlice,
+    PolicySlice,
+};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Compiler, Published, compile};
 use palisade_policy::model::{NodeName, Pod};
@@ -106,7 +109,7 @@ fn events() -> Result<()> {
         for event in relabelled {
             compiler.apply(event);
             let changes = compiler.flush();
-            written += changes.slices.len() + changes.nodes.len();
+            written += changes.slices.len() + changes.pods.len() + changes.nodes.len();
         }
         written
     });
@@ -126,9 +129,15 @@ fn documents() -> Result<()> {
     let accepted = counted(|| -> Result<usize> {
         let mut accepted = 0;
         for residents in published.nodes.values() {
-            let document = carried(&NodeRuleSet::publish(residents, 1))?;
-            ensure!(*AcceptedRules::try_from(&document)?.residents == **residents);
+            let (head, slices) = residents.cut();
+            let document = carried(&NodeRuleSet::publish(&head, 1))?;
+            ensure!(*AcceptedRules::try_from(&document)?.head == head);
             accepted += 1;
+            for slice in slices.values() {
+                let document = carried(&PodSlice::publish(slice, 1))?;
+                ensure!(*AcceptedPods::try_from(&document)?.slice == *slice);
+                accepted += 1;
+            }
         }
         for slice in published.policies.values().flat_map(BTreeMap::values) {
             let document = carried(&PolicySlice::publish(slice, 1))?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::compile::{Published, compile};
 use palisade_policy::rules::{POLICY_CAPACITY, SLICE_CAPACITY, slices};
@@ -39,6 +39,7 @@ fn addresses(count: usize) -> Vec<String> {
 /// written.
 struct Objects {
     rule_set: Object<AcceptedRules>,
+    pods: Vec<Object<AcceptedPods>>,
     policies: Vec<Object<AcceptedPolicies>>,
     groups: Vec<Object<AcceptedSlice>>,
 }
@@ -50,7 +51,13 @@ impl Objects {
 
     fn of(residents: &[&str], version: u64, policies: usize, members: usize) -> Self {
         let published = compiled(residents, policies, &addresses(members));
-        let document = NodeRuleSet::publish(&published.nodes[&"a".into()], version);
+        let (head, pods) = published.nodes[&"a".into()].cut();
+        let document = NodeRuleSet::publish(&head, version);
+        let pods = pods.values().rev().map(|slice| {
+            let document = PodSlice::publish(slice, version);
+            let name = PodSlice::name_of(&NodeId::of(&slice.node), slice.id);
+            object(&name, version, (&document).try_into().unwrap())
+        });
         let policies = published.policies.iter().flat_map(|(namespace, slices)| {
             slices.values().rev().map(move |slice| {
                 let document = PolicySlice::publish(slice, version);
@@ -67,6 +74,7 @@ impl Objects {
         });
         Self {
             rule_set: object("a", version, (&document).try_into().unwrap()),
+            pods: pods.collect(),
             policies: policies.collect(),
             groups: groups.collect(),
         }
@@ -97,7 +105,7 @@ fn hear(mirror: &mut Mirror, news: News) -> Vec<Order> {
 fn confirmations(orders: &mut Vec<Order>) -> Vec<(NamespaceName, u64)> {
     let of = |order: &Order| match order {
         Order::Confirm(namespace, number) => Some((namespace.clone(), *number)),
-        Order::Policies(_) | Order::Groups(_) => None,
+        Order::Pods(_) | Order::Policies(_) | Order::Groups(_) => None,
     };
     let found = orders.iter().filter_map(of).collect();
     orders.retain(|order| of(order).is_none());
@@ -154,6 +162,7 @@ fn a_rule_set_is_given_out_with_all_that_it_refers_to_or_not_at_all() {
         rule_set,
         policies,
         groups,
+        ..
     } = Objects::new(1, 1, 1);
     let mut mirror = Mirror::new("a".into());
     assert_eq!(content(&mut mirror), Err("NotListed"));
@@ -492,4 +501,98 @@ fn what_was_confirmed_once_is_not_asked_for_again() {
     let other = Objects::of(&["shop/other"], 4, 2, 1).rule_set;
     let mut orders = mirror.hear(News::RuleSet(Heard::Applied(other)));
     assert_eq!(confirmations(&mut orders).len(), 1);
+}
+
+/// So many names of pods that they fit into no rule set.
+fn crowd(from: usize, to: usize) -> Vec<String> {
+    (from..to)
+        .map(|number| format!("shop/{number}-{}", "x".repeat(50)))
+        .collect()
+}
+
+fn crowded(version: u64, names: &[String]) -> Objects {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Objects::of(&names, version, 1, 1)
+}
+
+/// How many pods there are to enforce, or why that is not known.
+fn residents(mirror: &mut Mirror) -> Result<usize, &'static str> {
+    let rules = mirror.assemble().map_err(|error| error.reason())?;
+    Ok(rules.rules.pods.len())
+}
+
+/// The subscription to the slices of the node's pods, and further orders.
+fn pods_started(mut orders: Vec<Order>) -> (SubscriptionId, Vec<Order>) {
+    let Order::Pods(Step::Start(id, keys)) = orders.remove(0) else {
+        panic!("{orders:?}")
+    };
+    assert_eq!(keys, [NodeId::of(&"a".into())].into());
+    (id, orders)
+}
+
+#[test]
+fn pods_in_slices_are_watched_while_the_rule_set_is_split_and_given_out_all_at_once() {
+    let (mut mirror, _) = filled(Objects::new(1, 1, 1));
+    assert_eq!(residents(&mut mirror), Ok(1));
+    let many = crowded(2, &crowd(0, 200));
+    assert!(many.pods.len() > 1);
+    let (id, orders) = pods_started(hear(&mut mirror, News::RuleSet(Heard::Applied(many.rule_set))));
+    assert_eq!(orders, [], "the policies are watched already");
+    assert_eq!(
+        residents(&mut mirror),
+        Err("NotListed"),
+        "the slices may be there or not"
+    );
+    hear(
+        &mut mirror,
+        News::Pods(id, Heard::Listed(many.pods[1..].to_vec())),
+    );
+    assert_eq!(residents(&mut mirror), Err("MissingSlice"));
+    hear(&mut mirror, News::Pods(id, Heard::Applied(many.pods[0].clone())));
+    assert_eq!(residents(&mut mirror), Ok(200));
+    let whole = mirror.assemble().unwrap().hash;
+
+    let fewer = crowded(3, &crowd(0, 199));
+    let changed = fewer.pods.iter().zip(&many.pods);
+    let changed = changed.filter(|(new, old)| new.content.as_ref().unwrap() != old.content.as_ref().unwrap());
+    for (slice, _) in changed {
+        hear(&mut mirror, News::Pods(id, Heard::Applied(slice.clone())));
+    }
+    assert_eq!(residents(&mut mirror), Ok(199), "without a new rule set");
+    assert_ne!(
+        mirror.assemble().unwrap().hash,
+        whole,
+        "the hash tells of all pods"
+    );
+
+    let few = Objects::new(4, 1, 1);
+    let orders = hear(&mut mirror, News::RuleSet(Heard::Applied(few.rule_set)));
+    assert_eq!(orders, [Order::Pods(Step::Stop(id))]);
+    assert!(mirror.pods.is_empty());
+    assert_eq!(residents(&mut mirror), Ok(1));
+}
+
+#[test]
+fn a_new_pod_in_a_slice_waits_until_the_policies_of_its_namespace_were_read() {
+    let (mut mirror, _) = filled(Objects::new(1, 1, 1));
+    let before = crowded(2, &crowd(0, 199));
+    let (id, _) = pods_started(hear(&mut mirror, News::RuleSet(Heard::Applied(before.rule_set))));
+    hear(&mut mirror, News::Pods(id, Heard::Listed(before.pods)));
+    assert_eq!(residents(&mut mirror), Ok(199));
+    let mut told = 0;
+    for slice in crowded(3, &crowd(0, 200)).pods {
+        let mut orders = mirror.hear(News::Pods(id, Heard::Applied(slice)));
+        for (namespace, number) in confirmations(&mut orders) {
+            told += 1;
+            mirror.select();
+            assert_eq!(
+                residents(&mut mirror),
+                Err("NotListed"),
+                "the watch may be behind"
+            );
+            mirror.hear(News::Confirmed(namespace, number, Vec::new()));
+        }
+        mirror.select();
+    }
+    assert_eq!((told, residents(&mut mirror)), (1, Ok(200)));
 }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::cluster::Event;
 use palisade_policy::compile::{Changes, Compiler};
 use palisade_policy::model::{Pod, PodUid, Protocol, Transport};
+use palisade_policy::rules::NodeId;
 use palisade_tests::bed::{Bed, BedSpec, NodeBed, Slot, Topology};
 use palisade_tests::probe::{Flow, Listen, Probe, Prober, Stream};
 use palisade_tests::stage::{Enforcer, Status};
@@ -178,6 +179,7 @@ impl House {
         let Changes {
             slices,
             policies,
+            pods,
             nodes,
         } = self.compiler.flush();
         self.revision += 1;
@@ -208,8 +210,13 @@ impl House {
                 json(document)?,
             );
         }
-        for (name, residents) in nodes {
-            let document = residents.map(|residents| NodeRuleSet::publish(&residents, self.revision));
+        for ((node, id), slice) in pods {
+            let document = slice.map(|slice| PodSlice::publish(&slice, self.revision));
+            let name = PodSlice::name_of(&NodeId::of(&node), id);
+            change("podslices", name, json(document)?);
+        }
+        for (name, head) in nodes {
+            let document = head.map(|head| NodeRuleSet::publish(&head, self.revision));
             change("noderulesets", name.to_string(), json(document)?);
         }
         Ok(())

@@ -22,7 +22,7 @@ use super::world::{BORN, Changes};
 pub(super) const SLICES: [&str; 2] = ["addressgroups", "policyslices"];
 
 /// Everything that is published.
-pub(super) const PUBLISHED: [&str; 3] = ["addressgroups", "policyslices", "noderulesets"];
+pub(super) const PUBLISHED: [&str; 4] = ["addressgroups", "policyslices", "podslices", "noderulesets"];
 
 /// Longer than any bench.
 const OPEN: u32 = 3_600;

@@ -16,7 +16,7 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ClusterResourceScope, NamespaceResourceScope};
 use kube::{Client, Resource};
 use palisade_controller::decode;
-use palisade_crds::{AddressGroup, NodeRuleSet, PolicySlice, crds};
+use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice, crds};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::Pod;
 use palisade_tests::cluster::wait_for;
@@ -160,6 +160,7 @@ async fn install(client: &Client) -> Result<()> {
     let own = json!({ "metadata": { "name": NAMESPACE } });
     post(&Api::<api::Namespace>::all(client.clone()), &read(own)?).await?;
     served::<NodeRuleSet>(client).await?;
+    served::<PodSlice>(client).await?;
     served::<PolicySlice>(client).await?;
     served::<AddressGroup>(client).await
 }

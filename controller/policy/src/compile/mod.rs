@@ -228,7 +228,9 @@ impl Compiler {
         let mut slices = self.groups.take_changes();
         slices.extend(gone);
         let policies = self.policies.take_changes();
-        for namespace in &policies.turned {
+        // At first all pods are to be told of anyway.
+        let turned = policies.turned.iter().filter(|_| !self.nodes.is_new());
+        for namespace in turned.collect::<Vec<_>>() {
             let pods = self.classes.pods_of_namespace(namespace);
             let records = pods.filter_map(|pod| self.pods.all.get(pod));
             records.for_each(|record| self.nodes.arrive(record));

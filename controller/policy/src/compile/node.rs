@@ -82,6 +82,11 @@ pub(super) struct NodeChanges {
 }
 
 impl Nodes {
+    /// Whether nothing was told of any pod yet: then what is to be told names each once.
+    pub(super) fn is_new(&self) -> bool {
+        self.told.is_empty()
+    }
+
     /// Something of a node may have changed beside its pods.
     pub(super) fn mark(&mut self, node: &NodeName) {
         if !self.news.contains_key(node) {
@@ -120,12 +125,13 @@ impl Nodes {
         policies: &Policies,
     ) -> NodeChanges {
         let mut changes = NodeChanges::default();
+        let is_new = self.is_new();
         // In their order: a map that grows at its end takes the least time.
         let news: BTreeMap<_, _> = std::mem::take(&mut self.news).into_iter().collect();
         for (name, news) in news {
             let node = nodes.get(&name);
             let mut record = self.told.remove(&name).unwrap_or_default();
-            record.hear(news, policies);
+            record.hear(news, policies, is_new);
             if node.is_none() && record.pods.is_empty() {
                 for slice in record.pods.into_slices_before() {
                     if slice == SliceId::WHOLE {
@@ -190,14 +196,16 @@ impl Default for Record {
 }
 
 impl Record {
-    fn hear(&mut self, news: Vec<News>, policies: &Policies) {
+    fn hear(&mut self, news: Vec<News>, policies: &Policies, is_new: bool) {
         for news in news {
             let filed = Filed {
                 policed: policies.police(&news.resident.key.namespace),
                 uid: news.uid,
                 resident: news.resident,
             };
-            self.pods.remove(news.hash, &filed);
+            if !is_new {
+                self.pods.remove(news.hash, &filed);
+            }
             if news.is_there {
                 let weight = pod_weight(&filed.uid, &filed.resident);
                 self.pods.insert(news.hash, weight, filed);

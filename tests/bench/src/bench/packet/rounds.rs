@@ -87,7 +87,9 @@ fn all(pairs: &[(Slot, Slot)], round: Round) -> Result<Vec<Measured>> {
             for turn in 0..pairs.len() {
                 let at = (turn + nth + slice) % pairs.len();
                 if let Some((path, taken)) = paths.get_mut(at).zip(taken.get_mut(at)) {
-                    taken.take(path, round)?;
+                    taken
+                        .take(path, round)
+                        .with_context(|| format!("set of rules {at}"))?;
                 }
             }
         }
@@ -102,6 +104,8 @@ fn all(pairs: &[(Slot, Slot)], round: Round) -> Result<Vec<Measured>> {
             }
         }
     }
+    let lost: Vec<usize> = paths.iter().map(|path| path.lost).collect();
+    eprintln!("  round trips lost, by set of rules: {lost:?}");
     for path in &paths {
         ensure!(
             path.lost * 1_000 < round.packets * round.rounds,

@@ -277,7 +277,7 @@ fn sources(slots: &[Slot]) -> String {
         let device = slot.host_interface();
         let hook = format!("type filter hook ingress device \"{device}\" priority -500");
         format!(
-            "chain from_{nth} {{ {hook}; ip saddr {} accept; counter drop\n }}\n",
+            "chain from_{nth} {{ {hook}; ip saddr {} accept; ether type arp accept; counter drop\n }}\n",
             slot.v4()
         )
     });

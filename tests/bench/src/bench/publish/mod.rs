@@ -11,7 +11,7 @@ mod world;
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use kube::Config;
@@ -25,7 +25,7 @@ use crate::bench::controller::Controller;
 use crate::figure::{Figure, Part, Spread, Unit};
 use crate::machine;
 use everything::{PUBLISHED, SLICES, Watchers};
-use stubs::Stubs;
+use stubs::{AT_A_TIME, Stubs};
 use wire::{Counts, Traffic};
 use world::World;
 
@@ -141,13 +141,12 @@ impl Bed {
         ])
     }
 
-    /// Nodes that begin at once and subscribe to what they need.
+    /// Nodes that begin, and subscribe to what they need.
     async fn by_label(&mut self, nodes: &Config) -> Result<Vec<Figure>> {
-        let (meter, began) = (Meter::start(self.process), Instant::now());
-        let names = self.world.state.nodes().keys().cloned();
-        let mut stubs = Stubs::start(nodes, names, &self.world.changes)?;
-        stubs.settle(&self.world.state).await?;
-        let mut figures = stampede(began.elapsed(), meter.stop(), stubs.traffic.counts());
+        let meter = Meter::start(self.process);
+        let (mut stubs, times) = Stubs::start(nodes, &self.world.state, &self.world.changes).await?;
+        let count = u32::try_from(self.world.state.nodes().len())?;
+        let mut figures = beginning(times, meter.stop() / count, stubs.traffic.counts());
         for rate in RATES {
             let round = Round::begin(self, &stubs.traffic, "by label", rate);
             self.world.churn(rate, CHURN).await?;
@@ -247,15 +246,19 @@ impl Round {
     }
 }
 
-/// What it takes that all nodes begin at once.
-fn stampede(took: Duration, used: Duration, heard: Counts) -> Vec<Figure> {
+/// What it takes that nodes begin.
+fn beginning(times: Vec<Duration>, each: Duration, heard: Counts) -> Vec<Figure> {
+    let count = |what: &str, count| Figure::counts(what, [real(count)]);
     vec![
-        Figure::times("all nodes begin at once: to the last one", [took]),
-        Figure::times("all nodes begin at once: API server", [used]),
-        Figure::counts("all nodes begin at once: lists", [real(heard.lists)]),
-        Figure::bytes("all nodes begin at once: bytes listed", real(heard.list_bytes)),
-        Figure::counts("all nodes begin at once: watches", [real(heard.watches)]),
-        Figure::counts("all nodes begin at once: refused", [real(heard.refused)]),
+        Figure::times(
+            &format!("{AT_A_TIME} nodes that begin together: to the last one"),
+            times,
+        ),
+        Figure::times("nodes that begin: API server, each", [each]),
+        count("nodes that begin: reads", heard.lists),
+        Figure::bytes("nodes that begin: bytes read", real(heard.list_bytes)),
+        count("nodes that begin: watches", heard.watches),
+        count("nodes that begin: refused", heard.refused),
     ]
 }
 

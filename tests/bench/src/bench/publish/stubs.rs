@@ -22,6 +22,9 @@ use crate::bench::oracle;
 /// The longest that nodes take to have what they should.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Nodes that begin together, as where a DaemonSet is rolled out in steps.
+pub(super) const AT_A_TIME: usize = 25;
+
 /// Between two looks at what nodes have.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -46,30 +49,46 @@ struct Known {
 }
 
 impl Stubs {
-    /// Starts a node for each of these, all at once.
-    pub(super) fn start(
+    /// Starts a node for each of these, so many [at a time](AT_A_TIME), and holds what all have in the end to the oracle.
+    pub(super) async fn start(
         config: &Config,
-        names: impl Iterator<Item = NodeName>,
+        state: &ClusterState,
         changes: &Changes,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Vec<Duration>)> {
         let mut stubs = Self {
             tasks: JoinSet::new(),
             nodes: BTreeMap::new(),
             traffic: Arc::default(),
         };
-        for name in names {
-            let client = client_with(config).context("making a client")?;
-            let client = counted(client, &stubs.traffic);
-            let stub = Arc::new(Stub::default());
-            stubs.nodes.insert(name.clone(), Arc::clone(&stub));
-            stubs.tasks.spawn(follow(client, name, stub, changes.clone()));
+        let (published, mut times) = (compile(state), Vec::new());
+        let names: Vec<&NodeName> = state.nodes().keys().collect();
+        for some in names.chunks(AT_A_TIME) {
+            let began = Instant::now();
+            for name in some {
+                let client = client_with(config).context("making a client")?;
+                let client = counted(client, &stubs.traffic);
+                let stub = Arc::new(Stub::default());
+                stubs.nodes.insert(NodeName::clone(name), Arc::clone(&stub));
+                stubs
+                    .tasks
+                    .spawn(follow(client, NodeName::clone(name), stub, changes.clone()));
+            }
+            stubs.reach(&published).await?;
+            times.push(began.elapsed());
         }
-        Ok(stubs)
+        stubs.agree(state, &published)?;
+        Ok((stubs, times))
     }
 
     /// Waits until each has what it should have, and holds that to the oracle.
     pub(super) async fn settle(&mut self, state: &ClusterState) -> Result<()> {
         let published = compile(state);
+        self.reach(&published).await?;
+        self.agree(state, &published)
+    }
+
+    /// Waits until each has what it should have.
+    async fn reach(&mut self, published: &Published) -> Result<()> {
         let slices = published.slices();
         let began = Instant::now();
         let mut open: Vec<(&NodeName, &Arc<Stub>, NodeRules)> = Vec::new();
@@ -81,7 +100,9 @@ impl Stubs {
         }
         loop {
             open.retain(|(_, stub, rules)| !stub.has(rules, &slices));
-            let Some((name, ..)) = open.first() else { break };
+            let Some((name, ..)) = open.first() else {
+                return Ok(());
+            };
             ensure!(
                 began.elapsed() < PATIENCE,
                 "{} nodes, such as {name}, do not have what they should: {:?}",
@@ -94,7 +115,6 @@ impl Stubs {
             }
             tokio::time::sleep(GLANCE).await;
         }
-        self.agree(state, &published)
     }
 
     /// Takes how long ago each change was when the nodes that it concerns had heard of it.

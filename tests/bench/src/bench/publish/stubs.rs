@@ -22,7 +22,7 @@ use crate::bench::oracle;
 /// The longest that nodes take to have what they should.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Nodes that begin together, as where a DaemonSet is rolled out in steps.
+/// Nodes that begin together, as where a `DaemonSet` is rolled out in steps.
 pub(super) const AT_A_TIME: usize = 25;
 
 /// Between two looks at what nodes have.

@@ -29,6 +29,9 @@ pub const AGNHOST: &str = "registry.k8s.io/e2e-test-images/agnhost:2.63.0";
 /// A small image with a shell and a web server.
 pub const BUSYBOX: &str = "docker.io/library/busybox:1.35";
 
+/// Flags of the linker that leave out what debuggers need.
+const SMALL: &str = "-s -w";
+
 /// The API server's package.
 const SERVER: &str = "cmd/kube-apiserver";
 
@@ -87,7 +90,7 @@ pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
             "-c",
             "-trimpath",
             "-ldflags",
-            "-s -w",
+            SMALL,
             "-o",
             &output(layout, "e2e.test"),
             "k8s.io/kubernetes/test/e2e",
@@ -96,31 +99,10 @@ pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
     .await?;
     progress.say("building ginkgo");
     let ginkgo = format!("{GINKGO}/ginkgo");
-    go(
-        &module,
-        "0",
-        &[
-            "build",
-            "-trimpath",
-            "-ldflags",
-            "-s -w",
-            "-o",
-            &output(layout, "ginkgo"),
-            &ginkgo,
-        ],
-    )
-    .await?;
+    go_build(&module, "0", SMALL, &output(layout, "ginkgo"), &ginkgo).await?;
     progress.say("building flanneld");
-    let flags = [
-        "build",
-        "-trimpath",
-        "-ldflags",
-        "-s -w",
-        "-o",
-        &output(layout, "flanneld"),
-        FLANNEL,
-    ];
-    go(&module.join("flannel"), "1", &flags).await?;
+    let flannel = module.join("flannel");
+    go_build(&flannel, "1", SMALL, &output(layout, "flanneld"), FLANNEL).await?;
 
     progress.say("making images");
     let pause = layout.programs().join("pause");
@@ -145,20 +127,8 @@ async fn programs(layout: &Layout, packages: &[&str], progress: &mut Progress) -
     let flags = link_flags(&kubernetes.version)?;
     for package in packages {
         progress.say(&format!("building {package} {}", kubernetes.version));
-        go(
-            &module,
-            "0",
-            &[
-                "build",
-                "-trimpath",
-                "-ldflags",
-                &flags,
-                "-o",
-                &output(layout, ""),
-                &format!("{KUBERNETES}/{package}"),
-            ],
-        )
-        .await?;
+        let package = format!("{KUBERNETES}/{package}");
+        go_build(&module, "0", &flags, &output(layout, ""), &package).await?;
     }
     Ok(kubernetes)
 }
@@ -257,6 +227,11 @@ async fn find(module: &Path, name: &str) -> Result<Module> {
     go(module, "0", &["mod", "download", name]).await?;
     let text = go(module, "0", &["list", "-m", "-json", name]).await?;
     serde_json::from_str(&text).with_context(|| format!("reading what go says of {name}"))
+}
+
+async fn go_build(module: &Path, cgo: &str, flags: &str, output: &str, package: &str) -> Result<()> {
+    let words = ["build", "-trimpath", "-ldflags", flags, "-o", output, package];
+    go(module, cgo, &words).await.map(drop)
 }
 
 async fn go(module: &Path, cgo: &str, words: &[&str]) -> Result<String> {

@@ -20,7 +20,7 @@ pub(super) type GroupNumber = u32;
 
 /// A pod in a group. The order is that of the members of a slice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Filed {
+pub(super) struct FiledMember {
     pub(super) member: Arc<Member>,
     pub(super) pod: PodNumber,
 }
@@ -34,7 +34,7 @@ pub(super) struct GroupRecord {
     users: usize,
     /// The classes that it matches, in the order of their numbers.
     pub(super) classes: Vec<ClassNumber>,
-    pub(super) members: Trie<Filed>,
+    pub(super) members: Trie<FiledMember>,
 }
 
 /// All groups that some policy uses.
@@ -224,14 +224,14 @@ impl Groups {
             return;
         }
         if let Some((pod, member)) = before {
-            let filed = Filed {
+            let filed = FiledMember {
                 member,
                 pod: pod.number,
             };
             group.members.remove(pod.hash, &filed);
         }
         if let Some((pod, member)) = after {
-            let filed = Filed {
+            let filed = FiledMember {
                 member,
                 pod: pod.number,
             };
@@ -262,18 +262,14 @@ impl Groups {
 }
 
 impl GroupRecord {
-    fn slice(&self, id: SliceId, cut: Cut<Filed>) -> Option<Slice> {
-        let (split, members) = match cut {
-            Cut::Absent => return None,
-            Cut::Split => (true, Vec::new()),
-            Cut::Holds(filed) => (false, filed.into_iter().map(|filed| filed.member).collect()),
-        };
+    fn slice(&self, id: SliceId, cut: Cut<FiledMember>) -> Option<Slice> {
+        let (split, filed) = cut.open()?;
         Some(Slice {
             group: self.id,
             id,
             description: description(&self.spec),
             split,
-            members,
+            members: filed.into_iter().map(|filed| filed.member).collect(),
         })
     }
 }

@@ -16,6 +16,7 @@
 
 mod batch;
 mod class;
+mod filed;
 mod group;
 mod node;
 mod pod;
@@ -229,11 +230,12 @@ impl Compiler {
         slices.extend(gone);
         let policies = self.policies.take_changes();
         // At first all pods are to be told of anyway.
-        let turned = policies.turned.iter().filter(|_| !self.nodes.is_new());
-        for namespace in turned.collect::<Vec<_>>() {
-            let pods = self.classes.pods_of_namespace(namespace);
-            let records = pods.filter_map(|pod| self.pods.all.get(pod));
-            records.for_each(|record| self.nodes.arrive(record));
+        if !self.nodes.is_new() {
+            for namespace in &policies.turned {
+                let pods = self.classes.pods_of_namespace(namespace);
+                let records = pods.filter_map(|pod| self.pods.all.get(pod));
+                records.for_each(|record| self.nodes.arrive(record));
+            }
         }
         let nodes = self.nodes.take_changes(self.state.nodes(), &self.policies);
         Changes {

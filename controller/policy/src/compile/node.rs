@@ -3,52 +3,28 @@
 //! A node's pods are a trie like the members of a group: a pod that comes or goes touches one slice of it. The first slice is
 //! published with what is said of the node itself.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::filed::Filed;
 use super::pod::PodRecord;
 use super::policy::Policies;
 use crate::map::Map;
-use crate::model::{Node, NodeName, PodUid};
+use crate::model::{NamespaceName, Node, NodeName, PodUid};
 use crate::rules::{Cut, NodeHead, POD_CAPACITY, PodSlice, Resident, Residents, SliceId, Trie, pod_weight};
 
-/// A pod in its place. The order is that of UIDs.
-#[derive(Clone, Debug)]
-struct Filed {
-    uid: PodUid,
+/// What is told of a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
     resident: Arc<Resident>,
     /// Whether its namespace has policies.
     policed: bool,
 }
 
-impl PartialEq for Filed {
-    fn eq(&self, other: &Self) -> bool {
-        self.uid == other.uid
-    }
-}
-
-impl Eq for Filed {}
-
-impl PartialOrd for Filed {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Filed {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.uid.cmp(&other.uid)
-    }
-}
-
-impl Filed {
-    fn says_the_same(&self, other: &Self) -> bool {
-        self.uid == other.uid && self.policed == other.policed && self.resident == other.resident
-    }
-}
+/// A pod among those of its node.
+type FiledPod = Filed<PodUid, Told>;
 
 /// A pod that has come, or is told of anew, or has gone. The last word on a pod counts.
 #[derive(Clone, Debug)]
@@ -64,7 +40,7 @@ struct News {
 struct Record {
     /// `None` for one that was told nothing yet.
     pod_networks: Option<Vec<IpNet>>,
-    pods: Trie<Filed>,
+    pods: Trie<FiledPod>,
 }
 
 /// What each node was told last, and what has happened since.
@@ -145,7 +121,7 @@ impl Nodes {
             let pod_networks = node.map(|node| node.pod_networks.clone()).unwrap_or_default();
             let turned = record.pod_networks.as_ref() != Some(&pod_networks);
             let mut first = turned.then(|| record.pods.first());
-            for (id, cut) in record.pods.take_changes(Filed::says_the_same) {
+            for (id, cut) in record.pods.take_changes(FiledPod::says_the_same) {
                 if id == SliceId::WHOLE {
                     first = Some(cut);
                 } else {
@@ -169,16 +145,12 @@ impl Nodes {
     pub(super) fn published(&self) -> BTreeMap<NodeName, Arc<Residents>> {
         let residents = |(name, record): (&NodeName, &Record)| {
             let filed = || record.pods.things();
-            let policed = filed().filter(|filed| filed.policed);
+            let pod = |filed: &FiledPod| (filed.key.clone(), filed.thing.resident.clone());
             let residents = Residents {
                 node: name.clone(),
                 pod_networks: record.pod_networks.clone().unwrap_or_default(),
-                pods: filed()
-                    .map(|filed| (filed.uid.clone(), filed.resident.clone()))
-                    .collect(),
-                namespaces: policed
-                    .map(|filed| filed.resident.key.namespace.clone())
-                    .collect(),
+                pods: filed().map(pod).collect(),
+                namespaces: policed(filed()),
             };
             (name.clone(), Arc::new(residents))
         };
@@ -199,38 +171,40 @@ impl Record {
     fn hear(&mut self, news: Vec<News>, policies: &Policies, is_new: bool) {
         for news in news {
             let filed = Filed {
-                policed: policies.police(&news.resident.key.namespace),
-                uid: news.uid,
-                resident: news.resident,
+                key: news.uid,
+                thing: Told {
+                    policed: policies.police(&news.resident.key.namespace),
+                    resident: news.resident,
+                },
             };
             if !is_new {
                 self.pods.remove(news.hash, &filed);
             }
             if news.is_there {
-                let weight = pod_weight(&filed.uid, &filed.resident);
+                let weight = pod_weight(&filed.key, &filed.thing.resident);
                 self.pods.insert(news.hash, weight, filed);
             }
         }
     }
 }
 
-fn slice(node: &NodeName, id: SliceId, cut: Cut<Filed>) -> Option<PodSlice> {
-    let (split, filed) = match cut {
-        Cut::Absent => return None,
-        Cut::Split => (true, Vec::new()),
-        Cut::Holds(filed) => (false, filed),
-    };
-    let policed = filed.iter().filter(|filed| filed.policed);
+fn slice(node: &NodeName, id: SliceId, cut: Cut<FiledPod>) -> Option<PodSlice> {
+    let (split, filed) = cut.open()?;
     Some(PodSlice {
         node: node.clone(),
         id,
         split,
-        namespaces: policed
-            .map(|filed| filed.resident.key.namespace.clone())
-            .collect(),
+        namespaces: policed(&filed),
         pods: filed
             .into_iter()
-            .map(|filed| (filed.uid, filed.resident))
+            .map(|filed| (filed.key, filed.thing.resident))
             .collect(),
     })
+}
+
+/// The namespaces of some pods that have policies.
+fn policed<'a>(filed: impl IntoIterator<Item = &'a FiledPod>) -> BTreeSet<NamespaceName> {
+    let told = filed.into_iter().map(|filed| &filed.thing);
+    let policed = told.filter(|told| told.policed);
+    policed.map(|told| told.resident.key.namespace.clone()).collect()
 }

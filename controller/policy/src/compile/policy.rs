@@ -1,9 +1,9 @@
 //! One policy's rules, with groups in the place of selectors; the policies of each namespace, in slices.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::filed::Filed;
 use super::group::{GroupNumber, Groups};
 use crate::map::Map;
 use crate::model::{
@@ -15,38 +15,14 @@ use crate::rules::{
     NamedPort, POLICY_CAPACITY, PolicyRules, PolicySlice, Scope, SliceId, Trie, hash, weight,
 };
 
-/// A policy in its place. The order is that of names.
-#[derive(Clone, Debug)]
-pub(super) struct Filed {
-    key: PolicyKey,
-    compiled: Arc<CompiledPolicy>,
-}
-
-impl PartialEq for Filed {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Filed {}
-
-impl PartialOrd for Filed {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Filed {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.key.name.cmp(&other.key.name)
-    }
-}
+/// A policy among those of its namespace.
+type FiledPolicy = Filed<PolicyKey, Arc<CompiledPolicy>>;
 
 /// All policies, compiled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Policies {
     compiled: Map<PolicyKey, Record>,
-    by_namespace: Map<NamespaceName, Trie<Filed>>,
+    by_namespace: Map<NamespaceName, Trie<FiledPolicy>>,
     /// Namespaces whose policies have changed, and whether they had any.
     touched: Vec<(NamespaceName, bool)>,
 }
@@ -114,9 +90,9 @@ impl Policies {
         }
         let trie = self.by_namespace.entry(key.namespace.clone());
         let trie = trie.or_insert_with(|| Trie::new(POLICY_CAPACITY));
-        let filed = |compiled| Filed {
+        let filed = |thing| Filed {
             key: key.clone(),
-            compiled,
+            thing,
         };
         let hash = hash(&key.name);
         if let Some(before) = before {
@@ -152,7 +128,7 @@ impl Policies {
                         .extend(slices.map(|slice| ((namespace.clone(), slice), None)));
                 }
             } else {
-                let cuts = trie.take_changes(|one, other| one == other && one.compiled == other.compiled);
+                let cuts = trie.take_changes(FiledPolicy::says_the_same);
                 let slices = cuts.into_iter();
                 let slices = slices.map(|(id, cut)| ((namespace.clone(), id), slice(&namespace, id, cut)));
                 changes.slices.extend(slices);
@@ -166,7 +142,7 @@ impl Policies {
 
     /// All slices of all namespaces.
     pub(super) fn published(&self) -> BTreeMap<NamespaceName, BTreeMap<SliceId, PolicySlice>> {
-        let slices = |(namespace, trie): (&NamespaceName, &Trie<Filed>)| {
+        let slices = |(namespace, trie): (&NamespaceName, &Trie<FiledPolicy>)| {
             let slices = trie
                 .cuts()
                 .filter_map(|(id, cut)| Some((id, slice(namespace, id, cut)?)));
@@ -184,20 +160,13 @@ pub(super) struct PolicyChanges {
     pub(super) turned: Vec<NamespaceName>,
 }
 
-fn slice(namespace: &NamespaceName, id: SliceId, cut: Cut<Filed>) -> Option<PolicySlice> {
-    let (split, filed) = match cut {
-        Cut::Absent => return None,
-        Cut::Split => (true, Vec::new()),
-        Cut::Holds(filed) => (false, filed),
-    };
+fn slice(namespace: &NamespaceName, id: SliceId, cut: Cut<FiledPolicy>) -> Option<PolicySlice> {
+    let (split, filed) = cut.open()?;
     Some(PolicySlice {
         namespace: namespace.clone(),
         id,
         split,
-        policies: filed
-            .into_iter()
-            .map(|filed| (filed.key, filed.compiled))
-            .collect(),
+        policies: filed.into_iter().map(|filed| (filed.key, filed.thing)).collect(),
     })
 }
 

@@ -42,6 +42,17 @@ pub(crate) enum Cut<T> {
     Holds(Vec<T>),
 }
 
+impl<T> Cut<T> {
+    /// Whether it is split, and its own things; `None` where it is not there.
+    pub(crate) fn open(self) -> Option<(bool, Vec<T>)> {
+        match self {
+            Self::Absent => None,
+            Self::Split => Some((true, Vec::new())),
+            Self::Holds(things) => Some((false, things)),
+        }
+    }
+}
+
 /// Things by their hashes, cut into slices of limited weight.
 #[derive(Clone, Debug)]
 pub(crate) struct Trie<T> {

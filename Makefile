@@ -6,7 +6,7 @@ SECONDS ?= 60
 PACKAGES := nftables:nft bird2:bird iproute2:ip util-linux:setpriv procps:ps nginx-light:nginx tini:tini openssl:openssl
 
 # What a cluster needs besides. The programs of Kubernetes are built, by Go from /usr/local/go or Debian.
-CLUSTER_PACKAGES = $(PACKAGES) etcd-server:etcd containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp \
+CLUSTER_PACKAGES = $(PACKAGES) containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/ptp \
   busybox-static:busybox conntrack:conntrack iptables:iptables socat:socat gcc:cc
 CNI ?= ptp
 NODES ?= 2
@@ -19,6 +19,9 @@ REPEATS ?= 30
 # Tests of a cluster wait more than they work.
 TESTS ?= 16
 CLUSTER := target/debug/palisade-cluster
+
+# What benches are made of: always together, as what each asks of others changes how these are built.
+BENCHES := --package palisade-bench --package palisade-enforcer --package palisade-tests
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Static with glibc: the target that everything is tested on, a faster allocator than musl's, and no further toolchain.
@@ -140,36 +143,36 @@ e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: 
 	[ -z "$$started" ] || $(MAKE) --no-print-directory cluster-down; exit $$result
 
 bench: deps server ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
-	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
 
-# The API server of the bench `publish`, alone.
+# The API server and etcd of the bench `publish`, alone.
 server:
-	@$(MAKE) --no-print-directory deps PACKAGES="etcd-server:etcd openssl:openssl"
-	$(CARGO) build --locked --release --package palisade-tests --bin palisade-cluster
+	@$(MAKE) --no-print-directory deps PACKAGES=openssl:openssl
+	$(CARGO) build --locked --release $(BENCHES)
 	@target/release/palisade-cluster build --server
 
 bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new.json
-	$(CARGO) build --locked --release --package palisade-bench
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench compare $(A) $(B)
 
 bench-plots: ## draw a file of figures into docs/performance/: JSON=FILE
-	$(CARGO) build --locked --release --package palisade-bench
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench plot $(JSON) docs/performance
 
 guard: ## whether what is done all day takes as many instructions as it did; `make guard-accept` keeps new counts
 	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
-	$(CARGO) build --locked --release --package palisade-bench
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench guard tests/bench/baseline.json
 
 guard-accept:
 	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
-	$(CARGO) build --locked --release --package palisade-bench
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench guard --accept tests/bench/baseline.json
 
 bench-publish: server
 bench-%: deps
-	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer
+	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench run $* $(if $(JSON),--json $(JSON))
 
 bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bridge|flannel POLICIES=2,100,1000 REPEATS=30

@@ -57,7 +57,7 @@ impl Alone {
         keys.issue("apiserver", "/CN=kube-apiserver", &[address], &["localhost"])
             .await?;
         let data = path.join("etcd").display().to_string();
-        let etcd = start(&netns, &etcd(&data), path)?;
+        let etcd = start(&netns, &etcd(layout, &data), path)?;
         let words = api_server(layout, &keys, address, SERVICES);
         let server = start(&netns, &words, path)?;
         Ok(Self {

@@ -21,6 +21,7 @@ use super::run::succeed;
 const PATIENCE: Duration = Duration::from_mins(45);
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
+const ETCD: &str = "go.etcd.io/etcd/server/v3";
 const FLANNEL: &str = "github.com/flannel-io/flannel";
 const GINKGO: &str = "github.com/onsi/ginkgo/v2";
 
@@ -58,7 +59,7 @@ struct Module {
 const STAMP: &str = "stamp";
 const SERVER_STAMP: &str = "stamp-server";
 
-/// Builds the API server alone, if it is missing or was built from another version.
+/// Builds the API server and etcd alone, if they are missing or were built from other versions.
 pub async fn build_server(layout: &Layout, progress: &mut Progress) -> Result<()> {
     let wanted = fingerprint()?;
     if [STAMP, SERVER_STAMP]
@@ -118,7 +119,7 @@ pub async fn build(layout: &Layout, progress: &mut Progress) -> Result<()> {
     Ok(())
 }
 
-/// Builds programs of Kubernetes, and tells its module.
+/// Builds etcd and programs of Kubernetes, and tells the module of these.
 async fn programs(layout: &Layout, packages: &[&str], progress: &mut Progress) -> Result<Module> {
     let target = layout.programs();
     fs::create_dir_all(&target).with_context(|| format!("making {}", target.display()))?;
@@ -130,6 +131,9 @@ async fn programs(layout: &Layout, packages: &[&str], progress: &mut Progress) -
         let package = format!("{KUBERNETES}/{package}");
         go_build(&module, "0", &flags, &output(layout, ""), &package).await?;
     }
+    // The release that Kubernetes is tested with: older ones make an API server read from etcd what it has.
+    progress.say("building etcd");
+    go_build(&module, "0", SMALL, &output(layout, "etcd"), ETCD).await?;
     Ok(kubernetes)
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn serve(
     control: &Machine,
     keys: &Certificates,
 ) -> Result<()> {
-    let etcd = Program::new(etcd("/var/lib/etcd"));
+    let etcd = Program::new(etcd(layout, "/var/lib/etcd"));
     control.component(ETCD).define(&etcd).await?;
     let address = bare(&plan.control_addresses());
     let address = address.first().context("the control plane has no address")?;
@@ -83,9 +83,9 @@ pub(crate) async fn serve(
 }
 
 /// etcd and its arguments.
-pub(crate) fn etcd(data: &str) -> Vec<String> {
+pub(crate) fn etcd(layout: &Layout, data: &str) -> Vec<String> {
     vec![
-        "etcd".to_owned(),
+        layout.program(ETCD),
         format!("--data-dir={data}"),
         format!("--listen-client-urls={ETCD_CLIENTS}"),
         format!("--advertise-client-urls={ETCD_CLIENTS}"),

@@ -144,7 +144,16 @@ fn charts(report: &Report) -> Vec<(String, Lines)> {
             Lines::of(&title, axis, over),
         ));
     }
-    charts.extend(others(report));
+    // Without their parts, and the same times again beside another target.
+    let changes = of(report, Bench::Apply).filter(|figure| !figure.what.contains([':', ',']));
+    charts.push((
+        "apply".to_owned(),
+        Lines::of(
+            "A change on a node, from the event to the kernel",
+            "policies of the node",
+            changes,
+        ),
+    ));
     charts
 }
 
@@ -161,33 +170,4 @@ fn references<'a>(figures: impl Iterator<Item = &'a Figure>) -> Vec<Line> {
         })
     });
     lines.collect()
-}
-
-/// Benches that are not known here: one chart for each unit, if their cases are numbers.
-fn others(report: &Report) -> Vec<(String, Lines)> {
-    let drawn = [Bench::Compile, Bench::Event, Bench::Memory, Bench::Packet].map(|bench| bench.to_string());
-    let mut charts: Vec<(String, Lines)> = Vec::new();
-    let mut benches: Vec<&str> = Vec::new();
-    for figure in &report.figures {
-        if !drawn.contains(&figure.bench) && !benches.contains(&&*figure.bench) {
-            benches.push(&figure.bench);
-        }
-    }
-    for bench in benches {
-        for (unit, name) in [
-            (crate::figure::Unit::Seconds, "times"),
-            (crate::figure::Unit::Bytes, "bytes"),
-        ] {
-            let own = report
-                .figures
-                .iter()
-                .filter(|figure| figure.bench == bench && figure.unit == unit);
-            let lines = Lines::of(&format!("{bench}: {name}, p50"), "case", own);
-            // One point is no line.
-            if lines.figures.iter().any(|line| line.points.len() > 1) {
-                charts.push((format!("{bench}-{name}"), lines));
-            }
-        }
-    }
-    charts
 }

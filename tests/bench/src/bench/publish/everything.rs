@@ -24,6 +24,10 @@ pub(super) const SLICES: [&str; 2] = ["addressgroups", "policyslices"];
 /// Everything that is published.
 pub(super) const PUBLISHED: [&str; 4] = ["addressgroups", "policyslices", "podslices", "noderulesets"];
 
+/// Selectors: of all objects, and of none.
+pub(super) const EVERYTHING: &str = "";
+pub(super) const NOTHING: &str = "palisade.dev/nothing=yes";
+
 /// Longer than any bench.
 const OPEN: u32 = 3_600;
 
@@ -47,6 +51,7 @@ impl Watchers {
         config: &Config,
         count: usize,
         resources: &[&str],
+        selector: &'static str,
         changes: &Changes,
     ) -> Result<Self> {
         let mut watchers = Self {
@@ -65,7 +70,7 @@ impl Watchers {
                 let (path, version) = (path.clone(), version.clone());
                 watchers
                     .tasks
-                    .spawn(follow(client, path, version, changes.clone(), lags));
+                    .spawn(follow(client, path, selector, version, changes.clone(), lags));
             }
         }
         let began = Instant::now();
@@ -124,13 +129,16 @@ async fn version(client: &Client, path: &str) -> Result<String> {
 async fn follow(
     client: Client,
     path: String,
+    selector: &str,
     mut version: String,
     changes: Changes,
     lags: Arc<Mutex<Vec<Duration>>>,
 ) -> Result<()> {
-    let mut seen = HashSet::new();
+    let (before, mut seen) = (changes.count(), HashSet::new());
     loop {
-        let query = format!("{path}?watch=true&resourceVersion={version}&timeoutSeconds={OPEN}");
+        let query = format!(
+            "{path}?watch=true&labelSelector={selector}&resourceVersion={version}&timeoutSeconds={OPEN}"
+        );
         let request = http::Request::get(query).body(Body::empty())?;
         let answer = client.send(request).await?;
         ensure!(
@@ -149,7 +157,8 @@ async fn follow(
                         !text.starts_with("{\"type\":\"ERROR\""),
                         "a watch has failed: {text}"
                     );
-                    let new = born(text, &changes).filter(|(number, _)| seen.insert(*number));
+                    let new =
+                        born(text, &changes).filter(|(number, _)| *number >= before && seen.insert(*number));
                     let new: Vec<Duration> = new.map(|(_, age)| age).collect();
                     lags.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
                     version = between(text, "\"resourceVersion\":\"")

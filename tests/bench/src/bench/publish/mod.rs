@@ -2,10 +2,12 @@
 //!
 //! W8 at a tenth: 500 nodes, 15,000 pods, 1,000 policies. The nodes are in this process and do what an enforcer does up to the
 //! complete rule set. Pods go and come; what the API server's processors take for it is the kernel's count for that process. The
-//! same changes before there is a controller tell what of that is the pods' own, those before there are nodes what a write costs.
+//! same changes before there is a controller tell what of that is the pods' own, those before there are nodes what a write costs,
+//! and those beside as many watches of something else what it costs an API server to find out that a watch asks for something else.
 
 mod everything;
 mod stubs;
+mod units;
 mod wire;
 mod world;
 
@@ -13,7 +15,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use palisade_enforcer::source::client_with;
@@ -24,8 +26,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::bench::controller::Controller;
 use crate::figure::{Figure, Part, Spread, Unit};
 use crate::machine;
-use everything::{PUBLISHED, SLICES, Watchers};
-use stubs::{AT_A_TIME, Stubs};
+use everything::{EVERYTHING, NOTHING, PUBLISHED, SLICES, Watchers};
+use stubs::Stubs;
+use units::{Meter, REFERENCE, Units};
 use wire::{Counts, Traffic};
 use world::World;
 
@@ -40,8 +43,9 @@ const RATES: [u32; 2] = [10, 100];
 /// Seconds of each rate.
 const CHURN: u32 = 20;
 
-/// The same for what is only subtracted.
-const REFERENCE: (u32, u32) = (100, 10);
+/// How nodes watch slices: those that they need, or all.
+const BY_LABEL: &str = "by label";
+const ALL: &str = "all watch all";
 
 /// Deliveries in a second, and processors of an API server, at ten changes a second.
 const TARGETS: [f64; 2] = [5_000.0, 1.0];
@@ -83,30 +87,27 @@ async fn publish(process: u32, admin: &Certified, enforcer: &Certified) -> Resul
     let (admin, enforcer) = (config(admin).await?, config(enforcer).await?);
     let client = client_with(&admin)?;
     let mut world = World::create(client.clone(), wide_groups(NAMESPACES)).await?;
-    let a_change = reference(process, &mut world).await?;
-    let counter = Watchers::start(&admin, 1, &PUBLISHED, &world.changes).await?;
+    let mut units = Units::default();
+    for rate in RATES {
+        let meter = Meter::start(process);
+        world.churn(rate, REFERENCE).await?;
+        units.changed(rate, rate * REFERENCE, meter.stop());
+    }
+    let counter = Watchers::start(&admin, 1, &PUBLISHED, EVERYTHING, &world.changes).await?;
     let controller = Controller::start(client, "bench");
     let mut bed = Bed {
         process,
         world,
         counter,
-        a_change,
-        a_byte: 0.0,
+        units,
     };
     let mut figures = bed.without_nodes().await?;
+    figures.extend(bed.with_idle_watches(&enforcer).await?);
     figures.extend(bed.by_label(&enforcer).await?);
     figures.extend(bed.all_watch_all(&enforcer).await?);
     bed.counter.stop().await;
     controller.stop().await?;
     Ok(figures)
-}
-
-/// What a change of a pod costs the API server while nobody watches.
-async fn reference(process: u32, world: &mut World) -> Result<Duration> {
-    let (rate, seconds) = REFERENCE;
-    let meter = Meter::start(process);
-    world.churn(rate, seconds).await?;
-    Ok(meter.stop() / (rate * seconds))
 }
 
 /// A cluster with a controller, and what is known of its API server.
@@ -115,43 +116,61 @@ struct Bed {
     world: World,
     /// Sees all that the controller writes.
     counter: Watchers,
-    /// What a change of a pod costs.
-    a_change: Duration,
-    /// Seconds for each byte that the controller writes.
-    a_byte: f64,
+    /// What the API server takes for what.
+    units: Units,
 }
 
 impl Bed {
+    /// Some changes, until the controller has written what follows. What the API server took, and what was written.
+    async fn reference(&mut self, rate: u32) -> Result<(Duration, Counts)> {
+        let before = self.counter.traffic.counts();
+        let meter = Meter::start(self.process);
+        self.world.churn(rate, REFERENCE).await?;
+        self.counter.quiet(0).await?;
+        Ok((meter.stop(), self.counter.traffic.counts().since(before)))
+    }
+
     /// Finds out what it costs to write.
     async fn without_nodes(&mut self) -> Result<Vec<Figure>> {
         let nodes = u64::try_from(self.world.state.nodes().len())?;
         self.counter.quiet(nodes).await?;
-        let (rate, seconds) = REFERENCE;
-        let before = self.counter.traffic.counts();
-        let meter = Meter::start(self.process);
-        self.world.churn(rate, seconds).await?;
-        self.counter.quiet(0).await?;
-        let used = meter.stop().saturating_sub(self.a_change * (rate * seconds));
-        let written = self.counter.traffic.counts().since(before);
-        self.a_byte = used.as_secs_f64() / real(written.event_bytes.max(1));
-        let a_kilobyte = Duration::from_secs_f64(self.a_byte * 1024.0);
-        Ok(vec![
-            Figure::times("API server, change of a pod", [self.a_change]),
-            Figure::times("API server, KB written", [a_kilobyte]),
-        ])
+        for rate in RATES {
+            let (used, written) = self.reference(rate).await?;
+            self.units.wrote(rate, rate * REFERENCE, used, written)?;
+        }
+        self.units.figures()
+    }
+
+    /// Finds out what a watch costs of which the selector leaves everything out.
+    async fn with_idle_watches(&mut self, nodes: &Config) -> Result<Vec<Figure>> {
+        let count = self.world.state.nodes().len();
+        let idle = Watchers::start(nodes, count, &PUBLISHED, NOTHING, &self.world.changes).await?;
+        let mut figures = Vec::new();
+        for rate in RATES {
+            let (used, written) = self.reference(rate).await?;
+            let of_watches = self.units.without_writes(rate, rate * REFERENCE, used, written)?;
+            let looks = real(written.events) * real(u64::try_from(count)?);
+            let a_look = Duration::from_secs_f64(of_watches / looks.max(1.0));
+            let what = format!("API server, a write that a watch leaves out, {rate} a second");
+            figures.push(Figure::times(&what, [a_look]));
+        }
+        let heard = idle.traffic.counts().events;
+        ensure!(heard == 0, "watches of nothing have heard of {heard} events");
+        idle.stop().await;
+        Ok(figures)
     }
 
     /// Nodes that begin, and subscribe to what they need.
     async fn by_label(&mut self, nodes: &Config) -> Result<Vec<Figure>> {
         let meter = Meter::start(self.process);
-        let (mut stubs, times) = Stubs::start(nodes, &self.world.state, &self.world.changes).await?;
+        let (mut stubs, took) = Stubs::start(nodes, &self.world.state, &self.world.changes).await?;
         let count = u32::try_from(self.world.state.nodes().len())?;
-        let mut figures = beginning(times, meter.stop() / count, stubs.traffic.counts());
+        let mut figures = beginning(took, meter.stop() / count, stubs.traffic.counts());
         for rate in RATES {
-            let round = Round::begin(self, &stubs.traffic, "by label", rate);
+            let round = Round::begin(self, &stubs.traffic, BY_LABEL, rate);
             self.world.churn(rate, CHURN).await?;
             stubs.settle(&self.world.state).await?;
-            figures.extend(round.end(self, &stubs.traffic, stubs.take_lags()));
+            figures.extend(round.end(self, &stubs.traffic, stubs.take_lags())?);
         }
         stubs.stop().await;
         Ok(figures)
@@ -160,33 +179,16 @@ impl Bed {
     /// What it would be without subscriptions.
     async fn all_watch_all(&mut self, nodes: &Config) -> Result<Vec<Figure>> {
         let count = self.world.state.nodes().len();
-        let mut watchers = Watchers::start(nodes, count, &SLICES, &self.world.changes).await?;
+        let mut watchers = Watchers::start(nodes, count, &SLICES, EVERYTHING, &self.world.changes).await?;
         let mut figures = Vec::new();
         for rate in RATES {
-            let round = Round::begin(self, &watchers.traffic, "all watch all", rate);
+            let round = Round::begin(self, &watchers.traffic, ALL, rate);
             self.world.churn(rate, CHURN).await?;
             watchers.quiet(0).await?;
-            figures.extend(round.end(self, &watchers.traffic, watchers.take_lags()));
+            figures.extend(round.end(self, &watchers.traffic, watchers.take_lags())?);
         }
         watchers.stop().await;
         Ok(figures)
-    }
-}
-
-/// What a process takes of processors.
-struct Meter {
-    process: u32,
-    before: Duration,
-}
-
-impl Meter {
-    fn start(process: u32) -> Self {
-        let before = machine::processor_of(process);
-        Self { process, before }
-    }
-
-    fn stop(self) -> Duration {
-        machine::processor_of(self.process).saturating_sub(self.before)
     }
 }
 
@@ -210,50 +212,50 @@ impl Round {
         }
     }
 
-    fn end(self, bed: &Bed, nodes: &Traffic, lags: Vec<Duration>) -> Vec<Figure> {
+    fn end(self, bed: &Bed, nodes: &Traffic, lags: Vec<Duration>) -> Result<Vec<Figure>> {
         let Self { how, rate, .. } = self;
-        let of_pods = bed.a_change * (rate * CHURN);
-        let used = self.meter.stop().saturating_sub(of_pods).as_secs_f64();
+        let (whole, changes) = (self.meter.stop(), rate * CHURN);
+        let used = bed.units.without_changes(rate, changes, whole)?.as_secs_f64();
         let written = bed.counter.traffic.counts().since(self.written);
         let heard = nodes.counts().since(self.heard);
-        let of_deliveries = used - bed.a_byte * real(written.event_bytes);
-        let a_delivery = (of_deliveries / real(heard.events.max(1))).max(0.0);
-
         let name = |what: &str| format!("{how}, {rate} a second: {what}");
         let each_second = |what: &str, count: u64| {
             let spread = Spread::of([real(count) / f64::from(CHURN)]);
             Figure::new(&name(what), Unit::PerSecond, spread)
         };
         let [deliveries, processors] =
-            TARGETS.map(|target| (rate == 10 && how == "by label").then_some(target));
-        vec![
+            TARGETS.map(|target| (rate == 10 && how == BY_LABEL).then_some(target));
+        let mut figures = vec![
             each_second("writes", written.events),
             each_second("bytes written", written.event_bytes),
             each_second("deliveries", heard.events).at_most(Part::Max, deliveries),
             each_second("bytes delivered", heard.event_bytes),
+            each_second("reads", heard.lists),
+            each_second("bytes read", heard.list_bytes),
+            each_second("watches begun", heard.watches),
             Figure::counts(&name("processors of the API server"), [used / f64::from(CHURN)])
                 .at_most(Part::Max, processors),
-            Figure::times(
-                &name("API server, a delivery"),
-                [Duration::from_secs_f64(a_delivery)],
-            ),
             Figure::bytes(
                 &name("memory of the API server"),
                 machine::resident_of(bed.process),
             ),
             Figure::times(&name("from the pod to a node"), lags),
-        ]
+        ];
+        // Where watches leave nothing out, what is not for writes is for deliveries.
+        if how == ALL {
+            let of_deliveries = bed.units.without_writes(rate, changes, whole, written)?;
+            let a_delivery = Duration::from_secs_f64(of_deliveries / real(heard.events.max(1)));
+            figures.push(Figure::times(&name("API server, a delivery"), [a_delivery]));
+        }
+        Ok(figures)
     }
 }
 
 /// What it takes that nodes begin.
-fn beginning(times: Vec<Duration>, each: Duration, heard: Counts) -> Vec<Figure> {
+fn beginning(took: Duration, each: Duration, heard: Counts) -> Vec<Figure> {
     let count = |what: &str, count| Figure::counts(what, [real(count)]);
     vec![
-        Figure::times(
-            &format!("{AT_A_TIME} nodes that begin together: to the last one"),
-            times,
-        ),
+        Figure::times("nodes that begin together: to the last one", [took]),
         Figure::times("nodes that begin: API server, each", [each]),
         count("nodes that begin: reads", heard.lists),
         Figure::bytes("nodes that begin: bytes read", real(heard.list_bytes)),

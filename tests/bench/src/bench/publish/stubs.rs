@@ -22,9 +22,6 @@ use crate::bench::oracle;
 /// The longest that nodes take to have what they should.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Nodes that begin together, as where a `DaemonSet` is rolled out in steps.
-pub(super) const AT_A_TIME: usize = 25;
-
 /// Between two looks at what nodes have.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -43,41 +40,40 @@ struct Stub(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     rules: Option<RuleSet>,
-    /// The numbers of the changes that it has heard of.
+    /// Why it has not more than these.
+    incomplete: Option<String>,
+    /// The changes before it began.
+    before: u32,
+    /// The numbers of the others that it has heard of.
     seen: HashSet<u32>,
     lags: Vec<Duration>,
 }
 
 impl Stubs {
-    /// Starts a node for each of these, so many [at a time](AT_A_TIME), and holds what all have in the end to the oracle.
+    /// Starts a node for each of these, all at once, and tells when all had everything. What they have is held to the oracle.
     pub(super) async fn start(
         config: &Config,
         state: &ClusterState,
         changes: &Changes,
-    ) -> Result<(Self, Vec<Duration>)> {
+    ) -> Result<(Self, Duration)> {
         let mut stubs = Self {
             tasks: JoinSet::new(),
             nodes: BTreeMap::new(),
             traffic: Arc::default(),
         };
-        let (published, mut times) = (compile(state), Vec::new());
-        let names: Vec<&NodeName> = state.nodes().keys().collect();
-        for some in names.chunks(AT_A_TIME) {
-            let began = Instant::now();
-            for name in some {
-                let client = client_with(config).context("making a client")?;
-                let client = counted(client, &stubs.traffic);
-                let stub = Arc::new(Stub::default());
-                stubs.nodes.insert(NodeName::clone(name), Arc::clone(&stub));
-                stubs
-                    .tasks
-                    .spawn(follow(client, NodeName::clone(name), stub, changes.clone()));
-            }
-            stubs.reach(&published).await?;
-            times.push(began.elapsed());
+        let (published, began) = (compile(state), Instant::now());
+        for name in state.nodes().keys() {
+            let client = client_with(config).context("making a client")?;
+            let client = counted(client, &stubs.traffic);
+            let stub = Arc::new(Stub::default());
+            stubs.nodes.insert(name.clone(), Arc::clone(&stub));
+            let node = follow(client, name.clone(), stub, changes.clone());
+            stubs.tasks.spawn(node);
         }
+        stubs.reach(&published).await?;
+        let took = began.elapsed();
         stubs.agree(state, &published)?;
-        Ok((stubs, times))
+        Ok((stubs, took))
     }
 
     /// Waits until each has what it should have, and holds that to the oracle.
@@ -100,13 +96,14 @@ impl Stubs {
         }
         loop {
             open.retain(|(_, stub, rules)| !stub.has(rules, &slices));
-            let Some((name, ..)) = open.first() else {
+            let Some((name, stub, rules)) = open.first() else {
                 return Ok(());
             };
             ensure!(
                 began.elapsed() < PATIENCE,
-                "{} nodes, such as {name}, do not have what they should: {:?}",
+                "{} nodes do not have what they should, such as {name}: {}; {:?}",
                 open.len(),
+                stub.lacks(rules),
                 self.traffic.counts()
             );
             if let Some(ended) = self.tasks.try_join_next() {
@@ -178,12 +175,26 @@ impl Stub {
         let Some(set) = &known.rules else {
             return false;
         };
-        let expected = rules.groups.iter().flat_map(|group| {
+        let mut expected = rules.groups.iter().flat_map(|group| {
             let of_group = slices.range((*group, SliceId::WHOLE)..);
             let of_group = of_group.take_while(move |((of, _), _)| of == group);
             of_group.filter(|(_, slice)| !slice.split)
         });
-        *set.rules == *rules && expected.eq(set.slices.iter().map(|(key, slice)| (key, &**slice)))
+        // A node keeps them in another order.
+        let mut told: BTreeMap<_, _> = set.slices.iter().collect();
+        let has_expected = expected.all(|(key, slice)| told.remove(key).is_some_and(|told| **told == *slice));
+        *set.rules == *rules && has_expected && told.is_empty()
+    }
+
+    /// What it lacks, in words.
+    fn lacks(&self, rules: &NodeRules) -> String {
+        let known = self.known();
+        match (&known.incomplete, &known.rules) {
+            (Some(incomplete), _) => incomplete.clone(),
+            (None, None) => "it has heard nothing".to_owned(),
+            (None, Some(set)) if *set.rules == *rules => "it has other members of groups".to_owned(),
+            (None, Some(_)) => "it has other pods or policies".to_owned(),
+        }
     }
 
     /// Takes in a rule set: what pods it tells of that came by changes.
@@ -206,12 +217,16 @@ impl Stub {
                 }
             }
         }
+        if known.rules.is_none() {
+            known.before = changes.count();
+        }
         for (number, age) in heard {
-            if known.seen.insert(number) {
+            if number >= known.before && known.seen.insert(number) {
                 known.lags.push(age);
             }
         }
         known.rules = Some(rules);
+        known.incomplete = None;
     }
 }
 
@@ -219,9 +234,10 @@ impl Stub {
 async fn follow(client: Client, name: NodeName, stub: Arc<Stub>, changes: Changes) -> Result<()> {
     let mut source = Source::Api(Box::new(Api::new(client, name, Failures::default())));
     loop {
-        // What is not complete yet is waited for.
-        if let Ok(rules) = source.next().await?.rules {
-            stub.take(rules, &changes);
+        match source.next().await?.rules {
+            Ok(rules) => stub.take(rules, &changes),
+            // It is waited for.
+            Err(incomplete) => stub.known().incomplete = Some(incomplete.to_string()),
         }
     }
 }

@@ -54,6 +54,12 @@ impl Changes {
         Some((number, now.saturating_duration_since(*asked)))
     }
 
+    /// How many there have been.
+    pub(super) fn count(&self) -> u32 {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        u32::try_from(all.len()).unwrap_or(u32::MAX)
+    }
+
     fn next(&self) -> usize {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.push(Instant::now());

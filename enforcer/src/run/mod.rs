@@ -171,32 +171,50 @@ pub async fn run(options: Options) -> Result<(), RunError> {
 
 async fn enforce(
     mut node: Node<Nlink>,
-    loaded: JoinHandle<Result<Loaded, ReadError>>,
+    mut loaded: JoinHandle<Result<Loaded, ReadError>>,
     inbox: &mut Receiver<Input>,
     mut report: Report,
     once: bool,
 ) -> Result<(), RunError> {
-    // Why it cannot be read is told where it is needed, and read again.
-    if let Ok(loaded) = loaded.await? {
-        node.know(loaded);
-    }
+    let mut is_read = false;
+    // Edits that were heard while the tables were read: only what was read tells whether they are in it.
+    let mut edits = Vec::new();
     loop {
-        let outcome = node.flush().await;
-        report.tell(node.status());
-        outcome?;
-        if once && node.is_informed() && node.is_settled() {
-            return enforced(node.status());
+        if is_read {
+            let outcome = node.flush().await;
+            report.tell(node.status());
+            outcome?;
+            if once && node.is_informed() && node.is_settled() {
+                return enforced(node.status());
+            }
+        } else {
+            node.prepare();
         }
+        let mut inputs = Vec::new();
         tokio::select! {
+            read = &mut loaded, if !is_read => {
+                is_read = true;
+                // Why it cannot be read is told where it is needed, and read again.
+                if let Ok(loaded) = read? {
+                    node.know(loaded);
+                }
+                inputs.append(&mut edits);
+            }
             input = inbox.recv() => match input {
-                Some(input) => node.take(input),
+                Some(input) => inputs.push(input),
                 None => return Ok(()),
             },
             () = reached(node.retry()) => {}
         }
         // What came together is planned together.
         while let Ok(input) = inbox.try_recv() {
-            node.take(input);
+            inputs.push(input);
+        }
+        for input in inputs {
+            match input {
+                Input::Edit(_) if !is_read => edits.push(input),
+                input => node.take(input),
+            }
         }
     }
 }

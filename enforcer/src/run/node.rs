@@ -319,6 +319,19 @@ impl<K: Kernel> Node<K> {
         Ok(())
     }
 
+    /// Plans ahead while the tables are still being read. What goes wrong is told when it is planned again.
+    pub(super) fn prepare(&mut self) {
+        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
+            return;
+        };
+        let facts = self
+            .facts
+            .get_or_insert_with(|| observed.facts(&rules.rules.pod_networks));
+        if self.desired.plan(rules, facts).is_err() {
+            self.desired = Desired::new(self.settings.clone());
+        }
+    }
+
     /// Takes in what was read at the start, after edits were followed.
     pub(super) fn know(&mut self, loaded: Loaded) {
         self.known = Known::Read(Box::new(loaded));

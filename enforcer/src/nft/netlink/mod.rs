@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use ear::Ear;
+use read::Rules;
 
 pub use events::{Edit, Edits};
 
@@ -75,12 +76,15 @@ impl Nlink {
         })
     }
 
-    /// Reads our tables in a thread of its own, in the network namespace of the calling thread.
+    /// Reads our tables in threads of its own, in the network namespace of the calling thread.
     pub fn read_apart() -> JoinHandle<Result<Loaded, ReadError>> {
         tokio::task::spawn_blocking(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| not_read("our tables", error))?;
-            runtime.block_on(async { Self::open()?.read().await })
+            runtime.block_on(async {
+                let connection = Self::open()?.connection.into_inner();
+                read::ruleset(&connection, Rules::Apart).await
+            })
         })
     }
 
@@ -98,7 +102,7 @@ impl Nlink {
 impl Kernel for Nlink {
     async fn read(&self) -> Result<Loaded, ReadError> {
         let connection = self.connection.lock().await;
-        read::ruleset(&connection).await
+        read::ruleset(&connection, Rules::InTurn).await
     }
 
     async fn commit(&self, change: &Change<'_>, expected: Generation) -> Result<Generation, CommitError> {

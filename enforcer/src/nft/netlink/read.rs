@@ -10,6 +10,7 @@ use nlink::netlink::nftables::{
 };
 use nlink::netlink::nftables::{ChainKind, Hook as KernelHook};
 use nlink::netlink::{Connection, Nftables};
+use tokio::task::JoinHandle;
 
 use super::element::{self, Layout};
 use super::{ATTEMPTS, dump, family, not_read, rule};
@@ -58,11 +59,21 @@ async fn tables(
     Ok(ours.collect())
 }
 
+/// Who lists rules: for each piece of such a listing the kernel walks all rules of the table, so that twenty thousand take as long
+/// as two thousand sets with all their elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Whoever lists the rest.
+    InTurn,
+    /// A thread of its own, in the network namespace of the calling one.
+    Apart,
+}
+
 /// Everything in our tables, at one generation.
-pub(super) async fn ruleset(connection: &Connection<Nftables>) -> Result<Loaded, ReadError> {
+pub(super) async fn ruleset(connection: &Connection<Nftables>, rules: Rules) -> Result<Loaded, ReadError> {
     for _ in 0..ATTEMPTS {
         let before = generation(connection).await?;
-        let outcome = ruleset_once(connection, before).await;
+        let outcome = ruleset_once(connection, rules, before).await;
         // A listing of something that was just deleted fails; what counts is whether anything changed.
         if generation(connection).await? == before
             && let Some(loaded) = outcome?
@@ -75,6 +86,7 @@ pub(super) async fn ruleset(connection: &Connection<Nftables>) -> Result<Loaded,
 
 async fn ruleset_once(
     connection: &Connection<Nftables>,
+    rules: Rules,
     generation: Generation,
 ) -> Result<Option<Loaded>, ReadError> {
     let mut loaded = Loaded {
@@ -94,7 +106,7 @@ async fn ruleset_once(
                 .push(format!("flags {flags:#x} on the table"));
         }
         reading.table.comment = reading.comment(comment.as_deref(), "the table");
-        if !reading.everything(connection).await? {
+        if !reading.everything(connection, rules).await? {
             return Ok(None);
         }
         let Reading { table, foreign, .. } = reading;
@@ -106,6 +118,18 @@ async fn ruleset_once(
     Ok(Some(loaded))
 }
 
+fn list_rules_apart(family: Family) -> JoinHandle<nlink::Result<Vec<RuleInfo>>> {
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let connection = Connection::<Nftables>::new()?;
+            connection.list_rules(TableKey::NAME, family).await
+        })
+    })
+}
+
 struct Reading {
     key: TableKey,
     table: Table,
@@ -114,7 +138,11 @@ struct Reading {
 
 impl Reading {
     /// Reads one table. Returns whether nothing changed underneath.
-    async fn everything(&mut self, connection: &Connection<Nftables>) -> Result<bool, ReadError> {
+    async fn everything(
+        &mut self,
+        connection: &Connection<Nftables>,
+        rules: Rules,
+    ) -> Result<bool, ReadError> {
         let (key, family) = (self.key, family(self.key));
         let failed = |error: nlink::Error| not_read(format!("table {key}"), error);
         for chain in connection
@@ -124,13 +152,7 @@ impl Reading {
         {
             self.chain(&chain);
         }
-        for rule in connection
-            .list_rules(TableKey::NAME, family)
-            .await
-            .map_err(failed)?
-        {
-            self.rule(&rule);
-        }
+        let apart = (rules == Rules::Apart).then(|| list_rules_apart(family));
         for set in connection
             .list_sets_in(TableKey::NAME, family)
             .await
@@ -139,6 +161,15 @@ impl Reading {
             if !self.set(connection, family, &set).await? {
                 return Ok(false);
             }
+        }
+        let rules = match apart {
+            Some(listing) => listing
+                .await
+                .map_err(|error| not_read(format!("rules of table {key}"), error))?,
+            None => connection.list_rules(TableKey::NAME, family).await,
+        };
+        for rule in rules.map_err(failed)? {
+            self.rule(&rule);
         }
         for object in connection
             .list_objects_in(TableKey::NAME, family)

@@ -177,44 +177,29 @@ async fn enforce(
     once: bool,
 ) -> Result<(), RunError> {
     let mut is_read = false;
-    // Edits that were heard while the tables were read: only what was read tells whether they are in it.
-    let mut edits = Vec::new();
+    node.await_tables();
     loop {
-        if is_read {
-            let outcome = node.flush().await;
-            report.tell(node.status());
-            outcome?;
-            if once && node.is_informed() && node.is_settled() {
-                return enforced(node.status());
-            }
-        } else {
-            node.prepare();
+        let outcome = node.flush().await;
+        report.tell(node.status());
+        outcome?;
+        if once && node.is_informed() && node.is_settled() {
+            return enforced(node.status());
         }
-        let mut inputs = Vec::new();
         tokio::select! {
             read = &mut loaded, if !is_read => {
                 is_read = true;
-                // Why it cannot be read is told where it is needed, and read again.
-                if let Ok(loaded) = read? {
-                    node.know(loaded);
-                }
-                inputs.append(&mut edits);
+                // Why it cannot be read is told where it is read again.
+                node.know(read?.ok());
             }
             input = inbox.recv() => match input {
-                Some(input) => inputs.push(input),
+                Some(input) => node.take(input),
                 None => return Ok(()),
             },
             () = reached(node.retry()) => {}
         }
         // What came together is planned together.
         while let Ok(input) = inbox.try_recv() {
-            inputs.push(input);
-        }
-        for input in inputs {
-            match input {
-                Input::Edit(_) if !is_read => edits.push(input),
-                input => node.take(input),
-            }
+            node.take(input);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod bridges;
 mod kernel;
+mod start;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -23,7 +24,7 @@ use super::status::{
     Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
 };
 use crate::facts::{NamedPods, Observed};
-use crate::nft::{Counts, Edit, Generation, Kernel, Loaded};
+use crate::nft::{Counts, Edit, Generation, Kernel};
 use crate::plan::{Facts, Settings};
 use crate::source::{Delivery, Incomplete};
 use kernel::{Known, Remedy};
@@ -165,7 +166,10 @@ impl<K: Kernel> Node<K> {
                 self.facts = None;
                 self.pending.get_or_insert((received, decoded));
             }
-            Input::Edit(edit) => self.edited(edit),
+            Input::Edit(edit) => match &mut self.known {
+                Known::Awaited(edits) => edits.push(edit),
+                Known::Nothing | Known::Read(_) | Known::Planned(_) => self.edited(edit),
+            },
             Input::Cut(cut) => self.judging.cut(cut),
             Input::Swept(swept) => {
                 let condition = self.judging.ended(&swept, &mut self.status.flows);
@@ -262,6 +266,10 @@ impl<K: Kernel> Node<K> {
         if self.pending.is_none() && self.retry.is_none() && !self.judging.is_due() {
             return Ok(());
         }
+        if matches!(self.known, Known::Awaited(_)) {
+            self.prepare();
+            return Ok(());
+        }
         if self.judging.is_new() && !self.adopt().await {
             self.retry = Some(Instant::now() + RETRY);
             return Ok(());
@@ -317,43 +325,6 @@ impl<K: Kernel> Node<K> {
         self.judging.plan_cuts(facts, &mut self.desired.planner)?;
         self.desired.check()?;
         Ok(())
-    }
-
-    /// Plans ahead while the tables are still being read. What goes wrong is told when it is planned again.
-    pub(super) fn prepare(&mut self) {
-        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
-            return;
-        };
-        let facts = self
-            .facts
-            .get_or_insert_with(|| observed.facts(&rules.rules.pod_networks));
-        if self.desired.plan(rules, facts).is_err() {
-            self.desired = Desired::new(self.settings.clone());
-        }
-    }
-
-    /// Takes in what was read at the start, after edits were followed.
-    pub(super) fn know(&mut self, loaded: Loaded) {
-        self.known = Known::Read(Box::new(loaded));
-    }
-
-    /// Learns which flows an earlier process has ended, before anything is planned. Returns whether it could.
-    async fn adopt(&mut self) -> bool {
-        let loaded = match std::mem::take(&mut self.known) {
-            Known::Read(loaded) => Ok(loaded),
-            Known::Nothing | Known::Planned(_) => kernel::read(&self.kernel).await.map(Box::new),
-        };
-        match loaded {
-            Ok(loaded) => {
-                self.judging.adopt(&loaded.ruleset);
-                self.known = Known::Read(loaded);
-                true
-            }
-            Err(condition) => {
-                self.say(Origin::Kernel, Some(condition));
-                false
-            }
-        }
     }
 
     /// Has established flows judged by what was committed, if it may deny some of them.

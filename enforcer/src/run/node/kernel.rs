@@ -11,7 +11,7 @@ use tracing::{debug, error, warn};
 
 use super::{Condition, Node, Origin};
 use crate::flows::tightens;
-use crate::nft::{self, Change, CommitError, Counts, Generation, Kernel, Loaded, ReadError};
+use crate::nft::{self, Change, CommitError, Counts, Edit, Generation, Kernel, Loaded, ReadError};
 
 /// An answer of the kernel that takes longer will not come. The layer below gives up sooner.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -30,6 +30,8 @@ pub(super) enum Known {
     /// Nobody knows.
     #[default]
     Nothing,
+    /// It is being read. Only what was read tells whether these edits are in it.
+    Awaited(Vec<Edit>),
     /// This was read, or was when it was read last.
     Read(Box<Loaded>),
     /// The plan but for what was touched of it since, at this generation.
@@ -40,7 +42,7 @@ impl Known {
     /// The generation that it had last.
     pub(super) fn generation(&self) -> Option<Generation> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Awaited(_) => None,
             Self::Read(loaded) => Some(loaded.generation),
             Self::Planned(generation) => Some(*generation),
         }
@@ -49,7 +51,7 @@ impl Known {
     /// The same, to be moved on.
     pub(super) fn generation_mut(&mut self) -> Option<&mut Generation> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Awaited(_) => None,
             Self::Read(loaded) => Some(&mut loaded.generation),
             Self::Planned(generation) => Some(generation),
         }
@@ -75,7 +77,7 @@ impl<K: Kernel> Node<K> {
         for _ in 0..ATTEMPTS {
             // Whatever fails, what the kernel has then is not known.
             let known = match std::mem::take(&mut self.known) {
-                Known::Nothing => match read(&self.kernel).await {
+                Known::Nothing | Known::Awaited(_) => match read(&self.kernel).await {
                     Ok(loaded) => Known::Read(Box::new(loaded)),
                     Err(condition) => {
                         self.say(Origin::Kernel, Some(condition));
@@ -98,7 +100,7 @@ impl<K: Kernel> Node<K> {
                 }
                 (Known::Read(loaded), _) => (nft::repair(loaded, draft.ruleset()), loaded.generation),
                 // The whole is to be compared, and so to be read.
-                (Known::Planned(_) | Known::Nothing, _) => continue,
+                (Known::Planned(_) | Known::Nothing | Known::Awaited(_), _) => continue,
             };
             let counts = change.counts();
             // What is written for a sweep needs none.

@@ -1,3 +1,5 @@
+mod start;
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

@@ -144,8 +144,9 @@ fn charts(report: &Report) -> Vec<(String, Lines)> {
             Lines::of(&title, axis, over),
         ));
     }
-    // Without their parts, and the same times again beside another target.
-    let changes = of(report, Bench::Apply).filter(|figure| !figure.what.contains([':', ',']));
+    // Without their parts, the same times again beside another target, and the way back, which takes as long.
+    let changes = of(report, Bench::Apply)
+        .filter(|figure| !figure.what.contains([':', ',']) && !figure.what.ends_with(" back"));
     charts.push((
         "apply".to_owned(),
         Lines::of(

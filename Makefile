@@ -20,9 +20,6 @@ REPEATS ?= 30
 TESTS ?= 16
 CLUSTER := target/debug/palisade-cluster
 
-# What benches are made of: always together, as what each asks of others changes how these are built.
-BENCHES := --package palisade-bench --package palisade-enforcer --package palisade-tests
-
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Static with glibc: the target that everything is tested on, a faster allocator than musl's, and no further toolchain.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
@@ -33,7 +30,7 @@ KUSTOMIZE := go -C config/kustomize tool kustomize build
 
 .DEFAULT_GOAL := help
 .PHONY: help build check test demo fuzz images manifests check-manifests check-report report-pictures docs deps \
-  kubernetes cluster cluster-down conformance e2e guard guard-accept server bench bench-compare bench-plots bench-latency bench-audit clean
+  kubernetes cluster cluster-down conformance e2e guard guard-accept server benches bench bench-compare bench-plots bench-latency bench-audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,37 +139,34 @@ e2e: ## run the tests of a whole cluster on the one that runs, or on a new one: 
 	  --test-threads $(TESTS) --show-output; result=$$?; \
 	[ -z "$$started" ] || $(MAKE) --no-print-directory cluster-down; exit $$result
 
-bench: deps server ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
-	$(CARGO) build --locked --release $(BENCHES)
+bench: deps server benches ## measure what Palisade costs, beside its targets; JSON=FILE keeps the figures. `make bench-NAME` for one bench
 	target/release/palisade-bench run $(if $(JSON),--json $(JSON))
 
+# Always together, as what each asks of others changes how these are built.
+benches:
+	$(CARGO) build --locked --release --package palisade-bench --package palisade-enforcer --package palisade-tests
+
 # The API server and etcd of the bench `publish`, alone.
-server:
+server: benches
 	@$(MAKE) --no-print-directory deps PACKAGES=openssl:openssl
-	$(CARGO) build --locked --release $(BENCHES)
 	@target/release/palisade-cluster build --server
 
-bench-compare: ## two files of figures side by side, as ratios: A=old.json B=new.json
-	$(CARGO) build --locked --release $(BENCHES)
+bench-compare: benches ## two files of figures side by side, as ratios: A=old.json B=new.json
 	target/release/palisade-bench compare $(A) $(B)
 
-bench-plots: ## draw a file of figures into docs/performance/: JSON=FILE
-	$(CARGO) build --locked --release $(BENCHES)
+bench-plots: benches ## draw a file of figures into docs/performance/: JSON=FILE
 	target/release/palisade-bench plot $(JSON) docs/performance
 
-guard: ## whether what is done all day takes as many instructions as it did; `make guard-accept` keeps new counts
+guard: benches ## whether what is done all day takes as many instructions as it did; `make guard-accept` keeps new counts
 	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
-	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench guard tests/bench/baseline.json
 
-guard-accept:
+guard-accept: benches
 	@$(MAKE) --no-print-directory deps PACKAGES=valgrind:valgrind
-	$(CARGO) build --locked --release $(BENCHES)
 	target/release/palisade-bench guard --accept tests/bench/baseline.json
 
 bench-publish: server
-bench-%: deps
-	$(CARGO) build --locked --release $(BENCHES)
+bench-%: deps benches
 	target/release/palisade-bench run $* $(if $(JSON),--json $(JSON))
 
 bench-latency: ## time from the API to the packet, on a new cluster: CNI=ptp|bridge|flannel POLICIES=2,100,1000 REPEATS=30

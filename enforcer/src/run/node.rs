@@ -24,6 +24,7 @@ use super::status::{
     Condition, Conditions, IgnoredResults, Informed, LastEdit, Origin, Sizes, Status, Timing, microseconds,
 };
 use crate::facts::{NamedPods, Observed};
+use crate::nft::model::InvalidName;
 use crate::nft::{Counts, Edit, Generation, Kernel};
 use crate::plan::{Facts, Settings};
 use crate::source::{Delivery, Incomplete};
@@ -315,16 +316,23 @@ impl<K: Kernel> Node<K> {
 
     /// Brings the plan to what is known.
     fn plan(&mut self) -> Result<(), Unplannable> {
+        self.plan_rules()?;
+        if let Some(facts) = &self.facts {
+            self.judging.plan_cuts(facts, &mut self.desired.planner)?;
+            self.desired.check()?;
+        }
+        Ok(())
+    }
+
+    /// The same, without what flows that are to be ended add to it.
+    fn plan_rules(&mut self) -> Result<(), InvalidName> {
         let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
             return Ok(());
         };
         let facts = self
             .facts
             .get_or_insert_with(|| observed.facts(&rules.rules.pod_networks));
-        self.desired.plan(rules, facts)?;
-        self.judging.plan_cuts(facts, &mut self.desired.planner)?;
-        self.desired.check()?;
-        Ok(())
+        self.desired.plan(rules, facts)
     }
 
     /// Has established flows judged by what was committed, if it may deny some of them.

@@ -78,13 +78,10 @@ impl Nlink {
 
     /// Reads our tables in threads of its own, in the network namespace of the calling thread.
     pub fn read_apart() -> JoinHandle<Result<Loaded, ReadError>> {
-        tokio::task::spawn_blocking(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| not_read("our tables", error))?;
-            runtime.block_on(async {
-                let connection = Self::open()?.connection.into_inner();
-                read::ruleset(&connection, Rules::Apart).await
-            })
+        let failed = |error| not_read("our tables", error);
+        apart(failed, async || {
+            let connection = Self::open()?.connection.into_inner();
+            read::ruleset(&connection, Rules::Apart).await
         })
     }
 
@@ -162,6 +159,20 @@ fn unsendable(error: ReadError) -> CommitError {
     CommitError::Unsendable {
         message: error.to_string(),
     }
+}
+
+/// Does something in a thread of its own, which can wait for the kernel.
+fn apart<T, E, F, W>(failed: fn(std::io::Error) -> E, work: W) -> JoinHandle<Result<T, E>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>>,
+    W: FnOnce() -> F + Send + 'static,
+{
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(failed)?.block_on(work())
+    })
 }
 
 fn widen(connection: &Connection<Nftables>) -> Result<(), rustix::io::Errno> {

@@ -10,10 +10,9 @@ use nlink::netlink::nftables::{
 };
 use nlink::netlink::nftables::{ChainKind, Hook as KernelHook};
 use nlink::netlink::{Connection, Nftables};
-use tokio::task::JoinHandle;
 
 use super::element::{self, Layout};
-use super::{ATTEMPTS, dump, family, not_read, rule};
+use super::{ATTEMPTS, apart, dump, family, not_read, rule};
 use crate::nft::kernel::{Count, Counters, Foreign, Generation, Loaded, ObjectKind, ReadError, Stray};
 use crate::nft::model::{Chain, Comment, Hook, Interface, KeyType, Name, Set, Table, TableKey, VerdictMap};
 
@@ -59,8 +58,8 @@ async fn tables(
     Ok(ours.collect())
 }
 
-/// Who lists rules: for each piece of such a listing the kernel walks all rules of the table, so that twenty thousand take as long
-/// as two thousand sets with all their elements.
+/// Who lists rules: for each piece of such a listing the kernel walks all rules of the table, so that twenty thousand take it nearly
+/// as long as two thousand sets with all their elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rules {
     /// Whoever lists the rest.
@@ -118,18 +117,6 @@ async fn ruleset_once(
     Ok(Some(loaded))
 }
 
-fn list_rules_apart(family: Family) -> JoinHandle<nlink::Result<Vec<RuleInfo>>> {
-    tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(async {
-            let connection = Connection::<Nftables>::new()?;
-            connection.list_rules(TableKey::NAME, family).await
-        })
-    })
-}
-
 struct Reading {
     key: TableKey,
     table: Table,
@@ -152,7 +139,12 @@ impl Reading {
         {
             self.chain(&chain);
         }
-        let apart = (rules == Rules::Apart).then(|| list_rules_apart(family));
+        let apart = (rules == Rules::Apart).then(|| {
+            apart(nlink::Error::from, async move || {
+                let connection = Connection::<Nftables>::new()?;
+                connection.list_rules(TableKey::NAME, family).await
+            })
+        });
         for set in connection
             .list_sets_in(TableKey::NAME, family)
             .await

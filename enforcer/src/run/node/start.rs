@@ -22,13 +22,7 @@ impl<K: Kernel> Node<K> {
 
     /// Plans ahead. What goes wrong is told when it is planned again.
     pub(super) fn prepare(&mut self) {
-        let (Some(rules), Some(observed)) = (&self.rules, &self.observed) else {
-            return;
-        };
-        let facts = self
-            .facts
-            .get_or_insert_with(|| observed.facts(&rules.rules.pod_networks));
-        if self.desired.plan(rules, facts).is_err() {
+        if self.plan_rules().is_err() {
             self.desired = Desired::new(self.settings.clone());
         }
     }

@@ -2,7 +2,6 @@
 //!
 //! They look at lines and decode nothing, so that many of them leave the API server its processors.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +15,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::wire::{Traffic, counted};
-use super::world::{BORN, Changes};
+use super::world::{BORN, Changes, Heard};
 
 /// What each hears of. The rule sets of nodes are watched by name, in any case.
 pub(super) const SLICES: [&str; 2] = ["addressgroups", "policyslices"];
@@ -134,7 +133,7 @@ async fn follow(
     changes: Changes,
     lags: Arc<Mutex<Vec<Duration>>>,
 ) -> Result<()> {
-    let (before, mut seen) = (changes.count(), HashSet::new());
+    let mut heard = Heard::from_now(&changes);
     loop {
         let query = format!(
             "{path}?watch=true&labelSelector={selector}&resourceVersion={version}&timeoutSeconds={OPEN}"
@@ -157,8 +156,7 @@ async fn follow(
                         !text.starts_with("{\"type\":\"ERROR\""),
                         "a watch has failed: {text}"
                     );
-                    let new =
-                        born(text, &changes).filter(|(number, _)| *number >= before && seen.insert(*number));
+                    let new = born(text, &changes).filter(|(number, _)| heard.is_new(*number));
                     let new: Vec<Duration> = new.map(|(_, age)| age).collect();
                     lags.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
                     version = between(text, "\"resourceVersion\":\"")

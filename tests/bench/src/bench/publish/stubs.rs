@@ -1,6 +1,6 @@
 //! Nodes that subscribe as an enforcer does, with an enforcer's own code, and program nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use palisade_policy::rules::{Group, GroupId, NodeRules, Slice, SliceId};
 use tokio::task::JoinSet;
 
 use super::wire::{Traffic, counted};
-use super::world::Changes;
+use super::world::{Changes, Heard};
 use crate::bench::oracle;
 
 /// The longest that nodes take to have what they should.
@@ -42,10 +42,8 @@ struct Known {
     rules: Option<RuleSet>,
     /// Why it has not more than these.
     incomplete: Option<String>,
-    /// The changes before it began.
-    before: u32,
-    /// The numbers of the others that it has heard of.
-    seen: HashSet<u32>,
+    /// The changes that it has heard of since it began.
+    heard: Heard,
     lags: Vec<Duration>,
 }
 
@@ -218,10 +216,10 @@ impl Stub {
             }
         }
         if known.rules.is_none() {
-            known.before = changes.count();
+            known.heard = Heard::from_now(changes);
         }
         for (number, age) in heard {
-            if number >= known.before && known.seen.insert(number) {
+            if known.heard.is_new(number) {
                 known.lags.push(age);
             }
         }

@@ -1,5 +1,6 @@
 //! The cluster at the API server: all objects of a workload, and pods that go and come.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
@@ -54,12 +55,6 @@ impl Changes {
         Some((number, now.saturating_duration_since(*asked)))
     }
 
-    /// How many there have been.
-    pub(super) fn count(&self) -> u32 {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        u32::try_from(all.len()).unwrap_or(u32::MAX)
-    }
-
     fn next(&self) -> usize {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.push(Instant::now());
@@ -72,6 +67,30 @@ impl Changes {
         if let Some(asked) = all.get_mut(number) {
             *asked = Instant::now();
         }
+    }
+}
+
+/// The changes that somebody has heard of.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Those before this one are none of his.
+    first: u32,
+    numbers: HashSet<u32>,
+}
+
+impl Heard {
+    /// Of somebody who begins now.
+    pub(super) fn from_now(changes: &Changes) -> Self {
+        let all = changes.0.read().unwrap_or_else(PoisonError::into_inner);
+        Self {
+            first: u32::try_from(all.len()).unwrap_or(u32::MAX),
+            numbers: HashSet::new(),
+        }
+    }
+
+    /// Whether this one is heard of for the first time.
+    pub(super) fn is_new(&mut self, number: u32) -> bool {
+        number >= self.first && self.numbers.insert(number)
     }
 }
 

@@ -3,6 +3,9 @@
 //! For packets that cross a bridge, the forward hook sees the bridge on both sides, not the ports. Two things need the
 //! ports: a pod that is not known yet must be closed although its address could be another node's pod's; and what a bridge
 //! floods to all ports, which no address names, must neither leave nor reach an isolated pod.
+//!
+//! Every packet of every bridged pod comes through both chains, so each begins with the one look-up that lets nearly all of
+//! them pass: a known port that sends to one receiver, an address of the pod behind the port.
 
 use palisade_policy::model::Direction;
 
@@ -13,6 +16,12 @@ use crate::nft::model::{
     Chain, Comment, Element, EtherType, Field, Hook, InterfacePattern, InvalidName, KeyType, Match, Name,
     PacketType, Part, Rule, Ruleset, Set, Table, TableKey, Verdict,
 };
+
+/// The network protocols that policies are about.
+const IP: [EtherType; 2] = [EtherType::Ipv4, EtherType::Ipv6];
+
+/// Frames for no single receiver.
+const FLOODED: [PacketType; 2] = [PacketType::Multicast, PacketType::Broadcast];
 
 /// Before `br_netfilter`, which shows the packet to the other tables at priority 0.
 const PRIORITY: i32 = -200;
@@ -44,26 +53,20 @@ pub(super) fn plan(
     let (egress_name, egress) = isolated(Direction::Egress)?;
     let (ingress_name, ingress) = isolated(Direction::Ingress)?;
     let from = Port {
-        field: Field::InputInterface,
         interface: Match::InputInterface,
         hook: Hook::Prerouting { priority: PRIORITY },
-        isolated: from_isolated(&egress_name),
+        known: from_known(&known, &egress_name),
     };
     let to = Port {
-        field: Field::OutputInterface,
         interface: Match::OutputInterface,
         hook: Hook::Postrouting { priority: PRIORITY },
-        isolated: to_isolated(table, &ingress_name, subjects)?,
+        known: to_known(table, &known, &ingress_name, subjects)?,
     };
     table
         .sets
         .extend([(egress_name, egress.into()), (ingress_name, ingress.into())]);
-    table
-        .chains
-        .insert(Name::new("from_port")?, from.chain(&known, settings));
-    table
-        .chains
-        .insert(Name::new("to_port")?, to.chain(&known, settings));
+    table.chains.insert(Name::new("from_port")?, from.chain(settings));
+    table.chains.insert(Name::new("to_port")?, to.chain(settings));
     Ok(())
 }
 
@@ -85,29 +88,38 @@ fn bridged<'s, 'a>(subjects: &'s [Subject<'a>]) -> impl Iterator<Item = &'s Subj
     subjects.iter().filter(|subject| subject.place.bridge.is_some())
 }
 
-/// From an isolated pod nothing is flooded; what has one receiver the forward hook judges.
-fn from_isolated(isolated: &Name) -> Vec<Rule> {
+/// From a known port go frames for one receiver, whom the forward hook judges; from an isolated pod nothing is flooded.
+fn from_known(known: &Name, isolated: &Name) -> Vec<Rule> {
+    let port = |set| in_set(vec![Field::InputInterface], set);
+    let [multicast, broadcast] = FLOODED.map(|kind| Match::PacketType { kind, negated: true });
+    let one_receiver = Rule::new([multicast, broadcast, port(known)], Verdict::Accept);
     let close = |(ether_type, kind)| {
-        let matches = [
-            kind,
-            Match::EtherType(ether_type),
-            in_set(vec![Field::InputInterface], isolated),
-        ];
+        let kind = Match::PacketType { kind, negated: false };
         closed(
-            matches,
+            [kind, Match::EtherType(ether_type), port(isolated)],
             Comment::fit("multicast and broadcast match no rule of a policy"),
         )
     };
-    flooded().map(close).collect()
+    let mut rules = vec![one_receiver];
+    rules.extend(discovery());
+    rules.extend(
+        IP.into_iter()
+            .flat_map(|ether_type| FLOODED.map(|kind| (ether_type, kind)))
+            .map(close),
+    );
+    rules.push(Rule::new([port(known)], Verdict::Accept));
+    rules
 }
 
 /// To an isolated pod comes only what is for one of its addresses, however the frame that carries it is addressed. Of
 /// link-local addresses those of its node are left: the forward hook closes the others.
-fn to_isolated(
+fn to_known(
     table: &mut Table,
+    known: &Name,
     isolated: &Name,
     subjects: &[Subject<'_>],
 ) -> Result<Vec<Rule>, InvalidName> {
+    let port = |set| in_set(vec![Field::OutputInterface], set);
     let mut rules = Vec::new();
     for family in Family::both() {
         let name = Name::new(format!("addresses{}", family.digit))?;
@@ -119,47 +131,41 @@ fn to_isolated(
             set.elements
                 .extend(addresses.map(|address| Element::new(&[part, Part::address(address)])));
         }
-        let port = in_set(vec![Field::OutputInterface], isolated);
+        let own = in_set(vec![Field::OutputInterface, family.destination], &name);
+        rules.push(Rule::new([own], Verdict::Accept));
+        table.sets.insert(name, set.into());
         if !family.v4 {
+            rules.extend(discovery());
             rules.push(Rule::new(
-                [Match::DestinationIn(family.link_local), port.clone()],
+                [Match::DestinationIn(family.link_local), port(isolated)],
                 Verdict::Accept,
             ));
         }
-        let key = vec![Field::OutputInterface, family.destination];
-        let foreign = Match::InSet {
-            key,
-            set: name.clone(),
-            negated: true,
-        };
-        rules.push(closed(
-            [foreign, port],
-            Comment::fit("not for an address of the pod: no policy could name it"),
-        ));
-        table.sets.insert(name, set.into());
     }
+    rules.extend(IP.map(|ether_type| {
+        closed(
+            [Match::EtherType(ether_type), port(isolated)],
+            Comment::fit("not for an address of the pod: no policy could name it"),
+        )
+    }));
+    rules.push(Rule::new([port(known)], Verdict::Accept));
     Ok(rules)
 }
 
 /// A side of a bridge's ports.
 struct Port {
-    field: Field,
     /// The condition on the port's name.
     interface: fn(InterfacePattern) -> Match,
     hook: Hook,
-    /// The rules for ports of isolated pods.
-    isolated: Vec<Rule>,
+    /// The rules for known ports.
+    known: Vec<Rule>,
 }
 
 impl Port {
-    fn chain(self, known: &Name, settings: &Settings) -> Chain {
-        let mut rules: Vec<Rule> = neighbour_discovery()
-            .map(|kind| Rule::new([kind], Verdict::Accept))
-            .into();
-        rules.extend(self.isolated);
-        rules.push(Rule::new([in_set(vec![self.field], known)], Verdict::Accept));
+    fn chain(self, settings: &Settings) -> Chain {
+        let mut rules = self.known;
         for pattern in &settings.pod_interfaces {
-            for ether_type in [EtherType::Ipv4, EtherType::Ipv6] {
+            for ether_type in IP {
                 let interface = (self.interface)(pattern.clone());
                 let comment = Comment::fit("a port of a pod that is not known yet");
                 rules.push(closed([interface, Match::EtherType(ether_type)], comment));
@@ -173,12 +179,8 @@ impl Port {
     }
 }
 
-/// Packets for no single receiver.
-fn flooded() -> impl Iterator<Item = (EtherType, Match)> {
-    [EtherType::Ipv4, EtherType::Ipv6]
+fn discovery() -> impl Iterator<Item = Rule> {
+    neighbour_discovery()
         .into_iter()
-        .flat_map(|ether_type| {
-            [PacketType::Multicast, PacketType::Broadcast]
-                .map(|kind| (ether_type, Match::PacketType { kind, negated: false }))
-        })
+        .map(|kind| Rule::new([kind], Verdict::Accept))
 }

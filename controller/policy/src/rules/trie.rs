@@ -171,7 +171,13 @@ impl<T: Clone + Ord> Node<T> {
             }
             Self::Leaf(entries) => {
                 remember(before, slice, || Cut::Holds(held(entries)));
-                let position = entries.partition_point(|known| known.thing < entry.thing);
+                // At first things mostly come in their order.
+                let is_last = entries.last().is_none_or(|last| last.thing < entry.thing);
+                let position = if is_last {
+                    entries.len()
+                } else {
+                    entries.partition_point(|known| known.thing < entry.thing)
+                };
                 entries.insert(position, entry);
                 self.split(slice, capacity, before);
             }

@@ -42,6 +42,9 @@ pub(super) enum Rules {
     Conntrack,
     /// That, and that pods send from their own addresses only: what keeps a policy from being evaded, and is met by every packet.
     Sources,
+    /// That, and that what crosses a bridge comes from a known port and goes to an address behind its port: what keeps a pod closed
+    /// that is not known yet.
+    Ports,
     /// So many policies on each pod, each of which names one pod and four ports.
     Policies(usize),
     /// So many policies of all shapes.
@@ -51,7 +54,7 @@ pub(super) enum Rules {
 impl Rules {
     fn policies(self) -> usize {
         match self {
-            Self::None | Self::Conntrack | Self::Sources => 0,
+            Self::None | Self::Conntrack | Self::Sources | Self::Ports => 0,
             Self::Policies(count) | Self::Shapes(count) => count,
         }
     }
@@ -132,10 +135,13 @@ impl Site {
         // A thousand new flows a round would otherwise stay for all of the rounds.
         let forgets = [("net.netfilter.nf_conntrack_udp_timeout", "1")];
         node.netns().sysctl().set_many(&forgets)?;
-        if matches!(rules, Rules::Conntrack | Rules::Sources) {
+        if matches!(rules, Rules::Conntrack | Rules::Sources | Rules::Ports) {
             node.nft(CONNTRACK).await?;
-            if rules == Rules::Sources {
+            if rules != Rules::Conntrack {
                 node.nft(&sources(node.slots())).await?;
+            }
+            if rules == Rules::Ports {
+                node.nft(&ports_of(node.slots())).await?;
             }
             if self.bed.topology() != Topology::Routed {
                 node.filter_bridged(true)?;
@@ -282,6 +288,31 @@ fn sources(slots: &[Slot]) -> String {
         )
     });
     format!("table netdev reference {{\n{} }}\n", chains.collect::<String>())
+}
+
+/// The least that tells the known ports of a bridge from others, one look-up for each port that a packet passes.
+fn ports_of(slots: &[Slot]) -> String {
+    let known: Vec<String> = slots
+        .iter()
+        .map(|slot| format!("\"{}\"", slot.host_interface()))
+        .collect();
+    let addresses: Vec<String> = slots
+        .iter()
+        .map(|slot| format!("\"{}\" . {}", slot.host_interface(), slot.v4()))
+        .collect();
+    format!(
+        "table bridge reference {{
+            set known {{ type ifname; elements = {{ {} }}\n }}
+            set addresses {{ type ifname . ipv4_addr; elements = {{ {} }}\n }}
+            chain from {{ type filter hook prerouting priority -200
+                meta pkttype other iifname @known accept
+                ether type ip counter drop\n }}
+            chain to {{ type filter hook postrouting priority -200
+                oifname . ip daddr @addresses accept
+                ether type ip counter drop\n }}\n }}",
+        known.join(", "),
+        addresses.join(", ")
+    )
 }
 
 /// The namespace of a node's pods.

@@ -90,13 +90,13 @@ fn bridged<'s, 'a>(subjects: &'s [Subject<'a>]) -> impl Iterator<Item = &'s Subj
 
 /// From a known port go frames for one receiver, whom the forward hook judges; from an isolated pod nothing is flooded.
 fn from_known(known: &Name, isolated: &Name) -> Vec<Rule> {
-    let port = |set| in_set(vec![Field::InputInterface], set);
+    let on = |set| in_set(vec![Field::InputInterface], set);
     let [multicast, broadcast] = FLOODED.map(|kind| Match::PacketType { kind, negated: true });
-    let one_receiver = Rule::new([multicast, broadcast, port(known)], Verdict::Accept);
+    let one_receiver = Rule::new([multicast, broadcast, on(known)], Verdict::Accept);
     let close = |(ether_type, kind)| {
         let kind = Match::PacketType { kind, negated: false };
         closed(
-            [kind, Match::EtherType(ether_type), port(isolated)],
+            [kind, Match::EtherType(ether_type), on(isolated)],
             Comment::fit("multicast and broadcast match no rule of a policy"),
         )
     };
@@ -107,7 +107,7 @@ fn from_known(known: &Name, isolated: &Name) -> Vec<Rule> {
             .flat_map(|ether_type| FLOODED.map(|kind| (ether_type, kind)))
             .map(close),
     );
-    rules.push(Rule::new([port(known)], Verdict::Accept));
+    rules.push(Rule::new([on(known)], Verdict::Accept));
     rules
 }
 
@@ -119,7 +119,7 @@ fn to_known(
     isolated: &Name,
     subjects: &[Subject<'_>],
 ) -> Result<Vec<Rule>, InvalidName> {
-    let port = |set| in_set(vec![Field::OutputInterface], set);
+    let on = |set| in_set(vec![Field::OutputInterface], set);
     let mut rules = Vec::new();
     for family in Family::both() {
         let name = Name::new(format!("addresses{}", family.digit))?;
@@ -137,18 +137,18 @@ fn to_known(
         if !family.v4 {
             rules.extend(discovery());
             rules.push(Rule::new(
-                [Match::DestinationIn(family.link_local), port(isolated)],
+                [Match::DestinationIn(family.link_local), on(isolated)],
                 Verdict::Accept,
             ));
         }
     }
     rules.extend(IP.map(|ether_type| {
         closed(
-            [Match::EtherType(ether_type), port(isolated)],
+            [Match::EtherType(ether_type), on(isolated)],
             Comment::fit("not for an address of the pod: no policy could name it"),
         )
     }));
-    rules.push(Rule::new([port(known)], Verdict::Accept));
+    rules.push(Rule::new([on(known)], Verdict::Accept));
     Ok(rules)
 }
 

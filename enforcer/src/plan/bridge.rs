@@ -9,7 +9,7 @@
 
 use palisade_policy::model::Direction;
 
-use super::family::{Family, neighbour_discovery};
+use super::family::{Family, open_discovery};
 use super::forward::{closed, in_set};
 use super::{Facts, Settings, Subject};
 use crate::nft::model::{
@@ -53,20 +53,28 @@ pub(super) fn plan(
     let (egress_name, egress) = isolated(Direction::Egress)?;
     let (ingress_name, ingress) = isolated(Direction::Ingress)?;
     let from = Port {
+        field: Field::InputInterface,
         interface: Match::InputInterface,
         hook: Hook::Prerouting { priority: PRIORITY },
-        known: from_known(&known, &egress_name),
+        usual: vec![to_one_receiver(&known)],
+        isolated: from_isolated(&egress_name),
     };
     let to = Port {
+        field: Field::OutputInterface,
         interface: Match::OutputInterface,
         hook: Hook::Postrouting { priority: PRIORITY },
-        known: to_known(table, &known, &ingress_name, subjects)?,
+        usual: to_own_address(table, subjects)?,
+        isolated: to_isolated(&ingress_name),
     };
     table
         .sets
         .extend([(egress_name, egress.into()), (ingress_name, ingress.into())]);
-    table.chains.insert(Name::new("from_port")?, from.chain(settings));
-    table.chains.insert(Name::new("to_port")?, to.chain(settings));
+    table
+        .chains
+        .insert(Name::new("from_port")?, from.chain(&known, settings));
+    table
+        .chains
+        .insert(Name::new("to_port")?, to.chain(&known, settings));
     Ok(())
 }
 
@@ -88,38 +96,34 @@ fn bridged<'s, 'a>(subjects: &'s [Subject<'a>]) -> impl Iterator<Item = &'s Subj
     subjects.iter().filter(|subject| subject.place.bridge.is_some())
 }
 
-/// From a known port go frames for one receiver, whom the forward hook judges; from an isolated pod nothing is flooded.
-fn from_known(known: &Name, isolated: &Name) -> Vec<Rule> {
-    let on = |set| in_set(vec![Field::InputInterface], set);
+/// What has one receiver the forward hook judges.
+fn to_one_receiver(known: &Name) -> Rule {
     let [multicast, broadcast] = FLOODED.map(|kind| Match::PacketType { kind, negated: true });
-    let one_receiver = Rule::new([multicast, broadcast, on(known)], Verdict::Accept);
+    let port = in_set(vec![Field::InputInterface], known);
+    Rule::new([multicast, broadcast, port], Verdict::Accept)
+}
+
+/// From an isolated pod nothing is flooded.
+fn from_isolated(isolated: &Name) -> Vec<Rule> {
     let close = |(ether_type, kind)| {
-        let kind = Match::PacketType { kind, negated: false };
+        let matches = [
+            Match::PacketType { kind, negated: false },
+            Match::EtherType(ether_type),
+            in_set(vec![Field::InputInterface], isolated),
+        ];
         closed(
-            [kind, Match::EtherType(ether_type), on(isolated)],
+            matches,
             Comment::fit("multicast and broadcast match no rule of a policy"),
         )
     };
-    let mut rules = vec![one_receiver];
-    rules.extend(discovery());
-    rules.extend(
-        IP.into_iter()
-            .flat_map(|ether_type| FLOODED.map(|kind| (ether_type, kind)))
-            .map(close),
-    );
-    rules.push(Rule::new([on(known)], Verdict::Accept));
-    rules
+    let flooded = IP
+        .into_iter()
+        .flat_map(|ether_type| FLOODED.map(|kind| (ether_type, kind)));
+    flooded.map(close).collect()
 }
 
-/// To an isolated pod comes only what is for one of its addresses, however the frame that carries it is addressed. Of
-/// link-local addresses those of its node are left: the forward hook closes the others.
-fn to_known(
-    table: &mut Table,
-    known: &Name,
-    isolated: &Name,
-    subjects: &[Subject<'_>],
-) -> Result<Vec<Rule>, InvalidName> {
-    let on = |set| in_set(vec![Field::OutputInterface], set);
+/// To a pod goes what is for one of its addresses, however the frame that carries it is addressed.
+fn to_own_address(table: &mut Table, subjects: &[Subject<'_>]) -> Result<Vec<Rule>, InvalidName> {
     let mut rules = Vec::new();
     for family in Family::both() {
         let name = Name::new(format!("addresses{}", family.digit))?;
@@ -134,36 +138,42 @@ fn to_known(
         let own = in_set(vec![Field::OutputInterface, family.destination], &name);
         rules.push(Rule::new([own], Verdict::Accept));
         table.sets.insert(name, set.into());
-        if !family.v4 {
-            rules.extend(discovery());
-            rules.push(Rule::new(
-                [Match::DestinationIn(family.link_local), on(isolated)],
-                Verdict::Accept,
-            ));
-        }
     }
-    rules.extend(IP.map(|ether_type| {
+    Ok(rules)
+}
+
+/// To an isolated pod goes nothing else. Of link-local addresses those of its node are left: the forward hook closes the others.
+fn to_isolated(isolated: &Name) -> Vec<Rule> {
+    let port = || in_set(vec![Field::OutputInterface], isolated);
+    let [_, v6] = Family::both();
+    let link_local = Rule::new([Match::DestinationIn(v6.link_local), port()], Verdict::Accept);
+    let foreign = IP.map(|ether_type| {
         closed(
-            [Match::EtherType(ether_type), on(isolated)],
+            [Match::EtherType(ether_type), port()],
             Comment::fit("not for an address of the pod: no policy could name it"),
         )
-    }));
-    rules.push(Rule::new([on(known)], Verdict::Accept));
-    Ok(rules)
+    });
+    std::iter::once(link_local).chain(foreign).collect()
 }
 
 /// A side of a bridge's ports.
 struct Port {
+    field: Field,
     /// The condition on the port's name.
     interface: fn(InterfacePattern) -> Match,
     hook: Hook,
-    /// The rules for known ports.
-    known: Vec<Rule>,
+    /// What nearly every packet passes by.
+    usual: Vec<Rule>,
+    /// The rules for ports of isolated pods.
+    isolated: Vec<Rule>,
 }
 
 impl Port {
-    fn chain(self, settings: &Settings) -> Chain {
-        let mut rules = self.known;
+    fn chain(self, known: &Name, settings: &Settings) -> Chain {
+        let mut rules = self.usual;
+        rules.extend(open_discovery());
+        rules.extend(self.isolated);
+        rules.push(Rule::new([in_set(vec![self.field], known)], Verdict::Accept));
         for pattern in &settings.pod_interfaces {
             for ether_type in IP {
                 let interface = (self.interface)(pattern.clone());
@@ -177,10 +187,4 @@ impl Port {
             rules,
         }
     }
-}
-
-fn discovery() -> impl Iterator<Item = Rule> {
-    neighbour_discovery()
-        .into_iter()
-        .map(|kind| Rule::new([kind], Verdict::Accept))
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::nft::model::{Field, KeyType, Match};
+use crate::nft::model::{Field, KeyType, Match, Rule, Verdict};
 
 /// A family, and the fields that carry its addresses.
 pub(super) struct Family {
@@ -59,4 +59,9 @@ pub(super) fn neighbour_discovery() -> [Match; 2] {
             last: 143,
         },
     ]
+}
+
+/// The rules that let discovery pass, whoever it comes from.
+pub(super) fn open_discovery() -> [Rule; 2] {
+    neighbour_discovery().map(|kind| Rule::new([kind], Verdict::Accept))
 }

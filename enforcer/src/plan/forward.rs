@@ -3,7 +3,7 @@
 use palisade_policy::model::Direction;
 use palisade_policy::rules::NodeRules;
 
-use super::family::{Family, neighbour_discovery};
+use super::family::{Family, open_discovery};
 use super::{Facts, Settings, Subject, dispatch_key, name, networks};
 use crate::nft::model::{
     Chain, Comment, Element, Field, Hook, Interface, InvalidName, KeyType, MapEntry, Match, Name, PacketType,
@@ -47,9 +47,7 @@ pub(super) fn plan(
     // All of IPv4 before anything of IPv6: a packet of a known pod leaves where it is dispatched.
     for family in Family::both() {
         if !family.v4 {
-            chains
-                .sources
-                .extend(neighbour_discovery().map(|discovery| Rule::new([discovery], Verdict::Accept)));
+            chains.sources.extend(open_discovery());
         }
         if !facts.uplinks.is_empty() {
             chains.close_link_local(&interfaces, &family);

@@ -232,8 +232,7 @@ fn a_difference_is_told_before_it_is_applied_and_gone_afterwards() -> Played {
     })
 }
 
-/// Waits until nodes have reported that they enforce a policy, and those that it does not select that nothing else is on its way:
-/// a second or two. For a test that is alone.
+/// Waits until every node has reported all that is published for it, a policy included: a second or two. For a test that is alone.
 async fn await_enforcement(scene: &Scene, policy: &str) -> Result<()> {
     until(PATIENCE, "status says that the policy is enforced", async || {
         let (code, ended) = ask(scene, &["status", "-o", "json"], "").await?;

@@ -245,10 +245,14 @@ spec:
   clusterIP: 10.96.0.7
   clusterIPs: [10.96.0.7, fd00:96::7]
   externalTrafficPolicy: Local
+  externalIPs: [198.51.100.1]
   selector: {app: web}
   ports:
   - {name: http, port: 80, targetPort: http, nodePort: 30080}
   - {name: dns, port: 53, protocol: UDP}
+status:
+  loadBalancer:
+    ingress: [{ip: 198.51.100.2, ipMode: VIP}, {hostname: lb.example.org}, {ip: 198.51.100.3, ipMode: Proxy}, {ip: 'fd00:98::2'}]
 ",
         "
 apiVersion: v1
@@ -291,6 +295,10 @@ endpoints: [{addresses: [example.org]}]
     let text =
         |addresses: &mut dyn Iterator<Item = &IpAddr>| addresses.map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(text(&mut web.addresses.iter()), ["10.96.0.7", "fd00:96::7"]);
+    assert_eq!(
+        text(&mut web.outside.iter()),
+        ["198.51.100.1", "198.51.100.2", "fd00:98::2"]
+    );
     assert_eq!(web.selector.as_ref().unwrap().to_string(), "app=web");
     assert_eq!(web.ports[0].target, TargetPort::Name("http".into()));
     assert_eq!(web.ports[0].node_port, Some(30080));

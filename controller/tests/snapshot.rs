@@ -92,9 +92,11 @@ spec:
   clusterIPs: [10.96.0.7]
   externalTrafficPolicy: Local
   externalName: hunter2
+  externalIPs: [198.51.100.1]
   loadBalancerSourceRanges: [hunter2]
   selector: {app: web}
   ports: [{name: http, port: 80, targetPort: http, nodePort: 30080, appProtocol: hunter2}]
+status: {loadBalancer: {ingress: [{ip: 198.51.100.2, hostname: hunter2}]}}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice

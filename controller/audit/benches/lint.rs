@@ -108,6 +108,7 @@ fn service(key: ServiceKey, selector: Selector) -> Service {
         key,
         kind: ServiceKind::ClusterIp,
         addresses: Vec::new(),
+        outside: Vec::new(),
         selector: Some(selector),
         ports: vec![ServicePort {
             name: None,

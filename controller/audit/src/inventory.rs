@@ -56,6 +56,8 @@ pub struct Service {
     pub kind: ServiceKind,
     /// Its cluster addresses; empty for one without (headless, `ExternalName`), or where none is known yet.
     pub addresses: Vec<IpAddr>,
+    /// The addresses by which it is reached from outside: its external ones, and its load balancer's.
+    pub outside: Vec<IpAddr>,
     /// Whether it says that it has no address of its own: its name leads to the addresses of its pods.
     pub headless: bool,
     /// The pods that it selects, in its own namespace; `None`: its endpoints are somebody else's matter.

@@ -19,6 +19,9 @@
 //! | `10.0.0.0/8` | every address of a block, pods' among them |
 //! | `any` | everybody: every pod, and every address that no pod has |
 //!
+//! A Service is also meant by its addresses, within the cluster or from outside, and by `node/a:PORT` or a node's address where
+//! the port is one that it has on every node.
+//!
 //! A destination may end in `:PORT` or `:PORT/PROTOCOL`: a number, a range (`8000-8999`), the name of a port, or `icmp`. The
 //! protocol is TCP if none is named; a name without one stands for every port that is declared under it. An IPv6 address with
 //! a port is written in brackets: `[fd00::1]:443`.
@@ -28,6 +31,7 @@
 //! otherwise: a pod in a namespace that is called `job` is `job/pod/NAME`. Before labels, a first word with a dot is the domain of
 //! a key (`app.kubernetes.io/name=web`), and one without is a namespace.
 
+mod entrance;
 mod error;
 mod labels;
 mod object;
@@ -181,7 +185,9 @@ pub enum Note {
     /// An address of a node.
     NodeAddress(IpAddr, NodeName),
     /// The address of a Service: it was asked about instead.
-    ClusterAddress(IpAddr, ServiceKey),
+    ServiceAddress(IpAddr, ServiceKey),
+    /// A port of every node that leads to a Service: it was asked about instead.
+    NodePort(u16, Protocol, ServiceKey),
     /// The address of a Service as a source.
     ServiceAsSource(IpAddr, ServiceKey),
     /// A Service without a selector, whose endpoints are known.
@@ -312,7 +318,11 @@ impl fmt::Display for Note {
                 f,
                 "{address} is an address of Node {node}: between it and the pods that run there everything is allowed"
             ),
-            Self::ClusterAddress(address, service) => {
+            Self::NodePort(port, protocol, service) => write!(
+                f,
+                "port {port}/{protocol} of every node leads to Service {service}: its pods are asked about"
+            ),
+            Self::ServiceAddress(address, service) => {
                 write!(
                     f,
                     "{address} is the address of Service {service}: its pods are asked about"
@@ -336,8 +346,8 @@ impl fmt::Display for Note {
             ),
             Self::SourceLost(service) => write!(
                 f,
-                "Service {service} has externalTrafficPolicy Cluster: a connection from outside may come from a node's address \
-                 instead of its own"
+                "Service {service} has externalTrafficPolicy Cluster: a connection from outside, or by a port of a node, may come \
+                 from a node's address instead of its own"
             ),
         }
     }

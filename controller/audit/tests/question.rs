@@ -295,6 +295,31 @@ fn a_service_by_ports_of_nodes_may_hide_who_connects() {
 }
 
 #[test]
+fn a_port_of_a_node_leads_to_its_service() {
+    let mut shop = shop();
+    let mut web = service("shop/web", &[("app", "web")]);
+    web.kind = palisade_audit::inventory::ServiceKind::NodePort;
+    web.ports[0].node_port = Some(30080);
+    shop.services.insert(web.key.clone(), web);
+    let [by_name, by_address] = ["node/a:30080", "192.168.0.1:30080"].map(|to| meant(&shop, "client", to));
+    insta::assert_snapshot!(by_name, @"");
+    assert_eq!(by_name, by_address);
+    // Others of its ports are its own, and nobody's Service.
+    for to in ["node/a:30081", "node/a:30080/UDP", "node/a:30080-30081", "node/a"] {
+        assert!(!meant(&shop, "client", to).contains("Service"), "{to}");
+    }
+}
+
+#[test]
+fn addresses_from_outside_stand_for_their_service() {
+    let mut shop = shop();
+    let mut web = service("shop/web", &[("app", "web")]);
+    web.outside = vec!["198.51.100.7".parse().unwrap()];
+    shop.services.insert(web.key.clone(), web);
+    insta::assert_snapshot!(meant(&shop, "203.0.113.1", "198.51.100.7:80"), @"");
+}
+
+#[test]
 fn what_is_special_about_pods_is_told() {
     let mut shop = shop();
     let mut agent = pod("shop/agent").at("192.168.0.1");

@@ -21,6 +21,8 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const SPEC: Field<'static> = Field::Root("spec");
 const PORTS: Field<'static> = Field::Named(&SPEC, "ports");
 const CLUSTER_IPS: Field<'static> = Field::Named(&SPEC, "clusterIPs");
+const EXTERNAL_IPS: Field<'static> = Field::Named(&SPEC, "externalIPs");
+const INGRESS: Field<'static> = Field::Root("status.loadBalancer.ingress");
 const ENDPOINTS: Field<'static> = Field::Root("endpoints");
 
 /// A Service. Its endpoints are in objects of their own: [`endpoints`].
@@ -44,6 +46,12 @@ pub fn service(object: &api::Service) -> Decoded<Service> {
             ServiceKind::ExternalName => Vec::new(),
             ServiceKind::ClusterIp | ServiceKind::NodePort | ServiceKind::LoadBalancer => {
                 cluster_addresses(spec, &mut defects)
+            }
+        },
+        outside: match kind {
+            ServiceKind::ExternalName => Vec::new(),
+            ServiceKind::ClusterIp | ServiceKind::NodePort | ServiceKind::LoadBalancer => {
+                outside_addresses(spec, object.status.as_ref(), &mut defects)
             }
         },
         headless: is_headless(spec),
@@ -92,6 +100,30 @@ fn cluster_addresses(spec: &api::ServiceSpec, defects: &mut Vec<Defect>) -> Vec<
     let one = one.map(|text| address(text, &SPEC.name("clusterIP")));
     let mut addresses = Vec::new();
     for result in many.chain(one) {
+        addresses.extend(keep(result, defects).filter(|address| !addresses.contains(address)));
+    }
+    addresses
+}
+
+/// `externalIPs`, and what the load balancer was given. One whose traffic comes by way of its own addresses (`ipMode: Proxy`) is
+/// somewhere else for the pods of the cluster, which connect to it as to any other.
+fn outside_addresses(
+    spec: &api::ServiceSpec,
+    status: Option<&api::ServiceStatus>,
+    defects: &mut Vec<Defect>,
+) -> Vec<IpAddr> {
+    let external = spec.external_ips.iter().flatten().enumerate();
+    let external = external.map(|(index, text)| address(text, &EXTERNAL_IPS.entry(index)));
+    let balancer = status.and_then(|status| status.load_balancer.as_ref());
+    let given = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+    let given = given.iter().enumerate();
+    let given = given.filter(|(_, given)| given.ip_mode.as_deref() != Some("Proxy"));
+    let given = given.filter_map(|(index, given)| {
+        let text = given.ip.as_deref()?;
+        Some(address(text, &INGRESS.entry(index).name("ip")))
+    });
+    let mut addresses = Vec::new();
+    for result in external.chain(given) {
         addresses.extend(keep(result, defects).filter(|address| !addresses.contains(address)));
     }
     addresses

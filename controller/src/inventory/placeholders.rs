@@ -137,7 +137,7 @@ fn used(inventory: &Inventory) -> HashSet<IpAddr> {
     let nodes = inventory.state.nodes().values().flat_map(|node| &node.addresses);
     let services = inventory.services.values();
     let services =
-        services.flat_map(|service| service.addresses.iter().chain(service.endpoints.iter().flatten()));
+        services.flat_map(|service| service.addresses.iter().chain(&service.outside).chain(service.endpoints.iter().flatten()));
     pods.chain(nodes).chain(services).copied().collect()
 }
 

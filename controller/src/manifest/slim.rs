@@ -101,6 +101,7 @@ const SERVICE: Kept = Fields(&[
             ("clusterIP", Whole),
             ("clusterIPs", Whole),
             ("selector", Whole),
+            ("externalIPs", Whole),
             ("externalTrafficPolicy", Whole),
             (
                 "ports",
@@ -113,6 +114,13 @@ const SERVICE: Kept = Fields(&[
                 ])),
             ),
         ]),
+    ),
+    (
+        "status",
+        Fields(&[(
+            "loadBalancer",
+            Fields(&[("ingress", Each(&Fields(&[("ip", Whole), ("ipMode", Whole)])))]),
+        )]),
     ),
 ]);
 

@@ -2,18 +2,28 @@
 
 use std::process::Command;
 
-use palisade_audit::kernel::NodeTables;
+use palisade_audit::kernel::{InvalidDocument, NodeTables, Unreadable};
 use palisade_policy::model::NodeName;
 use serde_json::{Value, json};
 
 use super::{Read, TablesError, parse};
 
+/// How often tables are listed whose sets grow meanwhile.
+const ATTEMPTS: usize = 5;
+
 /// Lists the tables named `palisade`, and no other.
 pub(crate) fn from_this_machine(node: &NodeName) -> Read {
+    let mut tables = list();
+    for _ in 1..ATTEMPTS {
+        match tables {
+            Err(TablesError::Invalid(InvalidDocument::Tables(Unreadable::Torn { .. }))) => tables = list(),
+            Ok(_) | Err(_) => break,
+        }
+    }
     Read {
         of: "this machine".to_owned(),
         node: Some(node.clone()),
-        tables: list(),
+        tables,
     }
 }
 

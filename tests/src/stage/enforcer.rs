@@ -187,12 +187,17 @@ impl Enforcer {
 
 /// The enforcer's program, built beside the running one.
 pub fn program() -> Result<PathBuf> {
+    built("palisade-enforcer")
+}
+
+/// One of Palisade's programs, built beside the running one.
+pub fn built(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding the running program")?;
     let candidates = test
         .ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("palisade-enforcer"));
+        .map(|folder| folder.join(name));
     let found = candidates.into_iter().find(|path| path.is_file());
-    found.context("palisade-enforcer is not built: cargo build --workspace")
+    found.with_context(|| format!("{name} is not built: cargo build --workspace"))
 }

@@ -26,7 +26,7 @@ use crate::bed::{self, Bed, BedSpec};
 use crate::probe::{Listen, Prober};
 
 pub use cases::CaseStage;
-pub use enforcer::{Enforcer, Status, program};
+pub use enforcer::{Enforcer, Status, built, program};
 
 /// How long a change may take to reach every kernel before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);

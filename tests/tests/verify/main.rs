@@ -13,4 +13,5 @@ mod live;
 mod loaded;
 mod mutation;
 mod planned;
+mod program;
 mod world;

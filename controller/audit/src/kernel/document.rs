@@ -107,10 +107,7 @@ impl NodeTables {
     pub fn parse(json: &[u8]) -> Result<Self, InvalidDocument> {
         let written: Written = serde_json::from_slice(json).map_err(InvalidDocument::Form)?;
         if let Some(objects) = written.nftables {
-            return Ok(Self {
-                ruleset: read::read(Listing { objects })?,
-                ..Self::default()
-            });
+            return Ok(Self::listed(read::read(Listing { objects })?)?);
         }
         let Rest {
             places,
@@ -134,6 +131,30 @@ impl NodeTables {
             ruleset,
             facts,
             foreign,
+        })
+    }
+
+    /// What `nft` has listed. An enforcer looks into the same things by itself: into whether a set grew while it was listed, and
+    /// into flags.
+    fn listed(ruleset: Ruleset) -> Result<Self, Unreadable> {
+        let mut foreign = Vec::new();
+        for (family, table) in &ruleset.tables {
+            if let Some(set) = table.repeating() {
+                let set = set.to_owned();
+                return Err(Unreadable::Torn { family: *family, set });
+            }
+            if table.has_flags {
+                foreign.push(Foreign {
+                    family: family.to_string(),
+                    chain: None,
+                    what: "the table has flags, which nobody of us gives it; one that is dormant filters nothing".to_owned(),
+                });
+            }
+        }
+        Ok(Self {
+            ruleset,
+            foreign,
+            ..Self::default()
         })
     }
 }
@@ -188,6 +209,31 @@ mod tests {
         assert_eq!(facts.places[&PodUid::from("u")].interface, "veth1");
         let chain = &tables.ruleset.tables[&Family::Inet].chains[0];
         assert!(chain.rules[0].body.is_err());
+    }
+
+    #[test]
+    fn flags_of_a_table_are_foreign() {
+        let dormant = LISTING.replace(r#""handle": 1}"#, r#""handle": 1, "flags": "inet"}"#);
+        let tables = NodeTables::parse(dormant.as_bytes()).unwrap();
+        assert_eq!(tables.foreign.len(), 1);
+        assert!(NodeTables::parse(LISTING.as_bytes()).unwrap().foreign.is_empty());
+    }
+
+    #[test]
+    fn a_listing_of_a_set_that_grew_meanwhile_is_refused() {
+        let listing = |elements: &str| {
+            let set = format!(
+                r#"{{"set": {{"family": "inet", "table": "palisade", "name": "peers", "type": "ipv4_addr", "elem": [{elements}]}}}},"#
+            );
+            let at = LISTING.find(r#"{"chain""#).unwrap();
+            format!("{}{set}{}", &LISTING[..at], &LISTING[at..])
+        };
+        assert!(NodeTables::parse(listing(r#""10.0.0.1", "10.0.0.2""#).as_bytes()).is_ok());
+        let torn = NodeTables::parse(listing(r#""10.0.0.1", "10.0.0.2", "10.0.0.1""#).as_bytes());
+        match torn.unwrap_err() {
+            InvalidDocument::Tables(Unreadable::Torn { set, .. }) => assert_eq!(set, "peers"),
+            other => panic!("{other}"),
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! or does not. `tcp dport 80` is a lookup in a set of one element. What could not be understood stays in its place as
 //! [`NotUnderstood`], so that whoever comes to it knows that nothing can be said from there on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -61,12 +61,24 @@ pub(crate) struct Table {
     pub(crate) chains: Vec<Chain>,
     /// Its sets and maps by name.
     pub(crate) sets: BTreeMap<String, Result<Arc<Set>, NotUnderstood>>,
+    /// Whether it has flags. `nft` 1.0.6 writes each of them as `inet`; a dormant table filters nothing.
+    pub(crate) has_flags: bool,
 }
 
 impl Table {
     /// The place of a chain.
     pub(crate) fn chain(&self, name: &str) -> Option<usize> {
         self.chains.iter().position(|chain| chain.name == name)
+    }
+
+    /// A set or a map that has an element twice, by its name.
+    pub(crate) fn repeating(&self) -> Option<&str> {
+        let understood = self
+            .sets
+            .iter()
+            .filter_map(|(name, set)| Some((name, set.as_ref().ok()?)));
+        let mut repeating = understood.filter(|(_, set)| set.repeats());
+        repeating.next().map(|(name, _)| name.as_str())
     }
 
     /// Every verdict that a rule may come to.
@@ -399,6 +411,14 @@ pub(crate) struct Set {
     pub(crate) elements: Vec<Element>,
 }
 
+impl Set {
+    /// Whether an element is there twice.
+    fn repeats(&self) -> bool {
+        let mut seen = HashSet::with_capacity(self.elements.len());
+        !self.elements.iter().all(|element| seen.insert(&element.parts))
+    }
+}
+
 /// An element of a set, or an entry of a map.
 #[derive(Clone, Debug)]
 pub(crate) struct Element {
@@ -411,7 +431,7 @@ pub(crate) struct Element {
 }
 
 /// A part of an element.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Part {
     /// The interface of this name.
     Interface(Arc<str>),

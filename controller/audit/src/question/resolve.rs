@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, Pod, PodKey};
 
+use super::entrance::may_hide_sources;
 use super::object::{Object, Wanted};
 use super::{Crowd, End, Note, PodNote, Port, Question, Resolved, Unresolved, Way};
-use crate::inventory::{Inventory, Service, ServiceKind};
+use crate::inventory::{Inventory, ServiceKey};
 
 /// Finds out which addresses a question is about. Names without a namespace are looked up in `home`.
 pub fn resolve(
@@ -18,13 +19,19 @@ pub fn resolve(
 ) -> Result<Resolved, Unresolved> {
     let mut finder = Finder::new(inventory, home);
     let (from, sources) = finder.source(&question.from)?;
-    let (to, ways) = finder.destination(&question.to, &question.port)?;
+    let Destination {
+        title: to,
+        ways,
+        hides,
+    } = finder.destination(&question.to, &question.port)?;
     if !ways.iter().any(|way| meet(&sources, way)) {
         let family = None;
         return Err(Unresolved::NoCommonFamily { from, to, family });
     }
-    if let Some(service) = finder.service_of(&question.to) {
-        finder.note_lost_source(service, &sources);
+    if let Some((service, whom)) = hides
+        && finder.has_any_of(whom, &sources)
+    {
+        finder.note(Note::SourceLost(service));
     }
     Ok(Resolved {
         from,
@@ -64,6 +71,25 @@ pub(super) struct Finder<'a> {
     /// Pods of which something is to be known.
     pods: BTreeMap<PodNote, BTreeSet<&'a PodKey>>,
     notes: BTreeSet<Note>,
+}
+
+/// Where a question leads.
+struct Destination {
+    /// In words.
+    title: String,
+    /// In one or several ways.
+    ways: Vec<Way>,
+    /// The Service on the way that may hide where connections come from, and whose.
+    hides: Option<(ServiceKey, Whose)>,
+}
+
+/// Whose connections are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Those of addresses that no pod has.
+    Outside,
+    /// Everybody's.
+    All,
 }
 
 /// An address that is asked about, and the pod that it is for.
@@ -108,7 +134,7 @@ impl<'a> Finder<'a> {
                 Ok((end_title(end), crowd(places, vec![*block])))
             }
             End::Address(address) => {
-                if let Some(service) = self.at_cluster_address(*address) {
+                if let Some(service) = self.at_service_address(*address) {
                     self.note(Note::ServiceAsSource(*address, service.key.clone()));
                 }
                 Ok((end_title(end), crowd(vec![self.place(*address)], Vec::new())))
@@ -131,42 +157,45 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn destination(&mut self, end: &End, port: &Port) -> Result<(String, Vec<Way>), Unresolved> {
-        let title = end_title(end);
-        match end {
-            End::Anybody => {
-                let places = self.owned(|_| true);
-                Ok((title.clone(), vec![self.way(&title, places, everywhere(), port)?]))
-            }
-            End::Block(block) => {
-                let places = self.owned(|address| block.contains(&address));
-                Ok((title.clone(), vec![self.way(&title, places, vec![*block], port)?]))
-            }
-            End::Address(address) => {
-                if let Some(service) = self.at_cluster_address(*address) {
-                    self.note(Note::ClusterAddress(*address, service.key.clone()));
-                    return self.through(service, port);
-                }
-                let place = self.place(*address);
-                Ok((
-                    title.clone(),
-                    vec![self.way(&title, vec![place], Vec::new(), port)?],
-                ))
-            }
-            End::Labelled { namespace, selector } => {
-                let places = self.labelled(end, namespace.as_ref(), selector)?;
-                let way = self.way(&title, places, Vec::new(), port)?;
-                Ok((title, vec![way]))
-            }
-            End::Named { .. } => match self.find(end)? {
-                Object::Service(service) => self.through(service, port),
-                object => {
-                    let (title, places) = self.places(object)?;
-                    let way = self.way(&title, places, Vec::new(), port)?;
-                    Ok((title, vec![way]))
-                }
-            },
+    fn destination(&mut self, end: &End, port: &Port) -> Result<Destination, Unresolved> {
+        let object = match end {
+            End::Named { .. } => Some(self.find(end)?),
+            End::Anybody | End::Address(_) | End::Block(_) | End::Labelled { .. } => None,
+        };
+        if let Some(entrance) = self.entrance(end, object, port) {
+            self.notes.extend(entrance.note);
+            let whose = if entrance.hides_pods {
+                Whose::All
+            } else {
+                Whose::Outside
+            };
+            let service = entrance.service;
+            let (title, ways) = self.through(service, &entrance.port)?;
+            return Ok(Destination {
+                title,
+                ways,
+                hides: may_hide_sources(service).then(|| (service.key.clone(), whose)),
+            });
         }
+        let title = end_title(end);
+        let (title, places, blocks) = match end {
+            End::Anybody => (title, self.owned(|_| true), everywhere()),
+            End::Block(block) => (title, self.owned(|address| block.contains(&address)), vec![*block]),
+            End::Address(address) => (title, vec![self.place(*address)], Vec::new()),
+            End::Labelled { namespace, selector } => {
+                (title, self.labelled(end, namespace.as_ref(), selector)?, Vec::new())
+            }
+            End::Named { .. } => {
+                let (title, places) = object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
+                (title, places, Vec::new())
+            }
+        };
+        let way = self.way(&title, places, blocks, port)?;
+        Ok(Destination {
+            title,
+            ways: vec![way],
+            hides: None,
+        })
     }
 
     /// The direct way to some places: each with what the port stands for there.
@@ -237,34 +266,14 @@ impl<'a> Finder<'a> {
         wanted.find(self.inventory)
     }
 
-    /// The Service that a destination is, by its name or by its address.
-    fn service_of(&self, end: &End) -> Option<&'a Service> {
-        match end {
-            End::Address(address) => self.at_cluster_address(*address),
-            End::Named { .. } => match self.find(end) {
-                Ok(Object::Service(service)) => Some(service),
-                Ok(Object::Pod(_) | Object::Workload(_) | Object::Namespace(_) | Object::Node(_))
-                | Err(_) => None,
-            },
-            End::Anybody | End::Block(_) | End::Labelled { .. } => None,
-        }
-    }
-
-    fn at_cluster_address(&self, address: IpAddr) -> Option<&'a Service> {
-        let mut services = self.inventory.services.values();
-        services.find(|service| service.addresses.contains(&address))
-    }
-
-    /// A Service by ports of nodes hides where connections come from, unless it says otherwise.
-    fn note_lost_source(&mut self, service: &Service, sources: &Crowd) {
-        let from_outside = |service: &Service| match service.kind {
-            ServiceKind::NodePort | ServiceKind::LoadBalancer => !service.keeps_source,
-            ServiceKind::ClusterIp | ServiceKind::ExternalName => false,
-        };
-        let is_outside = |address: &IpAddr| self.inventory.state.owner(*address).is_none();
-        let outside = !sources.blocks.is_empty() || sources.addresses.iter().any(is_outside);
-        if outside && from_outside(service) {
-            self.note(Note::SourceLost(service.key.clone()));
+    /// Whether connections of these come from some of a crowd.
+    fn has_any_of(&self, whose: Whose, crowd: &Crowd) -> bool {
+        match whose {
+            Whose::All => true,
+            Whose::Outside => {
+                let is_outside = |address: &IpAddr| self.inventory.state.owner(*address).is_none();
+                !crowd.blocks.is_empty() || crowd.addresses.iter().any(is_outside)
+            }
         }
     }
 

@@ -109,6 +109,7 @@ pub(crate) fn service(key: &str, labels: &[(&str, &str)]) -> Service {
         key: service_key(key),
         kind: ServiceKind::ClusterIp,
         addresses: Vec::new(),
+        outside: Vec::new(),
         headless: false,
         selector: Some(selector(labels)),
         ports: vec![

@@ -1,6 +1,7 @@
 //! The objects of a listing, as `serde` sees them. What is not one of these is somebody else's matter.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::value::{Raw, RawType};
 
@@ -26,6 +27,7 @@ pub(crate) struct Object {
 pub(super) struct Table {
     pub(super) family: String,
     pub(super) name: String,
+    pub(super) flags: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]

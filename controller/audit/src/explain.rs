@@ -16,6 +16,7 @@ mod parties;
 mod remedy;
 mod scene;
 mod text;
+mod twin;
 mod words;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use palisade_policy::model::{Direction, Packet, PodKey, Verdict};
+use palisade_policy::model::{Direction, Packet, Pod, PodKey, PodUid, Verdict};
 use palisade_policy::reach::{Family, PortSet};
 
 use crate::inventory::Inventory;
@@ -46,7 +47,8 @@ pub struct Answer {
     pub port: String,
     /// All cases together.
     pub verdict: Overall,
-    /// Those that are treated alike, what is denied first. Every pair and port that was asked about is in exactly one.
+    /// Those that are treated alike, what is denied first. Every pair and port that was asked about is in exactly one, but for
+    /// pods and themselves: of many, a pod stands beside itself for another one like it.
     pub cases: Vec<Case>,
     /// What is worth knowing besides.
     pub remarks: Vec<Remark>,
@@ -86,11 +88,20 @@ pub struct Case {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Party {
     /// Pods.
-    pub pods: BTreeSet<PodKey>,
+    pub pods: BTreeSet<Member>,
     /// Addresses that are no pod's.
     pub addresses: BTreeSet<IpAddr>,
     /// All addresses of these blocks that are no pod's.
     pub blocks: BTreeSet<IpNet>,
+}
+
+/// A pod among some ends. Two can be called alike: those that stand for workloads, and one that replaces another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Its place.
+    pub key: PodKey,
+    /// Which pod it is.
+    pub uid: PodUid,
 }
 
 /// A packet, what becomes of it and why.
@@ -102,6 +113,8 @@ pub struct Witness {
     pub verdict: Verdict,
     /// Why.
     pub why: Why,
+    /// The pod that the destination would be, if it is none of the ends but another one like the source.
+    pub twin: Option<Pod>,
 }
 
 /// Why a packet may pass or not.
@@ -124,6 +137,8 @@ pub enum Remark {
     Of(Note),
     /// Pods that are among both ends reach themselves, whatever the policies say.
     Themselves,
+    /// An address that nobody has, of another pod like this one: there is no second one among the ends.
+    Another(IpAddr, PodKey),
     /// Between pods and the nodes that they run on everything is allowed, also where such addresses are among many.
     OwnNodes,
     /// What policies say is about who opens a connection.
@@ -163,6 +178,14 @@ fn remarks(question: &Resolved, cases: &[Case], verdict: Overall) -> Vec<Remark>
     if cases.iter().filter(judged).any(meet) {
         remarks.push(Remark::Themselves);
     }
+    let witnesses = cases.iter().flat_map(|case| &case.witnesses);
+    let others: BTreeSet<Remark> = witnesses
+        .filter_map(|witness| {
+            let twin = witness.twin.as_ref()?;
+            Some(Remark::Another(witness.packet.destination, twin.key.clone()))
+        })
+        .collect();
+    remarks.extend(others);
     let blocks = |case: &Case| {
         let (from, to) = (&case.from, &case.to);
         !from.blocks.is_empty() && !to.pods.is_empty() || !to.blocks.is_empty() && !from.pods.is_empty()
@@ -220,6 +243,13 @@ impl Party {
     }
 }
 
+impl fmt::Display for Member {
+    /// As its key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)
+    }
+}
+
 impl fmt::Display for Overall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -235,6 +265,9 @@ impl fmt::Display for Remark {
         match self {
             Self::Of(note) => note.fmt(f),
             Self::Themselves => f.write_str("a pod always reaches itself, whatever is said of others"),
+            Self::Another(address, pod) => {
+                write!(f, "{address} is nobody's: it stands for another pod like {pod}")
+            }
             Self::OwnNodes => f.write_str(
                 "between a pod and the node that it runs on everything is allowed, whatever is said of other addresses",
             ),

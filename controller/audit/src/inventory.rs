@@ -32,6 +32,14 @@ pub struct Inventory {
     pub idle_sections: BTreeSet<(PolicyKey, Direction)>,
 }
 
+impl Inventory {
+    /// Whether a pod was made from a template, to stand for all pods of a workload.
+    pub fn is_representative(&self, pod: &PodUid) -> bool {
+        let mut workloads = self.workloads.values();
+        workloads.any(|workload| workload.representative && workload.pods.contains(pod))
+    }
+}
+
 /// The place of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceKey {

@@ -135,6 +135,8 @@ pub struct Resolved {
     pub sources: Crowd,
     /// Where they go, in one or several ways. Never empty.
     pub ways: Vec<Way>,
+    /// Whether both ends are named as one and the same pod.
+    pub itself: bool,
     /// What is worth knowing about the ends.
     pub notes: BTreeSet<Note>,
 }

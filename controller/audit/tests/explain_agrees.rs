@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use palisade_audit::explain::{Case, Finding, Overall, Party, Why, explain};
 use palisade_audit::inventory::Inventory;
 use palisade_audit::question::{End, Port, Question, Resolved, resolve};
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::{Outcome, Reason, evaluate};
 use palisade_policy::model::{Direction, Packet, PortRange, Protocol, Transport, Verdict};
 use palisade_policy::testing::{config, strategies};
@@ -25,7 +25,7 @@ fn resolved(inventory: &Inventory, from: End, to: End, port: Port) -> Option<Res
 /// Whether an address is among some ends.
 fn has(state: &ClusterState, party: &Party, address: IpAddr) -> bool {
     match state.owner(address) {
-        Some(pod) => party.pods.contains(&pod.key),
+        Some(pod) => party.pods.iter().any(|member| member.uid == pod.uid),
         None => {
             party.addresses.contains(&address) || party.blocks.iter().any(|block| block.contains(&address))
         }
@@ -86,8 +86,15 @@ proptest! {
         let answer = explain(&inventory, &question).expect("few");
         for case in &answer.cases {
             for witness in &case.witnesses {
-                prop_assert!(is_about(state, case, &witness.packet), "{}", witness.packet);
-                prop_assert_eq!(evaluate(state, &witness.packet).verdict, witness.verdict);
+                let mut beside = state.clone();
+                match &witness.twin {
+                    None => prop_assert!(is_about(state, case, &witness.packet), "{}", witness.packet),
+                    Some(twin) => {
+                        prop_assert!(state.owner(witness.packet.destination).is_none());
+                        beside.apply(Event::PodApplied(twin.clone()));
+                    }
+                }
+                prop_assert_eq!(evaluate(&beside, &witness.packet).verdict, witness.verdict);
                 let allowed = case.allowed.contains(witness.packet.transport);
                 prop_assert_eq!(allowed, witness.verdict == Verdict::Allow, "{}", witness.packet);
             }

@@ -24,6 +24,7 @@ fn meant(inventory: &Inventory, from: &str, to: &str) -> String {
         port,
         sources,
         ways,
+        itself,
         notes,
     } = match asked(inventory, from, to) {
         Ok(resolved) => resolved,
@@ -46,6 +47,7 @@ fn meant(inventory: &Inventory, from: &str, to: &str) -> String {
         let by = way.by.map(|by| format!("by {by}: ")).unwrap_or_default();
         lines.push(format!("to {by}{}", to.join(", ")));
     }
+    lines.extend(itself.then(|| "itself".to_owned()));
     lines.extend(notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
 }
@@ -302,7 +304,13 @@ fn a_port_of_a_node_leads_to_its_service() {
     web.ports[0].node_port = Some(30080);
     shop.services.insert(web.key.clone(), web);
     let [by_name, by_address] = ["node/a:30080", "192.168.0.1:30080"].map(|to| meant(&shop, "client", to));
-    insta::assert_snapshot!(by_name, @"");
+    insta::assert_snapshot!(by_name, @r"
+        Pod shop/client → Service shop/web 30080/TCP
+        from 10.0.1.1
+        to by port 80/TCP of Service shop/web (targetPort http): 10.0.0.1 8080/TCP, 10.0.0.2 8081/TCP
+        note: port 30080/TCP of every node leads to Service shop/web: its pods are asked about
+        note: Service shop/web has externalTrafficPolicy Cluster: a connection from outside, or by a port of a node, may come from a node's address instead of its own
+        ");
     assert_eq!(by_name, by_address);
     // Others of its ports are its own, and nobody's Service.
     for to in ["node/a:30081", "node/a:30080/UDP", "node/a:30080-30081", "node/a"] {
@@ -316,7 +324,13 @@ fn addresses_from_outside_stand_for_their_service() {
     let mut web = service("shop/web", &[("app", "web")]);
     web.outside = vec!["198.51.100.7".parse().unwrap()];
     shop.services.insert(web.key.clone(), web);
-    insta::assert_snapshot!(meant(&shop, "203.0.113.1", "198.51.100.7:80"), @"");
+    insta::assert_snapshot!(meant(&shop, "203.0.113.1", "198.51.100.7:80"), @r"
+        203.0.113.1 → Service shop/web 80/TCP
+        from 203.0.113.1
+        to by port 80/TCP of Service shop/web (targetPort http): 10.0.0.1 8080/TCP, 10.0.0.2 8081/TCP
+        note: 198.51.100.7 is the address of Service shop/web: its pods are asked about
+        note: Service shop/web has externalTrafficPolicy Cluster: a connection from outside, or by a port of a node, may come from a node's address instead of its own
+        ");
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::{self, Evaluation, Reason};
-use palisade_policy::model::{Packet, PodKey, PolicyKey, Protocol, Transport};
+use palisade_policy::model::{Packet, Pod, PolicyKey, Protocol, Transport};
 use palisade_policy::reach::{Class, End, PortSet, Reach};
 use thiserror::Error;
 
 use super::account::account;
 use super::parties::{Group, Groups, Kind, Sorter};
 use super::scene::scene;
+use super::twin::twin;
 use super::{Case, Party, Why, Witness};
 use crate::inventory::Inventory;
 use crate::question::Resolved;
@@ -88,8 +89,8 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Result<Vec<Ca
             });
         }
         let mut of_way: Vec<(Answer, Case)> = Vec::new();
-        for (answer, from, to) in products(&reach, &sources, &destinations) {
-            let Some(case) = case(&scene, way.by.as_ref(), &from, &to, &answer) else {
+        for (answer, from, to) in products(&reach, question.itself, &sources, &destinations) {
+            let Some(case) = case((whole, &scene), question, way.by.as_ref(), &from, &to, &answer) else {
                 continue;
             };
             merge(&mut of_way, answer, case);
@@ -107,6 +108,7 @@ type Some<'g> = Vec<(&'g Kind, &'g Group)>;
 /// The pairs of each answer, as products of some sources and some destinations: of all of them the same is true.
 fn products<'g>(
     reach: &Reach,
+    itself: bool,
     sources: &'g Groups,
     destinations: &'g Groups,
 ) -> Vec<(Answer, Some<'g>, Some<'g>)> {
@@ -116,7 +118,7 @@ fn products<'g>(
     for ((number, to), ingress) in destinations.iter().enumerate().zip(&ingress) {
         for ((other, from), egress) in sources.iter().enumerate().zip(&egress) {
             if from.0.family == to.0.family {
-                let (outcome, by_policies) = outcome(reach, from, to);
+                let (outcome, by_policies) = outcome(reach, itself, from.0, to.0);
                 let ground = if by_policies {
                     Ground::Policies(egress.clone(), ingress.clone())
                 } else {
@@ -165,16 +167,10 @@ fn isolations(
     groups.keys().map(isolation).collect()
 }
 
-/// What becomes of a pair, and whether policies decide about it.
-fn outcome(
-    reach: &Reach,
-    (from, sources): (&Kind, &Group),
-    (to, destinations): (&Kind, &Group),
-) -> (Outcome, bool) {
+/// What becomes of a pair, and whether policies decide about it. `itself`: both are the same pod, and that is the question.
+fn outcome(reach: &Reach, itself: bool, from: &Kind, to: &Kind) -> (Outcome, bool) {
     let is_pods = |kind: &Kind| matches!(kind.end, End::Pods(_));
     let own_node = from.node.is_some() && from.node == to.node && is_pods(from) != is_pods(to);
-    let pods = &sources.party.pods;
-    let itself = pods.len() == 1 && *pods == destinations.party.pods;
     if own_node || itself {
         return (Outcome::Allowed, false);
     }
@@ -190,7 +186,8 @@ fn outcome(
 }
 
 fn case(
-    scene: &ClusterState,
+    (whole, scene): (&ClusterState, &ClusterState),
+    question: &Resolved,
     by: Option<&String>,
     from: &Some<'_>,
     to: &Some<'_>,
@@ -211,15 +208,25 @@ fn case(
         Outcome::Allowed => asked.clone(),
     };
     let pair = pair(from, to)?;
-    let asked_here = &pair.2.asked;
+    let asked_here = &pair.kind.asked;
+    let another = if pair.is_one && !question.itself {
+        Some(twin(whole, scene, pair.destination))
+    } else {
+        None
+    };
     let halves = [asked_here.difference(&allowed), asked_here.intersection(&allowed)];
-    let witnesses = halves.iter().filter_map(example).map(|transport| {
+    let witnesses = halves.iter().filter_map(example).filter_map(|transport| {
         let packet = Packet {
-            source: pair.0,
-            destination: pair.1,
-            transport: of_family(transport, pair.0),
+            source: pair.source,
+            destination: pair.destination,
+            transport: of_family(transport, pair.source),
         };
-        witness(scene, &packet, asked_here)
+        match &another {
+            None => Some(witness(scene, &packet, asked_here)),
+            Some(Some(twin)) => Some(beside_twin(scene, twin, packet, asked_here)),
+            // No address would do for another pod.
+            Some(None) => None,
+        }
     });
     Some(Case {
         by: by.cloned(),
@@ -232,14 +239,22 @@ fn case(
     })
 }
 
-/// Two addresses that stand for a case: of two pods, where there are two. With what is asked about at the second.
-fn pair<'g>(from: &Some<'g>, to: &Some<'g>) -> Option<(IpAddr, IpAddr, &'g Kind)> {
+/// Two ends that stand for a case.
+struct Pair<'g> {
+    source: IpAddr,
+    destination: IpAddr,
+    /// What is asked about at the destination.
+    kind: &'g Kind,
+    /// Whether both are the same pod.
+    is_one: bool,
+}
+
+/// Two addresses that stand for a case: of two pods, where there are two.
+fn pair<'g>(from: &Some<'g>, to: &Some<'g>) -> Option<Pair<'g>> {
     let samples = |groups: &Some<'g>| {
         let all = groups.iter().flat_map(|(kind, group)| {
-            group
-                .samples
-                .iter()
-                .map(move |(address, pod)| (*kind, *address, pod))
+            let samples = group.samples.iter();
+            samples.map(move |(address, pod)| (*kind, *address, pod.as_ref()))
         });
         all.collect::<Vec<_>>()
     };
@@ -247,19 +262,29 @@ fn pair<'g>(from: &Some<'g>, to: &Some<'g>) -> Option<(IpAddr, IpAddr, &'g Kind)
     let pairs = || {
         let sources = samples(from).into_iter();
         sources.flat_map(|(_, source, pod)| {
-            let others = destinations.iter().map(move |(kind, destination, other)| {
-                (source, *destination, *kind, is_one(pod.as_ref(), other.as_ref()))
+            let others = destinations.iter().map(move |(kind, destination, other)| Pair {
+                source,
+                destination: *destination,
+                kind,
+                is_one: pod.is_some() && pod == *other,
             });
             others.collect::<Vec<_>>()
         })
     };
-    let two = pairs().find(|(.., one)| !one);
-    let (source, destination, kind, _) = two.or_else(|| pairs().next())?;
-    Some((source, destination, kind))
+    pairs().find(|pair| !pair.is_one).or_else(|| pairs().next())
 }
 
-fn is_one(pod: Option<&PodKey>, other: Option<&PodKey>) -> bool {
-    pod.is_some() && pod == other
+/// What becomes of a packet to another pod like the destination.
+fn beside_twin(scene: &ClusterState, twin: &Pod, mut packet: Packet, asked: &PortSet) -> Witness {
+    let mut scene = scene.clone();
+    scene.apply(Event::PodApplied(twin.clone()));
+    if let [address] = twin.addresses.as_slice() {
+        packet.destination = *address;
+    }
+    Witness {
+        twin: Some(twin.clone()),
+        ..witness(&scene, &packet, asked)
+    }
 }
 
 /// ICMP is another protocol in IPv6.
@@ -296,7 +321,12 @@ fn witness(state: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
             Why::Judged(sides.map(|side| account(&scene, &packet, asked, side)).collect())
         }
     };
-    Witness { packet, verdict, why }
+    Witness {
+        packet,
+        verdict,
+        why,
+        twin: None,
+    }
 }
 
 /// Puts a case to those of the same answer. One of another family with the same pods is the same case.

@@ -8,7 +8,7 @@
 //! | `cases[].verdict`, `.by`, `.families` | as above; the port of a Service; 4, 6 |
 //! | `cases[].from`, `.to` | all of the ends: `pods`, `addresses`, `blocks` |
 //! | `cases[].asked`, `.allowed` | ports: `80,8000-8999/TCP; UDP`, `all`, `none` |
-//! | `cases[].witnesses[]` | packets that stand for it: `source`, `destination`, `transport`, `verdict`, and `why`: `policies`, `own node`, `itself`, `no pod` |
+//! | `cases[].witnesses[]` | packets that stand for it: `source`, `destination`, `transport`, `verdict`, and `why`: `policies`, `own node`, `itself`, `no pod`; `anotherLike`: nobody has the destination, it stands for another pod like this one |
 //! | `….sides[]` | what the policies of an end say: `pod`, `direction`, `isolatedBy`, `verdict` |
 //! | `….rule` | the rule that allows: `policy`, `field`, `place`, and of `peer` and `port` the `field` and what it `says` |
 //! | `….nearest[]`, `.others` | rules that came near: `policy`, `field`, `place`, and what its `peers` and `ports` missed, if they did |
@@ -89,6 +89,7 @@ fn witness(witness: &Witness, places: &dyn Places) -> Value {
             Verdict::Deny => "denied",
         },
         "why": why,
+        "anotherLike": witness.twin.as_ref().map(|twin| twin.key.to_string()),
         "sides": sides,
     })
 }

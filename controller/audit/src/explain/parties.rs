@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use palisade_policy::cluster::ClusterState;
-use palisade_policy::model::{NodeName, PodKey};
+use palisade_policy::model::{NodeName, PodUid};
 use palisade_policy::reach::{End, Family, PortSet, Reach};
 
-use super::Party;
+use super::{Member, Party};
 use crate::question::{Crowd, Way};
 
 /// What ends have in common that get the same answer from any other.
@@ -27,7 +27,7 @@ pub(super) struct Kind {
 pub(super) struct Group {
     pub(super) party: Party,
     /// Addresses that stand for them, each with its pod. Never empty.
-    pub(super) samples: Vec<(IpAddr, Option<PodKey>)>,
+    pub(super) samples: Vec<(IpAddr, Option<PodUid>)>,
 }
 
 pub(super) type Groups = BTreeMap<Kind, Group>;
@@ -101,13 +101,16 @@ impl<'a> Sorter<'a> {
         let group = groups.entry(kind).or_default();
         match pod {
             Some(pod) => {
-                group.party.pods.insert(pod.key.clone());
+                group.party.pods.insert(Member {
+                    key: pod.key.clone(),
+                    uid: pod.uid.clone(),
+                });
             }
             None => {
                 group.party.addresses.insert(address);
             }
         }
-        group.samples.push((address, pod.map(|pod| pod.key.clone())));
+        group.samples.push((address, pod.map(|pod| pod.uid.clone())));
     }
 
     /// What is in some blocks and no pod's, as far as policies tell it apart.

@@ -62,7 +62,9 @@ impl Wanted<'_> {
         match kind {
             Kind::Pod => {
                 let key = PodKey::new(self.namespace.clone(), Arc::clone(self.name));
+                // What stands for a workload is found as that.
                 let called = state.pods().values().filter(|pod| pod.key == key);
+                let called = called.filter(|pod| !inventory.is_representative(&pod.uid));
                 // Of several by one name, the others are those that it has replaced.
                 let newest = called.max_by_key(|pod| (!pod.finished, pod.created, &pod.uid));
                 newest.map(Object::Pod)

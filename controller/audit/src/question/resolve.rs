@@ -33,7 +33,9 @@ pub fn resolve(
     {
         finder.note(Note::SourceLost(service));
     }
+    let both = finder.one_pod(&question.from).zip(finder.one_pod(&question.to));
     Ok(Resolved {
+        itself: both.is_some_and(|(from, to)| from.uid == to.uid),
         from,
         to,
         port: match question.port {
@@ -180,13 +182,20 @@ impl<'a> Finder<'a> {
         let title = end_title(end);
         let (title, places, blocks) = match end {
             End::Anybody => (title, self.owned(|_| true), everywhere()),
-            End::Block(block) => (title, self.owned(|address| block.contains(&address)), vec![*block]),
+            End::Block(block) => (
+                title,
+                self.owned(|address| block.contains(&address)),
+                vec![*block],
+            ),
             End::Address(address) => (title, vec![self.place(*address)], Vec::new()),
-            End::Labelled { namespace, selector } => {
-                (title, self.labelled(end, namespace.as_ref(), selector)?, Vec::new())
-            }
+            End::Labelled { namespace, selector } => (
+                title,
+                self.labelled(end, namespace.as_ref(), selector)?,
+                Vec::new(),
+            ),
             End::Named { .. } => {
-                let (title, places) = object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
+                let (title, places) =
+                    object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
                 (title, places, Vec::new())
             }
         };
@@ -275,6 +284,20 @@ impl<'a> Finder<'a> {
                 !crowd.blocks.is_empty() || crowd.addresses.iter().any(is_outside)
             }
         }
+    }
+
+    /// The pod that an end names, by its own name or by its address; not by what makes it or leads to it.
+    fn one_pod(&self, end: &End) -> Option<&'a Pod> {
+        let pod = match end {
+            End::Address(address) => self.inventory.state.owner(*address)?,
+            End::Named { .. } => match self.find(end) {
+                Ok(Object::Pod(pod)) => pod,
+                Ok(Object::Workload(_) | Object::Service(_) | Object::Namespace(_) | Object::Node(_))
+                | Err(_) => return None,
+            },
+            End::Anybody | End::Block(_) | End::Labelled { .. } => return None,
+        };
+        (!self.inventory.is_representative(&pod.uid)).then_some(pod)
     }
 
     /// The addresses of an object, with its title.

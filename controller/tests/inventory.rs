@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use common::Workshop;
@@ -272,6 +273,7 @@ kind: EndpointSlice
 metadata: {name: web-a, namespace: shop, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
 endpoints: [{addresses: [10.0.0.5]}, {addresses: [10.0.0.6], conditions: {ready: false}}]
+ports: [{name: http, port: 8080}, {name: dns, protocol: UDP}]
 ",
         "
 apiVersion: discovery.k8s.io/v1
@@ -303,8 +305,11 @@ endpoints: [{addresses: [example.org]}]
     assert_eq!(web.ports[0].target, TargetPort::Name("http".into()));
     assert_eq!(web.ports[0].node_port, Some(30080));
     assert_eq!(web.ports[1].target, TargetPort::Number(53));
-    let endpoints = web.endpoints.as_ref().unwrap();
-    assert_eq!(text(&mut endpoints.iter()), ["10.0.0.5", "10.0.0.6", "fd00::5"]);
+    let listed: BTreeSet<IpAddr> = web.listed().collect();
+    assert_eq!(text(&mut listed.iter()), ["10.0.0.5", "10.0.0.6", "fd00::5"]);
+    let port_of = |port: usize, address: &str| web.listed_port(&web.ports[port], address.parse().unwrap());
+    assert_eq!(port_of(0, "10.0.0.6"), Some(8080));
+    assert_eq!((port_of(1, "10.0.0.6"), port_of(0, "fd00::5")), (None, None));
 
     let headless = service(inventory, "shop/headless");
     assert_eq!(
@@ -359,6 +364,25 @@ fn placeholders_come_from_the_pods_node_or_the_pod_network() {
         "the node's address is no placeholder"
     );
     insta::assert_snapshot!(said, @"note: 4 pods without an address: placeholders from 10.7.0.0/30, 10.9.0.0/16, fd00:7::/64, fd00:10:128::/64 stand for them");
+}
+
+#[test]
+fn a_pod_in_a_network_of_some_node_may_be_at_any() {
+    let node = |name: &str, address: &str| {
+        format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\nstatus: {{addresses: [{{type: InternalIP, address: {address}}}]}}"
+        )
+    };
+    let [a, b] = [node("a", "192.168.0.1"), node("b", "192.168.0.2")];
+    let agent =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: agent}\nspec: {hostNetwork: true, containers: []}";
+    let (loaded, _) = load(&documents(&[&a, &b, agent]));
+    let inventory = &loaded.inventory;
+    assert_eq!(
+        addresses(pod(inventory, "default/agent")),
+        ["192.168.0.1", "192.168.0.2"]
+    );
+    assert!(inventory.placeholders.is_empty());
 }
 
 #[test]

@@ -166,10 +166,12 @@ impl Assertion {
     /// `shop/client → shop/web:80 allow`
     fn title(&self) -> String {
         let (from, to) = (self.from.join(", "), self.to.join(", "));
-        let port = if self.port.is_empty() {
-            String::new()
-        } else {
-            format!(", port {}", self.port.join(", "))
+        let protocol = self.protocol.map(|protocol| protocol.to_string());
+        let port = match (self.port.is_empty(), protocol) {
+            (true, None) => String::new(),
+            (true, Some(protocol)) => format!(", {protocol}"),
+            (false, None) => format!(", port {}", self.port.join(", ")),
+            (false, Some(protocol)) => format!(", port {} {protocol}", self.port.join(", ")),
         };
         let family = self.family.map(|family| match family {
             Family::V4 => " in IPv4",

@@ -19,13 +19,14 @@ mod text;
 mod twin;
 mod words;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use palisade_policy::model::{Direction, Packet, Pod, PodKey, PodUid, Verdict};
-use palisade_policy::reach::{Family, PortSet};
+use palisade_policy::reach::{Family, PortSet, Reach};
 
 use crate::inventory::Inventory;
 use crate::question::{Note, Resolved};
@@ -141,15 +142,53 @@ pub enum Remark {
     Another(IpAddr, PodKey),
     /// Between pods and the nodes that they run on everything is allowed, also where such addresses are among many.
     OwnNodes,
+    /// A change is told of one packet, and other pairs of its case may want more.
+    OnePacket,
     /// What policies say is about who opens a connection.
     Replies,
     /// What happens to connections that are open already.
     Established,
 }
 
+/// Answers questions about one inventory.
+pub struct Explainer<'a> {
+    inventory: &'a Inventory,
+    /// Who reaches whom in all of it; worked out for the first question about many.
+    reach: OnceCell<Reach>,
+    /// Addresses that were made up for pods in networks of nodes that are not known.
+    made_up: BTreeSet<IpAddr>,
+}
+
 /// Answers a question, unless it is about too many ends that are all different.
 pub fn explain(inventory: &Inventory, question: &Resolved) -> Result<Answer, TooMany> {
-    let cases = cases::cases(inventory, question)?;
+    Explainer::new(inventory).explain(question)
+}
+
+impl<'a> Explainer<'a> {
+    /// For any number of questions.
+    pub fn new(inventory: &'a Inventory) -> Self {
+        let made_up = inventory.placeholders.iter().filter_map(|uid| {
+            let pod = inventory.state.pods().get(uid)?;
+            pod.host_network.then_some(&pod.addresses)
+        });
+        Self {
+            inventory,
+            reach: OnceCell::new(),
+            made_up: made_up.flatten().copied().collect(),
+        }
+    }
+
+    fn reach(&self) -> &Reach {
+        self.reach.get_or_init(|| Reach::of(&self.inventory.state))
+    }
+
+    /// Answers a question, unless it is about too many ends that are all different.
+    pub fn explain(&self, question: &Resolved) -> Result<Answer, TooMany> {
+        Ok(answer(question, cases::cases(self, question)?))
+    }
+}
+
+fn answer(question: &Resolved, cases: Vec<Case>) -> Answer {
     let is_denied = |case: &Case| case.verdict() != Overall::Allowed;
     let is_allowed = |case: &Case| case.verdict() != Overall::Denied;
     let verdict = match (cases.iter().any(is_denied), cases.iter().any(is_allowed)) {
@@ -158,14 +197,14 @@ pub fn explain(inventory: &Inventory, question: &Resolved) -> Result<Answer, Too
         (true, true) => Overall::Partly,
     };
     let remarks = remarks(question, &cases, verdict);
-    Ok(Answer {
+    Answer {
         from: question.from.clone(),
         to: question.to.clone(),
         port: question.port.clone(),
         verdict,
         cases,
         remarks,
-    })
+    }
 }
 
 fn remarks(question: &Resolved, cases: &[Case], verdict: Overall) -> Vec<Remark> {
@@ -192,6 +231,11 @@ fn remarks(question: &Resolved, cases: &[Case], verdict: Overall) -> Vec<Remark>
     };
     if cases.iter().filter(judged).any(blocks) {
         remarks.push(Remark::OwnNodes);
+    }
+    let is_of_many = |case: &&Case| case.from.len() > 1 || case.to.len() > 1;
+    let mut of_many = cases.iter().filter(is_of_many).flat_map(|case| &case.witnesses);
+    if of_many.any(Witness::has_remedies) {
+        remarks.push(Remark::OnePacket);
     }
     remarks.push(Remark::Replies);
     if verdict != Overall::Allowed {
@@ -225,15 +269,30 @@ impl Case {
     }
 }
 
+impl Witness {
+    fn has_remedies(&self) -> bool {
+        let Why::Judged(accounts) = &self.why else {
+            return false;
+        };
+        let has = |account: &Account| matches!(&account.finding, Finding::Denied { remedies, .. } if !remedies.is_empty());
+        accounts.iter().any(has)
+    }
+}
+
 impl Party {
     /// Whether it is one pod, or one address.
     pub fn is_one(&self) -> bool {
-        self.pods.len() + self.addresses.len() == 1 && self.blocks.is_empty()
+        self.len() == 1 && self.blocks.is_empty()
+    }
+
+    /// How many pods, addresses and blocks it has.
+    fn len(&self) -> usize {
+        self.pods.len() + self.addresses.len() + self.blocks.len()
     }
 
     /// Whether nobody is in it.
     pub fn is_empty(&self) -> bool {
-        self.pods.is_empty() && self.addresses.is_empty() && self.blocks.is_empty()
+        self.len() == 0
     }
 
     fn extend(&mut self, other: &Self) {
@@ -270,6 +329,9 @@ impl fmt::Display for Remark {
             }
             Self::OwnNodes => f.write_str(
                 "between a pod and the node that it runs on everything is allowed, whatever is said of other addresses",
+            ),
+            Self::OnePacket => f.write_str(
+                "what would pass is said of the packet above it; other pairs of the same case may need more",
             ),
             Self::Replies => f.write_str("this is about who opens the connection; what answers it passes"),
             Self::Established => f.write_str(

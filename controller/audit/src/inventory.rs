@@ -74,8 +74,48 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
     /// Whether connections from outside keep their source (`externalTrafficPolicy: Local`).
     pub keeps_source: bool,
-    /// The addresses that its `EndpointSlice`s list; `None` where there are no slices of it.
-    pub endpoints: Option<BTreeSet<IpAddr>>,
+    /// What its `EndpointSlice`s list; `None` where there are no slices of it.
+    pub endpoints: Option<Vec<EndpointSlice>>,
+}
+
+impl Service {
+    /// The addresses that its `EndpointSlice`s list.
+    pub fn listed(&self) -> impl Iterator<Item = IpAddr> {
+        let slices = self.endpoints.iter().flatten();
+        slices.flat_map(|slice| slice.addresses.iter().copied())
+    }
+
+    /// The port that a listed endpoint has for one of the Service's: `kube-proxy` leads there, whatever `targetPort` says. They
+    /// belong together by their names (API documentation of `discovery.k8s.io/v1`). `None` where no slice says it.
+    pub fn listed_port(&self, port: &ServicePort, address: IpAddr) -> Option<u16> {
+        let slices = self.endpoints.iter().flatten();
+        let mut ports = slices
+            .filter(|slice| slice.addresses.contains(&address))
+            .flat_map(|slice| &slice.ports);
+        ports
+            .find(|own| own.name == port.name && own.protocol == port.protocol)
+            .map(|own| own.number)
+    }
+}
+
+/// Some of the endpoints of a Service: addresses that all have the same ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// The addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Their ports.
+    pub ports: Vec<EndpointPort>,
+}
+
+/// A port that endpoints have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointPort {
+    /// The name of the Service's port that it is for; a Service with one port may leave it out.
+    pub name: Option<Arc<str>>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub number: u16,
 }
 
 /// How a Service is reached.

@@ -98,6 +98,10 @@ fn every_port_of_the_list_counts() {
     assert!(expect("icmp".into(), Some("UDP"), "deny"));
     assert!(!expect(serde_json::json!([53, 54]), Some("UDP"), "allow"));
     assert!(!expect(serde_json::json!([53, 54]), Some("UDP"), "deny"));
+    // A protocol without a port is all of its ports.
+    assert!(expect(serde_json::json!([]), Some("TCP"), "deny"));
+    assert!(!expect(serde_json::json!([]), Some("UDP"), "deny"));
+    assert!(!expect(serde_json::json!([]), Some("UDP"), "allow"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod shop;
 
-use palisade_audit::inventory::Inventory;
+use palisade_audit::inventory::{EndpointPort, EndpointSlice, Inventory};
 use palisade_audit::question::{Question, Resolved, Unresolved, resolve};
 use palisade_policy::cluster::Event;
 use palisade_policy::model::Protocol;
@@ -216,7 +216,7 @@ fn the_address_of_a_service_stands_for_it() {
 fn endpoints_that_are_known_count_and_not_the_selector() {
     let mut shop = shop();
     let mut web = service("shop/web", &[("app", "web")]);
-    web.endpoints = Some(["10.0.0.1".parse().unwrap(), "192.0.2.7".parse().unwrap()].into());
+    web.endpoints = Some(vec![slice(&["10.0.0.1", "192.0.2.7"], &[])]);
     shop.services.insert(web.key.clone(), web.clone());
     insta::assert_snapshot!(meant(&shop, "client", "service/web:80"), @r"
         Pod shop/client → Service shop/web 80/TCP
@@ -229,6 +229,55 @@ fn endpoints_that_are_known_count_and_not_the_selector() {
         meant(&shop, "client", "service/web:443")
             .ends_with("note: Service shop/web has no selector: what its EndpointSlices list is asked about")
     );
+}
+
+/// A slice with some ports for those of a Service by name.
+fn slice(addresses: &[&str], ports: &[(&str, u16)]) -> EndpointSlice {
+    let port = |(name, number): &(&str, u16)| EndpointPort {
+        name: Some((*name).into()),
+        protocol: Protocol::Tcp,
+        number: *number,
+    };
+    EndpointSlice {
+        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        ports: ports.iter().map(port).collect(),
+    }
+}
+
+#[test]
+fn the_port_of_an_endpoint_is_what_its_slice_says() {
+    let mut shop = shop();
+    let mut web = service("shop/web", &[]);
+    web.selector = None;
+    web.endpoints = Some(vec![
+        slice(&["192.0.2.7"], &[("http", 8000), ("other", 1)]),
+        slice(&["192.0.2.8"], &[("http", 9000)]),
+    ]);
+    shop.services.insert(web.key.clone(), web);
+    insta::assert_snapshot!(meant(&shop, "client", "service/web:80"), @r"
+        Pod shop/client → Service shop/web 80/TCP
+        from 10.0.1.1
+        to by port 80/TCP of Service shop/web (targetPort http): 192.0.2.7 8000/TCP, 192.0.2.8 9000/TCP
+        note: Service shop/web has no selector: what its EndpointSlices list is asked about
+        ");
+}
+
+#[test]
+fn slices_without_the_pods_that_they_list_mean_what_is_selected() {
+    let made = pod("shop/made").labelled(&[("app", "made")]).at("10.128.0.1");
+    let made = made.declaring("http", Protocol::Tcp, 8080);
+    let mut shop = inventory([Event::PodApplied(made)], &shop());
+    stands_for(&mut shop, "shop/made", 2);
+    shop.placeholders.insert("shop/made".into());
+    let mut web = service("shop/web", &[("app", "made")]);
+    web.endpoints = Some(vec![slice(&["10.0.0.99"], &[("http", 8080)])]);
+    shop.services.insert(web.key.clone(), web);
+    insta::assert_snapshot!(meant(&shop, "client", "service/web:80"), @r"
+        Pod shop/client → Service shop/web 80/TCP
+        from 10.0.1.1
+        to by port 80/TCP of Service shop/web (targetPort http): 10.128.0.1 8080/TCP
+        note: Pod shop/made has an address that is not known: a placeholder stands for it, and ipBlocks may treat the true one otherwise
+        ");
 }
 
 #[test]
@@ -347,11 +396,12 @@ fn what_is_special_about_pods_is_told() {
     let mut shop = inventory(pods, &shop);
     stands_for(&mut shop, "shop/made", 3);
     insta::assert_snapshot!(meant(&shop, "agent", "made:80"), @r"
-        Pod shop/agent → Pod shop/made 80/TCP
+        Pod shop/agent → Deployment shop/made 80/TCP
         from 192.168.0.1
         to 10.128.0.1 80/TCP
         note: Pod shop/agent lives in its node's network: no policy selects it, and its packets are the node's
         note: Pod shop/made has an address that is not known: a placeholder stands for it, and ipBlocks may treat the true one otherwise
+        note: one pod stands for the 3 of Deployment shop/made
         ");
     insta::assert_snapshot!(meant(&shop, "done", "deployment/made:80"), @"error: Pod shop/done cannot be asked about: it has finished and is left out: its address may be another pod's by now");
     insta::assert_snapshot!(meant(&shop, "new", "made:80"), @"error: Pod shop/new cannot be asked about: it has no address of its own and is left out");

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1 as api;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use palisade_audit::inventory::{Service, ServiceKey, ServiceKind, ServicePort, TargetPort};
+use palisade_audit::inventory::{
+    EndpointPort, EndpointSlice, Service, ServiceKey, ServiceKind, ServicePort, TargetPort,
+};
 use palisade_policy::model::{Defect, Requirement, Selector};
 
 use super::address::address;
@@ -24,6 +27,7 @@ const CLUSTER_IPS: Field<'static> = Field::Named(&SPEC, "clusterIPs");
 const EXTERNAL_IPS: Field<'static> = Field::Named(&SPEC, "externalIPs");
 const INGRESS: Field<'static> = Field::Root("status.loadBalancer.ingress");
 const ENDPOINTS: Field<'static> = Field::Root("endpoints");
+const OWN_PORTS: Field<'static> = Field::Root("ports");
 
 /// A Service. Its endpoints are in objects of their own: [`endpoints`].
 pub fn service(object: &api::Service) -> Decoded<Service> {
@@ -135,11 +139,7 @@ fn service_port(object: &api::ServicePort, field: &Field<'_>) -> Result<ServiceP
     let port = number(object.port, &field.name("port"))?;
     let target = field.name("targetPort");
     Ok(ServicePort {
-        name: object
-            .name
-            .as_deref()
-            .filter(|name| !name.is_empty())
-            .map(Into::into),
+        name: name_of(object.name.as_deref()),
         protocol: protocol(object.protocol.as_deref(), &field.name("protocol"))?,
         port,
         target: match &object.target_port {
@@ -155,17 +155,17 @@ fn service_port(object: &api::ServicePort, field: &Field<'_>) -> Result<ServiceP
     })
 }
 
-/// The addresses behind a Service that one slice lists.
+/// What one slice lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// The Service; `None` for a slice that belongs to none.
     pub service: Option<ServiceKey>,
     /// Its endpoints, those that are not ready included: they get connections of those that found them by name.
-    pub addresses: BTreeSet<IpAddr>,
+    pub slice: EndpointSlice,
 }
 
 /// An `EndpointSlice`. Host names (`addressType: FQDN`) are no addresses.
-pub fn endpoints(object: &EndpointSlice) -> Decoded<Endpoints> {
+pub fn endpoints(object: &discovery::EndpointSlice) -> Decoded<Endpoints> {
     let mut defects = Vec::new();
     let (namespace, _) = key_of(&object.metadata);
     let labels = object.metadata.labels.as_ref();
@@ -185,12 +185,38 @@ pub fn endpoints(object: &EndpointSlice) -> Decoded<Endpoints> {
             addresses.extend(keep(address(text, &list.entry(index)), &mut defects));
         }
     }
+    let ports = object.ports.iter().flatten().enumerate();
+    let ports =
+        ports.filter_map(|(index, port)| keep(endpoint_port(port, &OWN_PORTS.entry(index)), &mut defects)?);
+    let ports = ports.collect();
     let object = Endpoints {
         service: service.map(|name| ServiceKey {
             namespace: namespace.into(),
             name: name.as_str().into(),
         }),
-        addresses,
+        slice: EndpointSlice { addresses, ports },
     };
     Decoded { object, defects }
+}
+
+/// A port of endpoints; `None` for one without a number, which says nothing (API documentation of `EndpointPort`).
+fn endpoint_port(
+    object: &discovery::EndpointPort,
+    field: &Field<'_>,
+) -> Result<Option<EndpointPort>, Defect> {
+    let protocol = protocol(object.protocol.as_deref(), &field.name("protocol"))?;
+    let port = object
+        .port
+        .map(|port| number(port, &field.name("port")))
+        .transpose()?;
+    Ok(port.map(|number| EndpointPort {
+        name: name_of(object.name.as_deref()),
+        protocol,
+        number,
+    }))
+}
+
+/// The name of a port; the empty one is none.
+fn name_of(name: Option<&str>) -> Option<Arc<str>> {
+    name.filter(|name| !name.is_empty()).map(Into::into)
 }

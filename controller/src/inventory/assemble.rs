@@ -301,15 +301,15 @@ fn add_services(services: Vec<Service>, slices: Vec<Endpoints>, inventory: &mut 
         service.endpoints = known.and_then(|service| service.endpoints.clone());
         inventory.services.insert(service.key.clone(), service);
     }
-    let mut endpoints: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    for Endpoints { service, addresses } in slices {
+    let mut endpoints: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for Endpoints { service, slice } in slices {
         if let Some(key) = service {
-            endpoints.entry(key).or_default().extend(addresses);
+            endpoints.entry(key).or_default().push(slice);
         }
     }
-    for (key, addresses) in endpoints {
+    for (key, slices) in endpoints {
         if let Some(service) = inventory.services.get_mut(&key) {
-            service.endpoints = Some(addresses);
+            service.endpoints = Some(slices);
         }
     }
 }

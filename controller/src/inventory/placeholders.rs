@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use palisade_audit::inventory::Inventory;
+use palisade_audit::inventory::{Inventory, Service};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::Pod;
 
@@ -36,7 +36,8 @@ enum Family {
 }
 
 /// Gives an address of each family to every pod that has none and is not finished. `pod_networks` come after those of the
-/// pod's node. A pod on the host's network gets its node's addresses, where these are known.
+/// pod's node. A pod on the host's network gets its node's addresses, where these are known; where only its node is not, it may be
+/// on any, and gets those of all.
 pub(super) fn assign(inventory: &mut Inventory, pod_networks: &[IpNet]) -> Assigned {
     let mut assigned = Assigned::default();
     let state = &inventory.state;
@@ -60,10 +61,17 @@ pub(super) fn assign(inventory: &mut Inventory, pod_networks: &[IpNet]) -> Assig
             .node
             .as_ref()
             .and_then(|node| inventory.state.nodes().get(node));
-        if let Some(node) = node.filter(|node| pod.host_network && !node.addresses.is_empty()) {
-            pod.addresses.clone_from(&node.addresses);
-            inventory.state.apply(Event::PodApplied(pod));
-            continue;
+        if pod.host_network {
+            let nodes = inventory.state.nodes().values();
+            let addresses: Vec<IpAddr> = match node {
+                Some(node) => node.addresses.clone(),
+                None => nodes.flat_map(|node| node.addresses.iter().copied()).collect(),
+            };
+            if !addresses.is_empty() {
+                pod.addresses = addresses;
+                inventory.state.apply(Event::PodApplied(pod));
+                continue;
+            }
         }
         let own = node.map(|node| node.pod_networks.clone()).unwrap_or_default();
         for &family in &families {
@@ -136,14 +144,12 @@ fn used(inventory: &Inventory) -> HashSet<IpAddr> {
     let pods = inventory.state.pods().values().flat_map(|pod| &pod.addresses);
     let nodes = inventory.state.nodes().values().flat_map(|node| &node.addresses);
     let services = inventory.services.values();
-    let services = services.flat_map(|service| {
-        service
-            .addresses
-            .iter()
-            .chain(&service.outside)
-            .chain(service.endpoints.iter().flatten())
-    });
-    pods.chain(nodes).chain(services).copied().collect()
+    let own = |service: &Service| {
+        let addresses = service.addresses.iter().chain(&service.outside).copied();
+        addresses.chain(service.listed()).collect::<Vec<_>>()
+    };
+    let services = services.flat_map(own);
+    pods.chain(nodes).copied().chain(services).collect()
 }
 
 /// The addresses that are left.

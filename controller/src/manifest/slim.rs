@@ -128,6 +128,10 @@ const ENDPOINT_SLICE: Kept = Fields(&[
     NAME,
     ("addressType", Whole),
     ("endpoints", Each(&Fields(&[("addresses", Whole)]))),
+    (
+        "ports",
+        Each(&Fields(&[("name", Whole), ("protocol", Whole), ("port", Whole)])),
+    ),
 ]);
 
 /// A workload; a selector is what the API requires besides the template.

@@ -3,7 +3,7 @@
 use palisade_policy::model::NamespaceName;
 
 use super::{Checked, Expectation, Failure, Prepared};
-use crate::explain::{Overall, explain};
+use crate::explain::{Explainer, Overall};
 use crate::inventory::Inventory;
 use crate::question::{Question, resolve};
 
@@ -13,9 +13,11 @@ pub fn check(
     home: &NamespaceName,
     assertions: impl IntoIterator<Item = Prepared>,
 ) -> Vec<Checked> {
+    let explainer = Explainer::new(inventory);
     let assertions = assertions.into_iter().map(|assertion| {
         let questions = assertion.questions.iter();
-        let failures = questions.filter_map(|question| failure(inventory, home, &assertion, question));
+        let failures =
+            questions.filter_map(|question| failure(inventory, &explainer, home, &assertion, question));
         Checked {
             failures: failures.collect(),
             assertion,
@@ -27,6 +29,7 @@ pub fn check(
 /// Why a question got another answer than the assertion expects; `None` if it got that one.
 fn failure(
     inventory: &Inventory,
+    explainer: &Explainer<'_>,
     home: &NamespaceName,
     assertion: &Prepared,
     question: &Question,
@@ -40,7 +43,7 @@ fn failure(
         Ok(resolved) => resolved,
         Err(why) => return Some(Failure::Nobody(why)),
     };
-    let answer = match explain(inventory, &resolved) {
+    let answer = match explainer.explain(&resolved) {
         Ok(answer) => answer,
         Err(why) => return Some(Failure::TooMany(why)),
     };

@@ -87,6 +87,7 @@ pub fn json(outcomes: &[Checked], places: &dyn Places) -> Value {
     });
     let failed = outcomes.iter().filter(|checked| !checked.holds()).count();
     value!({
+        "version": 1,
         "total": outcomes.len(),
         "failed": failed,
         "assertions": assertions.collect::<Vec<Value>>(),

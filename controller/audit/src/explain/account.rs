@@ -1,10 +1,14 @@
 //! What one end's policies say of a packet, clause by clause.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::evaluate::{Judgement, Outcome, PeerMiss, PolicyTrace, PortMiss, RuleTrace};
 use palisade_policy::model::{Defect, Direction, Packet, Peers, PodKey, Policy, PolicyKey, Ports, Rule};
 use palisade_policy::reach::PortSet;
 
+use super::Party;
 use super::remedy::{Remedy, remedies};
 use crate::lint::field::Fields;
 use crate::words;
@@ -14,6 +18,18 @@ const NEAREST: usize = 3;
 
 /// Peers, or ports, that are told of a rule that missed.
 const CLAUSES: usize = 3;
+
+/// What a packet stands for.
+pub(super) struct StandsFor<'a> {
+    /// The ports that are asked about.
+    pub(super) ports: &'a PortSet,
+    /// Who connects.
+    pub(super) from: &'a Party,
+    /// Who answers.
+    pub(super) to: &'a Party,
+    /// Addresses that nobody has: they were made up for pods that live in networks of nodes that are not known.
+    pub(super) made_up: &'a BTreeSet<IpAddr>,
+}
 
 /// What the policies of one end say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +112,13 @@ pub struct Unclear {
     pub defect: Defect,
 }
 
-/// Puts what the oracle says in the words of the policies. The packet stands for all ports that are `asked` about.
-pub(super) fn account(scene: &ClusterState, packet: &Packet, asked: &PortSet, side: &Judgement) -> Account {
+/// Puts what the oracle says in the words of the policies.
+pub(super) fn account(
+    scene: &ClusterState,
+    packet: &Packet,
+    stands_for: &StandsFor<'_>,
+    side: &Judgement,
+) -> Account {
     let Judgement {
         pod,
         direction,
@@ -122,7 +143,10 @@ pub(super) fn account(scene: &ClusterState, packet: &Packet, asked: &PortSet, si
         }
         Outcome::Denied { isolating } => {
             let names = isolating.iter().map(|trace| trace.policy.clone());
-            (names.collect(), denied(scene, packet, asked, side, isolating))
+            (
+                names.collect(),
+                denied(scene, packet, stands_for, side, isolating),
+            )
         }
     };
     Account {
@@ -186,7 +210,7 @@ fn allowed(
 fn denied(
     scene: &ClusterState,
     packet: &Packet,
-    asked: &PortSet,
+    stands_for: &StandsFor<'_>,
     side: &Judgement,
     isolating: &[PolicyTrace],
 ) -> Finding {
@@ -215,7 +239,7 @@ fn denied(
         nearest: nearest.collect(),
         others,
         unclear: unclear.collect(),
-        remedies: remedies(scene, (packet, asked), side.direction, isolating, &rules),
+        remedies: remedies(scene, (packet, stands_for), side.direction, isolating, &rules),
     }
 }
 
@@ -236,8 +260,7 @@ fn missed(policy: &Policy, direction: Direction, trace: &RuleTrace) -> RuleMiss 
             PeerMiss::Undecodable => list(super::peers_of(direction)),
             PeerMiss::NoPod(_)
             | PeerMiss::OtherNamespace { .. }
-            | PeerMiss::NamespaceLabel { .. }
-            | PeerMiss::PodLabel { .. }
+            | PeerMiss::Labels { .. }
             | PeerMiss::OutsideBlock { .. }
             | PeerMiss::Excepted { .. } => fields.peer(direction, trace.rule, peer),
         };

@@ -1,6 +1,6 @@
 //! The cases of an answer: who gets the same, and a packet that stands for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use palisade_policy::cluster::{ClusterState, Event};
@@ -9,23 +9,22 @@ use palisade_policy::model::{Packet, Pod, PolicyKey, Protocol, Transport};
 use palisade_policy::reach::{Class, End, PortSet, Reach};
 use thiserror::Error;
 
-use super::account::account;
+use super::account::{StandsFor, account};
 use super::parties::{Group, Groups, Kind, Sorter};
 use super::scene::scene;
 use super::twin::twin;
-use super::{Case, Party, Why, Witness};
-use crate::inventory::Inventory;
+use super::{Case, Explainer, Party, Why, Witness};
 use crate::question::Resolved;
 
 /// What pairs of ends have in common that are one case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Answer {
     outcome: Outcome,
     ground: Ground,
 }
 
 /// What becomes of the ports that are asked about. In order of how cases are told.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Outcome {
     Denied,
     /// The ports that are asked about, and those that are allowed.
@@ -34,7 +33,7 @@ enum Outcome {
 }
 
 /// What decides.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Ground {
     /// What isolates the source and the destination.
     Policies(Isolation, Isolation),
@@ -43,10 +42,10 @@ enum Ground {
 }
 
 /// What isolates an end.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Isolation {
-    /// These policies; none: it is open.
-    By(BTreeSet<PolicyKey>),
+    /// One of the sets of policies of this side, by its number in their order.
+    By(usize),
     /// Some policies, which differ too much among the ends of this side for a case of each.
     BySome,
 }
@@ -56,6 +55,9 @@ const SETS: usize = 8;
 
 /// Pairs of kinds that are compared at the most: some seconds of work, and some hundred megabytes.
 const PAIRS: usize = 20_000_000;
+
+/// Of one pod in so many being asked about, the whole cluster is looked at, and not what has a say alone.
+const MANY: usize = 4;
 
 /// A question about too many different ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -71,13 +73,19 @@ pub struct TooMany {
 }
 
 /// All cases, what is denied first.
-pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Result<Vec<Case>, TooMany> {
-    let whole = &inventory.state;
+pub(super) fn cases(explainer: &Explainer<'_>, question: &Resolved) -> Result<Vec<Case>, TooMany> {
+    let whole = &explainer.inventory.state;
     let destinations = question.ways.iter().flat_map(|way| way.addresses.keys());
     let addresses = question.sources.addresses.iter().chain(destinations).copied();
-    let scene = scene(whole, addresses.clone());
-    let reach = Reach::of(&scene);
-    let sorter = Sorter::new(whole, &reach, addresses);
+    let (part, of_part);
+    let (scene, reach) = if addresses.clone().count() < whole.pods().len() / MANY {
+        part = scene(whole, addresses.clone());
+        of_part = Reach::of(&part);
+        (&part, &of_part)
+    } else {
+        (whole, explainer.reach())
+    };
+    let sorter = Sorter::new(whole, reach, addresses);
     let sources = sorter.sources(&question.sources);
     let mut found: Vec<(Answer, Case)> = Vec::new();
     for way in &question.ways {
@@ -89,8 +97,8 @@ pub(super) fn cases(inventory: &Inventory, question: &Resolved) -> Result<Vec<Ca
             });
         }
         let mut of_way: Vec<(Answer, Case)> = Vec::new();
-        for (answer, from, to) in products(&reach, question.itself, &sources, &destinations) {
-            let Some(case) = case((whole, &scene), question, way.by.as_ref(), &from, &to, &answer) else {
+        for (answer, from, to) in products(reach, question.itself, &sources, &destinations) {
+            let Some(case) = case(explainer, scene, question, way.by.as_ref(), &from, &to, &answer) else {
                 continue;
             };
             merge(&mut of_way, answer, case);
@@ -114,25 +122,27 @@ fn products<'g>(
 ) -> Vec<(Answer, Some<'g>, Some<'g>)> {
     let egress = isolations(reach, sources, |class| &class.egress);
     let ingress = isolations(reach, destinations, |class| &class.ingress);
-    let mut by_destination: BTreeMap<(Answer, usize), Vec<usize>> = BTreeMap::new();
-    for ((number, to), ingress) in destinations.iter().enumerate().zip(&ingress) {
-        for ((other, from), egress) in sources.iter().enumerate().zip(&egress) {
-            if from.0.family == to.0.family {
-                let (outcome, by_policies) = outcome(reach, itself, from.0, to.0);
+    // Destinations with the same sources belong together. Families stay apart, as no pair is across.
+    let mut by_sources: BTreeMap<(Answer, Vec<usize>), Vec<usize>> = BTreeMap::new();
+    let mut by_answer: HashMap<Answer, Vec<usize>> = HashMap::new();
+    for ((number, (to, _)), ingress) in destinations.iter().enumerate().zip(&ingress) {
+        for ((other, (from, _)), egress) in sources.iter().enumerate().zip(&egress) {
+            if from.family == to.family {
+                let (outcome, by_policies) = outcome(reach, itself, from, to);
                 let ground = if by_policies {
-                    Ground::Policies(egress.clone(), ingress.clone())
+                    Ground::Policies(*egress, *ingress)
                 } else {
                     Ground::Always
                 };
-                let answer = Answer { outcome, ground };
-                by_destination.entry((answer, number)).or_default().push(other);
+                by_answer
+                    .entry(Answer { outcome, ground })
+                    .or_default()
+                    .push(other);
             }
         }
-    }
-    // Destinations with the same sources belong together. Families stay apart, as no pair is across.
-    let mut by_sources: BTreeMap<(Answer, Vec<usize>), Vec<usize>> = BTreeMap::new();
-    for ((answer, to), from) in by_destination {
-        by_sources.entry((answer, from)).or_default().push(to);
+        for entry in by_answer.drain() {
+            by_sources.entry(entry).or_default().push(number);
+        }
     }
     let sources: Some<'_> = sources.iter().collect();
     let destinations: Some<'_> = destinations.iter().collect();
@@ -159,9 +169,12 @@ fn isolations(
         End::Outside(_) => &none,
     };
     let different: BTreeSet<&BTreeSet<PolicyKey>> = groups.keys().map(of_kind).collect();
-    let few = different.len() <= SETS;
+    let numbers: BTreeMap<&BTreeSet<PolicyKey>, usize> = different.into_iter().zip(0..).collect();
+    let few = numbers.len() <= SETS;
     let isolation = |kind| match of_kind(kind) {
-        policies if few || policies.is_empty() => Isolation::By(policies.clone()),
+        policies if few || policies.is_empty() => numbers
+            .get(policies)
+            .map_or(Isolation::BySome, |number| Isolation::By(*number)),
         _ => Isolation::BySome,
     };
     groups.keys().map(isolation).collect()
@@ -186,7 +199,8 @@ fn outcome(reach: &Reach, itself: bool, from: &Kind, to: &Kind) -> (Outcome, boo
 }
 
 fn case(
-    (whole, scene): (&ClusterState, &ClusterState),
+    explainer: &Explainer<'_>,
+    scene: &ClusterState,
     question: &Resolved,
     by: Option<&String>,
     from: &Some<'_>,
@@ -202,6 +216,7 @@ fn case(
     };
     let asked_by = |asked: PortSet, (kind, _): &(&Kind, &Group)| asked.union(&kind.asked);
     let asked = to.iter().fold(PortSet::none(), asked_by);
+    let (sources, destinations) = (party(from), party(to));
     let allowed = match &answer.outcome {
         Outcome::Denied => PortSet::none(),
         Outcome::Partly(_, allowed) => allowed.clone(),
@@ -209,8 +224,14 @@ fn case(
     };
     let pair = pair(from, to)?;
     let asked_here = &pair.kind.asked;
+    let stands_for = StandsFor {
+        ports: asked_here,
+        from: &sources,
+        to: &destinations,
+        made_up: &explainer.made_up,
+    };
     let another = if pair.is_one && !question.itself {
-        Some(twin(whole, scene, pair.destination))
+        Some(twin(&explainer.inventory.state, scene, pair.destination))
     } else {
         None
     };
@@ -222,8 +243,8 @@ fn case(
             transport: of_family(transport, pair.source),
         };
         match &another {
-            None => Some(witness(scene, &packet, asked_here)),
-            Some(Some(twin)) => Some(beside_twin(scene, twin, packet, asked_here)),
+            None => Some(witness(scene, &packet, &stands_for)),
+            Some(Some(twin)) => Some(beside_twin(scene, twin, packet, &stands_for)),
             // No address would do for another pod.
             Some(None) => None,
         }
@@ -231,11 +252,11 @@ fn case(
     Some(Case {
         by: by.cloned(),
         families: from.iter().map(|(kind, _)| kind.family).collect(),
-        from: party(from),
-        to: party(to),
         asked,
         allowed,
         witnesses: witnesses.collect(),
+        from: sources,
+        to: destinations,
     })
 }
 
@@ -275,8 +296,8 @@ fn pair<'g>(from: &Some<'g>, to: &Some<'g>) -> Option<Pair<'g>> {
 }
 
 /// What becomes of a packet to another pod like the destination.
-fn beside_twin(scene: &ClusterState, twin: &Pod, mut packet: Packet, asked: &PortSet) -> Witness {
-    let mut scene = scene.clone();
+fn beside_twin(whole: &ClusterState, twin: &Pod, mut packet: Packet, asked: &StandsFor<'_>) -> Witness {
+    let mut scene = scene(whole, std::iter::once(packet.source));
     scene.apply(Event::PodApplied(twin.clone()));
     if let [address] = twin.addresses.as_slice() {
         packet.destination = *address;
@@ -302,7 +323,7 @@ fn example(ports: &PortSet) -> Option<Transport> {
     known.or_else(|| ports.example())
 }
 
-fn witness(state: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
+fn witness(state: &ClusterState, packet: &Packet, stands_for: &StandsFor<'_>) -> Witness {
     let scene = scene(state, [packet.source, packet.destination].into_iter());
     let Evaluation {
         packet,
@@ -318,7 +339,11 @@ fn witness(state: &ClusterState, packet: &Packet, asked: &PortSet) -> Witness {
         } => Why::NoPod,
         Reason::Judged { egress, ingress } => {
             let sides = egress.iter().chain(&ingress);
-            Why::Judged(sides.map(|side| account(&scene, &packet, asked, side)).collect())
+            Why::Judged(
+                sides
+                    .map(|side| account(&scene, &packet, stands_for, side))
+                    .collect(),
+            )
         }
     };
     Witness {

@@ -11,7 +11,7 @@
 //! | `cases[].witnesses[]` | packets that stand for it: `source`, `destination`, `transport`, `verdict`, and `why`: `policies`, `own node`, `itself`, `no pod`; `anotherLike`: nobody has the destination, it stands for another pod like this one |
 //! | `….sides[]` | what the policies of an end say: `pod`, `direction`, `isolatedBy`, `verdict` |
 //! | `….rule` | the rule that allows: `policy`, `field`, `place`, and of `peer` and `port` the `field` and what it `says` |
-//! | `….nearest[]`, `.others` | rules that came near: `policy`, `field`, `place`, and what its `peers` and `ports` missed, if they did |
+//! | `….nearest[]`, `.others` | rules that came near: `policy`, `field`, `place`, and what its `peers` and `ports` missed, if they did (`morePeers`, `morePorts`: how many more) |
 //! | `….notUnderstood[]`, `.wouldPass[]` | parts of policies that allow nothing; changes that would help |
 //! | `notes[]` | what is worth knowing besides |
 
@@ -22,12 +22,16 @@ use serde_json::{Map, Value, json};
 use super::{Account, Answer, Case, Clause, Finding, Overall, Party, RuleMiss, Why, Witness};
 use crate::inventory::{ObjectRef, Places};
 
+/// The version of the form; another where a field changes its meaning.
+const VERSION: u32 = 1;
+
 /// The answer as a JSON value.
 pub fn json(answer: &Answer, places: &dyn Places) -> Value {
     let cases: Vec<Value> = answer.cases.iter().map(|one| case(one, places)).collect();
     let notes: Vec<String> = answer.remarks.iter().map(ToString::to_string).collect();
     let port = (!answer.port.is_empty()).then_some(&answer.port);
     json!({
+        "version": VERSION,
         "from": answer.from,
         "to": answer.to,
         "port": port,
@@ -161,7 +165,9 @@ fn miss(rule: &RuleMiss, places: &dyn Places) -> Value {
         "field": rule.field,
         "place": place(&rule.policy, &rule.field, places),
         "peers": clauses(&rule.peers),
+        "morePeers": rule.more_peers,
         "ports": clauses(&rule.ports),
+        "morePorts": rule.more_ports,
     })
 }
 

@@ -134,7 +134,9 @@ fn plain(text: &str) -> Option<End> {
 }
 
 fn address(text: &str) -> Option<End> {
-    let address = text.parse::<IpAddr>().ok().map(End::Address);
+    // Many programs log IPv4 addresses as they come in by a socket for both families: `::ffff:10.0.0.1`.
+    let address = text.parse::<IpAddr>().ok();
+    let address = address.map(|address| End::Address(address.to_canonical()));
     address.or_else(|| text.parse::<IpNet>().ok().map(|block| End::Block(block.trunc())))
 }
 

@@ -18,6 +18,10 @@ impl Port {
         match (self, protocol) {
             (Self::Numbers(_, range), Some(protocol)) if !said => Self::Numbers(protocol, range),
             (Self::Named(name, None), Some(protocol)) => Self::Named(name, Some(protocol)),
+            (Self::Every, Some(protocol)) => match PortRange::new(1, u16::MAX) {
+                Ok(range) => Self::Numbers(protocol, range),
+                Err(_) => Self::Every,
+            },
             (port, _) => port,
         }
     }

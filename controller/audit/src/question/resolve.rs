@@ -377,6 +377,9 @@ impl<'a> Finder<'a> {
                 let who = if who == title { "it" } else { &who };
                 left_out.extend(what.as_ref().map(|what| format!("{who} {what}")));
             }
+            if what == Some(PodNote::HostNetwork) && self.inventory.placeholders.contains(&pod.uid) {
+                self.note_pod(PodNote::Placeholder, pod);
+            }
             if let Some(what) = what {
                 self.note_pod(what, pod);
             }

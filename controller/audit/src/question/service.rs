@@ -73,10 +73,12 @@ impl<'a> Finder<'a> {
     ) -> Result<Way, Unresolved> {
         let mut addresses: BTreeMap<IpAddr, PortSet> = BTreeMap::new();
         for (address, pod) in places {
-            let numbers: BTreeSet<u16> = match (&port.target, pod) {
-                (TargetPort::Number(number), _) => BTreeSet::from([*number]),
-                (TargetPort::Name(_), None) => BTreeSet::new(),
-                (TargetPort::Name(name), Some(pod)) => {
+            let listed = service.listed_port(port, *address);
+            let numbers: BTreeSet<u16> = match (listed, &port.target, pod) {
+                (Some(number), _, _) => BTreeSet::from([number]),
+                (None, TargetPort::Number(number), _) => BTreeSet::from([*number]),
+                (None, TargetPort::Name(_), None) => BTreeSet::new(),
+                (None, TargetPort::Name(name), Some(pod)) => {
                     let numbers = declared(pod, name.as_str(), port.protocol);
                     if numbers.is_empty() {
                         self.note_pod(PodNote::Undeclared(name.clone()), pod);
@@ -100,7 +102,7 @@ impl<'a> Finder<'a> {
                 .map(|port| port.name.to_string())
                 .collect();
             return Err(Unresolved::NoNamedPort {
-                title: format!("no pod behind {by}"),
+                title: by,
                 port: name.clone(),
                 known: known.into_iter().collect(),
             });
@@ -148,21 +150,17 @@ impl<'a> Finder<'a> {
             return Err(Unresolved::ExternalName(service.key.clone()));
         }
         let mut places = match (&service.endpoints, &service.selector) {
-            (Some(endpoints), selector) => {
-                if selector.is_none() {
-                    self.note(Note::EndpointsOnly(service.key.clone()));
-                }
-                self.listed(endpoints, service)
+            (Some(_), None) => {
+                self.note(Note::EndpointsOnly(service.key.clone()));
+                self.listed(service)
+            }
+            (Some(_), Some(_)) => {
+                let listed = self.listed(service);
+                self.with_placeholders(service, title, listed)?
             }
             (None, None) => return Err(Unresolved::NoEndpoints(service.key.clone())),
             (None, Some(selector)) => {
-                let pods = self.inventory.state.pods().values();
-                let pods = pods.filter(|pod| {
-                    pod.key.namespace == service.key.namespace
-                        && !pod.finished
-                        && selector.matches(&pod.labels)
-                });
-                let pods: Vec<&Pod> = pods.collect();
+                let pods = self.selected(service);
                 if pods.is_empty() {
                     let reasons = vec![format!("its selector selects no pod: {selector}")];
                     let title = title.to_owned();
@@ -186,22 +184,47 @@ impl<'a> Finder<'a> {
         Ok(places)
     }
 
-    /// Endpoints by address. One that no workload has may be that of a pod in its node's network.
-    fn listed(&mut self, endpoints: &BTreeSet<IpAddr>, service: &Service) -> Vec<Place<'a>> {
-        let state = &self.inventory.state;
+    /// The pods that a Service selects.
+    fn selected(&self, service: &Service) -> Vec<&'a Pod> {
         let is_selected = |pod: &&Pod| {
             let mut selectors = service.selector.iter();
             pod.key.namespace == service.key.namespace
+                && !pod.finished
                 && selectors.any(|selector| selector.matches(&pod.labels))
         };
-        let in_nodes: Vec<&Pod> = state
-            .pods()
-            .values()
-            .filter(|pod| pod.host_network && !pod.finished)
-            .filter(is_selected)
+        self.inventory.state.pods().values().filter(is_selected).collect()
+    }
+
+    /// Where a listed address is no known pod's, but the selector selects pods whose addresses are not known, these are meant:
+    /// slices may have been read without the pods that they list.
+    fn with_placeholders(
+        &mut self,
+        service: &Service,
+        title: &str,
+        listed: Vec<Place<'a>>,
+    ) -> Result<Vec<Place<'a>>, Unresolved> {
+        let is_placeholder = |pod: &&Pod| self.inventory.placeholders.contains(&pod.uid);
+        let pods: Vec<&Pod> = self
+            .selected(service)
+            .into_iter()
+            .filter(is_placeholder)
             .collect();
+        if pods.is_empty() || listed.iter().all(|(_, pod)| pod.is_some()) {
+            return Ok(listed);
+        }
+        let unknown = self.of_pods(title, pods)?;
+        let known = listed.into_iter().filter(|(_, pod)| pod.is_some());
+        Ok(known.chain(unknown).collect())
+    }
+
+    /// Endpoints by address. One that no workload has may be that of a pod in its node's network.
+    fn listed(&mut self, service: &'a Service) -> Vec<Place<'a>> {
+        let state = &self.inventory.state;
+        let in_nodes = self.selected(service).into_iter().filter(|pod| pod.host_network);
+        let in_nodes: Vec<&Pod> = in_nodes.collect();
+        let addresses: BTreeSet<IpAddr> = service.listed().collect();
         let mut places = Vec::new();
-        for address in endpoints {
+        for address in &addresses {
             let owner = state.owner(*address);
             if let Some(pod) = owner.filter(|pod| self.inventory.placeholders.contains(&pod.uid)) {
                 self.note_pod(PodNote::Placeholder, pod);

@@ -57,6 +57,7 @@ fn a_pod_reaches_itself_and_not_its_like() {
                 would pass: shop/all with one more rule in spec.ingress: from podSelector app=web, port 80/TCP
 
         note: a pod always reaches itself, whatever is said of others
+        note: what would pass is said of the packet above it; other pairs of the same case may need more
         ");
 }
 
@@ -162,6 +163,7 @@ fn many_pods_are_told_as_those_that_get_the_same_answer() {
 
         note: a pod always reaches itself, whatever is said of others
         note: between a pod and the node that it runs on everything is allowed, whatever is said of other addresses
+        note: what would pass is said of the packet above it; other pairs of the same case may need more
         ");
 }
 
@@ -202,5 +204,40 @@ fn both_families_are_one_case_where_they_agree() {
                 shop/both spec.ingress[0] (shop.yaml:15) allows it
                   from[0]: addresses in 10.0.0.0/8
                   ports: every port
+        ");
+}
+
+#[test]
+fn an_address_that_was_made_up_is_no_remedy() {
+    let mut agent = pod("shop/agent").at("198.18.0.7");
+    agent.host_network = true;
+    let web = policy("shop/web").allowing_from([]);
+    let mut shop = inventory([Event::PodApplied(agent)], &guarded([web]));
+    shop.placeholders.insert("shop/agent".into());
+    insta::assert_snapshot!(explained(&shop, "agent", "web-0:80"), @r"
+        denied: Pod shop/agent → Pod shop/web-0, 80/TCP
+
+          198.18.0.7 → 10.0.0.1 80/TCP: denied
+            ingress of shop/web-0: denied, isolated by shop/web (shop.yaml:1)
+              no rule of these allows anything
+
+        note: Pod shop/agent lives in its node's network: no policy selects it, and its packets are the node's
+        note: Pod shop/agent has an address that is not known: a placeholder stands for it, and ipBlocks may treat the true one otherwise
+        ");
+}
+
+#[test]
+fn what_would_pass_is_of_what_was_asked() {
+    let web = policy("shop/web").allowing_from([]);
+    insta::assert_snapshot!(explained(&guarded([web]), "198.51.100.0/24", "web-0:6000-6100"), @r"
+        denied: 198.51.100.0/24 → Pod shop/web-0, 6000-6100/TCP
+
+          denied: 198.51.100.0/24 → shop/web-0, 6000-6100/TCP (IPv4)
+            198.51.100.1 → 10.0.0.1 6000/TCP: denied
+              ingress of shop/web-0: denied, isolated by shop/web (shop.yaml:1)
+                no rule of these allows anything
+                would pass: shop/web with one more rule in spec.ingress: from ipBlock 198.51.100.0/24, port 6000-6100/TCP
+
+        note: between a pod and the node that it runs on everything is allowed, whatever is said of other addresses
         ");
 }

@@ -96,6 +96,8 @@ fn json_has_the_whole_answer() {
                       "nearest": [
                         {
                           "field": "spec.ingress[0]",
+                          "morePeers": 0,
+                          "morePorts": 0,
                           "peers": [
                             {
                               "field": "spec.ingress[0].from[0]",
@@ -136,7 +138,8 @@ fn json_has_the_whole_answer() {
           ],
           "port": "80/TCP",
           "to": "Pod shop/web-0",
-          "verdict": "denied"
+          "verdict": "denied",
+          "version": 1
         }
         "#);
 }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::cluster::ClusterState;
 use crate::model::{
-    Direction, IpBlock, Labels, NamespaceName, NamespaceScope, Packet, Peer, Peers, Pod, PodKey, PodPeer,
-    Policy, PolicyPort, PortMatch, Ports, Protocol, Requirement, Transport,
+    Direction, IpBlock, Labels, NamespaceName, NamespaceScope, Packet, Peer, Peers, PodKey, PodPeer, Policy,
+    PolicyPort, PortMatch, Ports, Protocol, Requirement, Selector, Transport,
 };
 
 /// Why a peer did not match.
@@ -24,23 +24,15 @@ pub enum PeerMiss {
         /// The pod.
         pod: PodKey,
     },
-    /// The labels of the other pod's namespace do not satisfy a requirement of the `namespaceSelector`.
-    NamespaceLabel {
-        /// The requirement.
-        requirement: Requirement,
-        /// The namespace.
-        namespace: NamespaceName,
-        /// What the label is there.
-        found: Option<String>,
-    },
-    /// The other pod's labels do not satisfy a requirement of the `podSelector`.
-    PodLabel {
-        /// The requirement.
-        requirement: Requirement,
+    /// Labels of the other pod or of its namespace do not satisfy requirements of the peer's selectors. At least one of the lists
+    /// has an entry.
+    Labels {
         /// The pod.
         pod: PodKey,
-        /// What the label is there.
-        found: Option<String>,
+        /// What its namespace misses of the `namespaceSelector`.
+        of_namespace: Vec<Unmet>,
+        /// What it misses itself of the `podSelector`.
+        of_pod: Vec<Unmet>,
     },
     /// The address is outside the block.
     OutsideBlock {
@@ -58,6 +50,15 @@ pub enum PeerMiss {
     },
     /// The rule had peers, but none could be understood.
     Undecodable,
+}
+
+/// A requirement of a selector that labels do not satisfy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The requirement.
+    pub requirement: Requirement,
+    /// What the label is there.
+    pub found: Option<String>,
 }
 
 /// Why a port did not match.
@@ -136,42 +137,35 @@ fn pod_peer(state: &ClusterState, policy: &Policy, peer: &PodPeer, address: IpAd
     let Some(pod) = state.owner(address) else {
         return Some(PeerMiss::NoPod(address));
     };
-    namespace(state, policy, &peer.namespaces, pod).or_else(|| {
-        let requirement = peer
-            .pods
-            .requirements()
-            .find(|requirement| !requirement.matches(&pod.labels))?;
-        Some(PeerMiss::PodLabel {
-            found: found(&pod.labels, requirement),
-            requirement: requirement.clone(),
-            pod: pod.key.clone(),
-        })
+    let of_namespace = match &peer.namespaces {
+        NamespaceScope::Own if pod.key.namespace == policy.key.namespace => Vec::new(),
+        NamespaceScope::Own => {
+            return Some(PeerMiss::OtherNamespace {
+                own: policy.key.namespace.clone(),
+                pod: pod.key.clone(),
+            });
+        }
+        NamespaceScope::Matching(selector) => {
+            let known = state.namespaces().get(&pod.key.namespace);
+            unmet(selector, known.map(|namespace| &namespace.labels))
+        }
+    };
+    let of_pod = unmet(&peer.pods, Some(&pod.labels));
+    (!of_namespace.is_empty() || !of_pod.is_empty()).then(|| PeerMiss::Labels {
+        pod: pod.key.clone(),
+        of_namespace,
+        of_pod,
     })
 }
 
-fn namespace(state: &ClusterState, policy: &Policy, scope: &NamespaceScope, pod: &Pod) -> Option<PeerMiss> {
-    match scope {
-        NamespaceScope::Own if pod.key.namespace == policy.key.namespace => None,
-        NamespaceScope::Own => Some(PeerMiss::OtherNamespace {
-            own: policy.key.namespace.clone(),
-            pod: pod.key.clone(),
-        }),
-        NamespaceScope::Matching(selector) => {
-            // A namespace that is not known satisfies no requirement, not even NotIn.
-            let known = state
-                .namespaces()
-                .get(&pod.key.namespace)
-                .map(|namespace| &namespace.labels);
-            let misses =
-                |requirement: &&Requirement| !known.is_some_and(|labels| requirement.matches(labels));
-            let requirement = selector.requirements().find(misses)?;
-            Some(PeerMiss::NamespaceLabel {
-                found: known.and_then(|labels| found(labels, requirement)),
-                requirement: requirement.clone(),
-                namespace: pod.key.namespace.clone(),
-            })
-        }
-    }
+/// What labels miss of a selector. Labels that are not known satisfy no requirement, not even `NotIn`.
+fn unmet(selector: &Selector, known: Option<&Labels>) -> Vec<Unmet> {
+    let misses = |requirement: &&Requirement| !known.is_some_and(|labels| requirement.matches(labels));
+    let unmet = selector.requirements().filter(misses).map(|requirement| Unmet {
+        requirement: requirement.clone(),
+        found: known.and_then(|labels| labels.get(&requirement.key).map(str::to_owned)),
+    });
+    unmet.collect()
 }
 
 fn ip_block(block: &IpBlock, address: IpAddr) -> Option<PeerMiss> {
@@ -248,17 +242,15 @@ fn port(
     }
 }
 
-fn found(labels: &Labels, requirement: &Requirement) -> Option<String> {
-    labels.get(&requirement.key).map(str::to_owned)
-}
-
 impl PeerMiss {
     /// How far the peer was from matching, 0 being nearest: for choosing what to tell first.
     pub fn distance(&self) -> u8 {
         match self {
-            Self::PodLabel { .. } | Self::Excepted { .. } => 0,
-            Self::NamespaceLabel { .. } | Self::OtherNamespace { .. } => 1,
-            Self::OutsideBlock { .. } => 2,
+            Self::Labels { of_namespace, .. } if of_namespace.is_empty() => 0,
+            Self::Labels { of_pod, .. } if of_pod.is_empty() => 1,
+            Self::Excepted { .. } => 0,
+            Self::OtherNamespace { .. } => 1,
+            Self::Labels { .. } | Self::OutsideBlock { .. } => 2,
             Self::NoPod(_) | Self::Undecodable => 3,
         }
     }
@@ -278,43 +270,55 @@ impl PortMiss {
 
 impl fmt::Display for PeerMiss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has = |found: &Option<String>, key: &str| match found {
-            Some(value) => format!("has {key}={value}"),
-            None => format!("has no label {key}"),
-        };
         match self {
             Self::NoPod(address) => write!(f, "the peer selects pods, and {address} is no pod's address"),
             Self::OtherNamespace { own, pod } => write!(
                 f,
                 "the peer selects pods of namespace {own}, and {pod} is in another"
             ),
-            Self::NamespaceLabel {
-                requirement,
-                namespace,
-                found,
-            } => {
-                write!(
-                    f,
-                    "the peer wants a namespace with {requirement}, and namespace {namespace} {}",
-                    has(found, &requirement.key)
-                )
-            }
-            Self::PodLabel {
-                requirement,
+            Self::Labels {
                 pod,
-                found,
+                of_namespace,
+                of_pod,
             } => {
-                write!(
-                    f,
-                    "the peer wants a pod with {requirement}, and {pod} {}",
-                    has(found, &requirement.key)
-                )
+                f.write_str("the peer wants ")?;
+                if !of_namespace.is_empty() {
+                    unmet_words(
+                        f,
+                        "namespace",
+                        of_namespace,
+                        &format!("namespace {}", pod.namespace),
+                    )?;
+                }
+                if !of_namespace.is_empty() && !of_pod.is_empty() {
+                    f.write_str("; and ")?;
+                }
+                if !of_pod.is_empty() {
+                    unmet_words(f, "pod", of_pod, &pod.to_string())?;
+                }
+                Ok(())
             }
             Self::OutsideBlock { block, address } => write!(f, "{address} is outside {block}"),
             Self::Excepted { except, address } => write!(f, "{address} is in the except {except}"),
             Self::Undecodable => f.write_str("none of the rule's peers could be understood"),
         }
     }
+}
+
+/// `a pod with app=web and tier, and shop/a has app=db and no label tier`
+fn unmet_words(f: &mut fmt::Formatter<'_>, what: &str, all: &[Unmet], who: &str) -> fmt::Result {
+    let wanted: Vec<String> = all.iter().map(|unmet| unmet.requirement.to_string()).collect();
+    let found = all.iter().map(|Unmet { requirement, found }| match found {
+        Some(value) => format!("{}={value}", requirement.key),
+        None => format!("no label {}", requirement.key),
+    });
+    let found: Vec<String> = found.collect();
+    write!(
+        f,
+        "a {what} with {}, and {who} has {}",
+        wanted.join(" and "),
+        found.join(" and ")
+    )
 }
 
 impl fmt::Display for PortMiss {

@@ -10,7 +10,7 @@ mod explain;
 use crate::cluster::ClusterState;
 use crate::model::{Direction, Packet, Pod, PodKey, Policy, PolicyKey, Verdict};
 
-pub use clause::{PeerMiss, PortMiss};
+pub use clause::{PeerMiss, PortMiss, Unmet};
 
 /// The verdict on a packet and why.
 #[derive(Clone, Debug, PartialEq, Eq)]

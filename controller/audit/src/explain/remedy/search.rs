@@ -10,9 +10,9 @@ use palisade_policy::model::{
     Direction, IpBlock, Labels, NamespaceName, NamespaceScope, Operator, Packet, Peer, Peers, Pod, PodPeer,
     PolicyKey, PolicyPort, PortMatch, PortRange, Ports, Requirement, Rule, Selector, Transport,
 };
-use palisade_policy::reach::PortSet;
 
 use super::{Change, Remedy};
+use crate::explain::account::StandsFor;
 
 /// Remedies of each kind that are tried.
 const TRIED: usize = 3;
@@ -23,7 +23,7 @@ const TELLING: [&str; 4] = ["app.kubernetes.io/name", "app", "k8s-app", "name"];
 /// What would help, the least first: a label, an entry of a rule that came near, a rule.
 pub(in crate::explain) fn remedies(
     scene: &ClusterState,
-    (packet, asked): (&Packet, &PortSet),
+    (packet, stands_for): (&Packet, &StandsFor<'_>),
     direction: Direction,
     isolating: &[PolicyTrace],
     nearest: &[(&PolicyKey, &RuleTrace)],
@@ -31,7 +31,7 @@ pub(in crate::explain) fn remedies(
     let search = Search {
         scene,
         packet,
-        every_port: asked.is_all(),
+        stands_for,
         direction,
         other: match direction {
             Direction::Ingress => packet.source,
@@ -58,8 +58,7 @@ pub(in crate::explain) fn remedies(
 struct Search<'a> {
     scene: &'a ClusterState,
     packet: &'a Packet,
-    /// Whether it stands for packets to every port.
-    every_port: bool,
+    stands_for: &'a StandsFor<'a>,
     direction: Direction,
     /// The address of the other end.
     other: IpAddr,
@@ -156,11 +155,19 @@ impl Search<'_> {
         })
     }
 
-    /// A peer that means the other end.
+    /// A peer that means the other end; `None` where nobody could name it: an address that was made up is nobody's.
     fn peer(&self, own: &NamespaceName) -> Option<Peer> {
         let Some(pod) = self.scene.owner(self.other) else {
-            let block = IpBlock::new(IpNet::from(self.other), []).ok()?;
-            return Some(Peer::Block(block));
+            let others = match self.direction {
+                Direction::Ingress => self.stands_for.from,
+                Direction::Egress => self.stands_for.to,
+            };
+            if self.stands_for.made_up.contains(&self.other) {
+                return None;
+            }
+            let mut asked = others.blocks.iter().filter(|block| block.contains(&self.other));
+            let block = asked.next().copied().unwrap_or(IpNet::from(self.other));
+            return Some(Peer::Block(IpBlock::new(block, []).ok()?));
         };
         let namespaces = if pod.key.namespace == *own {
             NamespaceScope::Own
@@ -177,14 +184,22 @@ impl Search<'_> {
         }))
     }
 
-    /// The port that is asked for; `None` where the protocol has none, or all are.
+    /// The ports that are asked for, where one entry can say them, or else that of the packet; `None` where the protocol has
+    /// none, or all are.
     fn port(&self) -> Option<PolicyPort> {
+        let asked = self.stands_for.ports;
         match self.packet.transport {
-            Transport::Port(..) if self.every_port => None,
-            Transport::Port(protocol, number) => Some(PolicyPort {
-                protocol,
-                port: PortMatch::Range(PortRange::single(number).ok()?),
-            }),
+            Transport::Port(..) if asked.is_all() => None,
+            Transport::Port(protocol, number) => {
+                let range = match asked.ports(protocol) {
+                    [(first, last)] => PortRange::new((*first).max(1), *last),
+                    _ => PortRange::single(number),
+                };
+                Some(PolicyPort {
+                    protocol,
+                    port: PortMatch::Range(range.ok()?),
+                })
+            }
             Transport::Other(_) => None,
         }
     }

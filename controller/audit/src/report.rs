@@ -116,6 +116,11 @@ impl<'a> Overview<'a> {
         }
     }
 
+    /// Whether there were any pods among the objects: of policies alone, nothing can be said of whom they select.
+    fn has_pods(&self) -> bool {
+        !self.inventory.state.pods().is_empty()
+    }
+
     /// The findings about a policy itself.
     fn findings_of_policy(&self, key: &PolicyKey) -> &[usize] {
         self.findings_of

@@ -18,7 +18,10 @@ mod matrix;
 mod names;
 mod page;
 mod policies;
+#[cfg(test)]
+mod properties;
 mod sections;
+mod singles;
 #[cfg(test)]
 mod tests;
 

@@ -229,6 +229,8 @@ const checks = {
     assert.equal(await page.evaluate("window.broken"), undefined);
     assert.ok(await page.evaluate("document.body.innerText.includes('<script>')"), "the text is shown as it is");
     await page.evaluate("for (const cell of document.querySelectorAll('.matrix td')) cell.click()");
+    await page.evaluate("for (const node of document.querySelectorAll('.node')) node.dispatchEvent(new MouseEvent('click', { bubbles: true }))");
+    assert.ok(await page.evaluate("document.getElementById('details').innerText.length") > 0);
     assert.equal(await page.evaluate("document.querySelectorAll('script').length"), 2);
     assert.equal(await page.evaluate("document.querySelectorAll('img, iframe').length"), 0);
     return page;

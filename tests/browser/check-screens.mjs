@@ -26,7 +26,7 @@ export function screenChecks(reports) {
     },
 
     async "in a long page a link leads where it says"(browser) {
-      for (const screen of [PHONE, {}]) {
+      for (const screen of [PHONE, { ...PHONE, height: 500 }, {}]) {
         for (const target of ["#matrix", "#policy/team-100/app-5"]) {
           const page = await browser.open(reports.large, screen);
           await page.evaluate(`(() => { const link = document.createElement("a"); link.href = ${JSON.stringify(target)}; document.body.append(link); link.click(); link.remove(); })()`);

@@ -126,12 +126,12 @@ impl Rows {
                 let name = format!("any {} address", names::family(range.family));
                 let mut row = Row::outside(range, name, String::new());
                 row.ends = [0; 2];
+                row.blocks = Addresses::of(range.family, &[names::every_address(range.family)]).parts();
                 rows.push(row);
                 rows.len() - 1
             });
             if let Some(row) = rows.get_mut(place) {
                 row.count(range.family);
-                row.blocks = Addresses::of(range.family, &[names::every_address(range.family)]).parts();
             }
             if let Some(known) = outside.get_mut(index) {
                 *known = Some(place);

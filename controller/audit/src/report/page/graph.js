@@ -52,6 +52,8 @@ function chooseEdges(view, ends, core) {
     ingress: new Map(ends.map((end) => [end, anywhere(view, end, "ingress")])),
     egress: new Map(ends.map((end) => [end, anywhere(view, end, "egress")])),
   };
+  // Somebody who asks for a range outside wants to see it.
+  const asked = new Set(isFiltered() ? outsideOf(view).filter((end) => core.has(end)) : []);
   const edges = [];
   const add = (from, to, cell) => {
     if (edges.length < MOST_EDGES && isDrawn(from, to, cell)) edges.push({ from, to, cell });
@@ -62,11 +64,9 @@ function chooseEdges(view, ends, core) {
     for (const to of ends) {
       if (from === to || (!core.has(from) && !core.has(to))) continue;
       const cell = view.cell(from, to);
-      // Somebody who asks for a range outside wants to see it.
-      const wanted = isFiltered() && [from, to].some((end) => end.namespace === undefined && core.has(end));
       const intoOpen = from.egress === 0 && sameCell(open.ingress.get(to), cell);
       const outOfOpen = to.ingress === 0 && sameCell(open.egress.get(from), cell);
-      if (wanted || (!intoOpen && !outOfOpen)) add(from, to, cell);
+      if (asked.has(from) || asked.has(to) || (!intoOpen && !outOfOpen)) add(from, to, cell);
     }
   }
   return edges;

@@ -6,6 +6,7 @@ const paper = { box: null, folded: [] };
 
 // The matrix in as many parts as it takes for each to be as wide as the paper.
 function matrixOnPaper() {
+  document.getElementById("matrix-paper")?.remove();
   const notes = matrix.notes.map((note) => make("p", { class: "note" }, note));
   const place = make("div", { id: "matrix-paper" }, notes);
   matrixPlace.prepend(place);

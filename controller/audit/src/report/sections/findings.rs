@@ -100,6 +100,10 @@ pub(super) fn of_policy(overview: &Overview<'_>, key: &palisade_policy::model::P
         html.raw("<li>");
         severity(finding.code.severity(), html);
         html.raw(" ").element("code", &[], finding.code);
+        // The message goes on from the field.
+        if let Some(field) = &finding.field {
+            html.raw(" ").element("code", &[], field);
+        }
         html.raw(" ").text(sentence(&finding.message)).raw(" ");
         html.text(sentence(&finding.fix)).raw("</li>").line();
     }

@@ -105,7 +105,7 @@ check-report: ## try the HTML report in a real browser (installs Chromium; needs
 	@$(CARGO) build --locked --quiet --package palisade-controller --bin palisade
 	@target/debug/palisade policy-audit report -f config/samples/shop --title "the sample shop" --time 2026-11-25T16:00:00Z -o target/report.html
 	@target/debug/palisade policy-audit report -f tests/browser/hostile.yaml -o target/report-hostile.html
-	@node tests/browser/check-report.mjs target/report.html target/report-hostile.html
+	@node tests/browser/check-report.mjs target/report.html target/report-hostile.html target/debug/palisade
 
 report-pictures: check-report ## take the pictures of the report in docs/ anew
 	@node tests/browser/pictures.mjs target/report.html docs

@@ -147,9 +147,54 @@ class Page {
     return this.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))");
   }
 
+  /** Waits until an expression is true. */
+  until(expression) {
+    return this.evaluate(`new Promise((done, fail) => {
+      const end = performance.now() + ${PATIENCE / 2};
+      const look = () => {
+        if (${expression}) done(true);
+        else if (performance.now() > end) fail(new Error(${JSON.stringify(`it never came: ${expression}`)}));
+        else requestAnimationFrame(look);
+      };
+      look();
+    })`);
+  }
+
+  /** Waits until nothing has moved the page for some frames: of a long page, layout goes on while it is scrolled. */
+  still() {
+    return this.evaluate(`new Promise((done) => {
+      let [place, frames] = [scrollY, 0];
+      const look = () => {
+        frames = scrollY === place ? frames + 1 : 0;
+        place = scrollY;
+        if (frames > 30) done(place);
+        else requestAnimationFrame(look);
+      };
+      look();
+    })`);
+  }
+
+  /** Writes into the filter's fields, those that are not named being empty. */
+  async filter(fields) {
+    await this.evaluate(`(() => {
+      const form = document.forms.filter;
+      for (const name of ["text", "namespace", "port", "isolation"]) form.elements[name].value = ${JSON.stringify(fields)}[name] ?? "";
+      form.dispatchEvent(new Event("input", { bubbles: true }));
+    })()`);
+    await this.settled();
+  }
+
+  /** What a browser does before it prints, on paper of A4. */
+  async onPaper() {
+    await this.evaluate("dispatchEvent(new Event('beforeprint'))");
+    await this.send("Emulation.setEmulatedMedia", { media: "print" });
+    await this.send("Emulation.setDeviceMetricsOverride", { width: 688, height: 990, deviceScaleFactor: 1, mobile: false });
+    await this.settled();
+  }
+
   /** Presses a key as a person would. */
   async press(key, modifiers = 0) {
-    const special = { Enter: 13, Escape: 27, ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40, Home: 36, End: 35, Tab: 9, "/": 191 };
+    const special = { Enter: 13, Escape: 27, ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40, Home: 36, End: 35, PageUp: 33, PageDown: 34, Tab: 9, "/": 191 };
     const text = key.length === 1 ? key : key === "Enter" ? "\r" : undefined;
     const event = { key, code: key, windowsVirtualKeyCode: special[key] ?? key.toUpperCase().charCodeAt(0), modifiers };
     await this.send("Input.dispatchKeyEvent", { type: "keyDown", text, ...event });

@@ -1,14 +1,19 @@
-// Opens a report of the sample shop in a browser and tries what a person would: `node check-report.mjs REPORT.html HOSTILE.html`.
+// Opens reports in a browser and tries what a person would: `node check-report.mjs REPORT.html HOSTILE.html PALISADE`.
 //
-// The second page is of objects whose names and labels try to become markup.
+// The first page is of the sample shop, the second of objects whose names and labels try to become markup. The program makes
+// those of the clusters in `clusters.mjs`.
 
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { withBrowser } from "./browser.mjs";
+import { otherChecks } from "./check-clusters.mjs";
+import { screenChecks } from "./check-screens.mjs";
+import { withReports } from "./clusters.mjs";
 import { contrasts } from "./contrast.mjs";
 
-const [shop, hostile] = process.argv.slice(2).map((file) => pathToFileURL(resolve(file)).href);
+const [shop, hostile] = process.argv.slice(2, 4).map((file) => pathToFileURL(resolve(file)).href);
+const program = process.argv[4];
 const PHONE = { width: 390, height: 844, phone: true };
 
 const checks = {
@@ -45,11 +50,19 @@ const checks = {
     await page.press("/");
     assert.equal(await page.evaluate("document.activeElement.id"), "search");
     await page.type("ledger");
+    await page.until(`document.querySelectorAll(".node").length < ${all[3]}`);
     const some = await Promise.all([".matrix tbody tr", ".policy", ".finding", ".node"].map(count));
     some.slice(0, 2).forEach((left, index) => assert.ok(left > 0 && left < all[index], `${left} of ${all[index]}`));
     assert.ok(some[3] > 0 && some[3] < all[3]);
     assert.match(await page.evaluate("document.getElementById('matches').textContent"), /polic/);
-    await page.press("Escape");
+    // The drawing waits for a pause; the rest does not.
+    const at = await page.evaluate(`(() => {
+      const drawn = document.querySelector(".canvas svg");
+      document.getElementById("search").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+      return [document.querySelectorAll(".matrix tbody tr").length, drawn.isConnected];
+    })()`);
+    assert.deepEqual(at, [all[0], true]);
+    await page.until(`document.querySelectorAll(".node").length === ${all[3]}`);
     assert.deepEqual(await Promise.all([".matrix tbody tr", ".policy", ".finding", ".node"].map(count)), all);
     return page;
   },
@@ -216,6 +229,8 @@ const checks = {
     assert.equal(await page.evaluate("window.broken"), undefined);
     assert.ok(await page.evaluate("document.body.innerText.includes('<script>')"), "the text is shown as it is");
     await page.evaluate("for (const cell of document.querySelectorAll('.matrix td')) cell.click()");
+    await page.evaluate("for (const node of document.querySelectorAll('.node')) node.dispatchEvent(new MouseEvent('click', { bubbles: true }))");
+    assert.ok(await page.evaluate("document.getElementById('details').innerText.length") > 0);
     assert.equal(await page.evaluate("document.querySelectorAll('script').length"), 2);
     assert.equal(await page.evaluate("document.querySelectorAll('img, iframe').length"), 0);
     return page;
@@ -234,7 +249,8 @@ for (const scheme of ["light", "dark"]) {
 }
 
 let failed = 0;
-await withBrowser(async (browser) => {
+await withReports(program, (reports) => withBrowser(async (browser) => {
+  Object.assign(checks, screenChecks({ shop, ...reports }), otherChecks({ shop, ...reports }));
   for (const [name, check] of Object.entries(checks)) {
     try {
       const page = await check(browser);
@@ -245,6 +261,6 @@ await withBrowser(async (browser) => {
       console.log(`FAIL  ${name}\n${error.stack}\n`);
     }
   }
-});
+}));
 console.log(failed ? `${failed} of ${Object.keys(checks).length} failed` : `${Object.keys(checks).length} checks, all hold`);
 process.exitCode = failed ? 1 : 0;

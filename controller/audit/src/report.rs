@@ -18,7 +18,10 @@ mod matrix;
 mod names;
 mod page;
 mod policies;
+#[cfg(test)]
+mod properties;
 mod sections;
+mod singles;
 #[cfg(test)]
 mod tests;
 
@@ -114,6 +117,11 @@ impl<'a> Overview<'a> {
             scopes,
             findings_of,
         }
+    }
+
+    /// Whether there were any pods among the objects: of policies alone, nothing can be said of whom they select.
+    fn has_pods(&self) -> bool {
+        !self.inventory.state.pods().is_empty()
     }
 
     /// The findings about a policy itself.

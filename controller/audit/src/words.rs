@@ -3,6 +3,9 @@
 //! [`describe`] says what a policy does in sentences that somebody can read who has never written one. The sentences are
 //! those of one policy alone: what other policies allow to the same pods comes on top.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,8 +14,11 @@ use palisade_policy::model::{
     Protocol, Requirement, Rule, Selector,
 };
 
-/// Peers, values and ports that are told one by one; the others are counted.
-const TOLD: usize = 12;
+/// Peers, values and ports that are told one by one in a sentence; the others are counted.
+const SHORT: usize = 12;
+
+/// As many of them where there is room for all that people write.
+const FULL: usize = 2_000;
 
 /// The label that the API server gives every namespace: its name.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
@@ -21,7 +27,7 @@ const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Whom it applies to.
-    pub subject: String,
+    pub subject: Sentence,
     /// What it does to them.
     pub effect: String,
     /// What it allows in; `None` where it does not isolate for ingress.
@@ -38,18 +44,45 @@ pub struct Allowance {
     /// The direction.
     pub direction: Direction,
     /// Each rule, without a full stop. None: nothing is allowed.
-    pub rules: Vec<String>,
+    pub rules: Vec<Sentence>,
 }
 
-/// Says what `policy` does, if it selects `subjects` pods.
-pub fn describe(policy: &Policy, subjects: usize) -> Description {
+/// A sentence, which is its short form when it is displayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    /// Of very many peers, values or ports the first ones are named and the others counted.
+    pub short: String,
+    /// All of them; `None` where the short form has all.
+    pub full: Option<String>,
+}
+
+impl Sentence {
+    /// Made by saying it with so many members of each list.
+    fn of(say: impl Fn(usize) -> String) -> Self {
+        let (short, full) = (say(SHORT), say(FULL));
+        let full = (full != short).then_some(full);
+        Self { short, full }
+    }
+}
+
+impl fmt::Display for Sentence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.short)
+    }
+}
+
+/// Says what `policy` does, if it selects `subjects` pods; `None` where nobody knows, as no pods were read.
+pub fn describe(policy: &Policy, subjects: Option<usize>) -> Description {
     let allowance = |direction| {
-        let rules = policy.rules(direction)?;
-        let rules = rules.iter().map(|it| rule(policy, it, direction)).collect();
-        Some(Allowance { direction, rules })
+        let rules = policy.rules(direction)?.iter();
+        let rules = rules.map(|it| Sentence::of(|most| rule(policy, it, direction, most)));
+        Some(Allowance {
+            direction,
+            rules: rules.collect(),
+        })
     };
     Description {
-        subject: subject(policy, subjects),
+        subject: Sentence::of(|most| subject(policy, subjects, most)),
         effect: effect(policy, subjects),
         ingress: allowance(Direction::Ingress),
         egress: allowance(Direction::Egress),
@@ -82,7 +115,8 @@ impl fmt::Display for Description {
         for allowance in self.allowances() {
             write!(f, " {}", allowance.heading())?;
             if !allowance.rules.is_empty() {
-                write!(f, " {}.", allowance.rules.join("; "))?;
+                let rules: Vec<&str> = allowance.rules.iter().map(|rule| &*rule.short).collect();
+                write!(f, " {}.", rules.join("; "))?;
             }
         }
         if !self.defects.is_empty() {
@@ -92,9 +126,13 @@ impl fmt::Display for Description {
     }
 }
 
-fn subject(policy: &Policy, subjects: usize) -> String {
+fn subject(policy: &Policy, subjects: Option<usize>, most: usize) -> String {
     let namespace = &policy.key.namespace;
-    let labels = labels("with", &policy.subject);
+    let labels = labels("with", &policy.subject, most);
+    let Some(subjects) = subjects else {
+        let pods = labels.map_or("every pod".to_owned(), |labels| format!("pods {labels}"));
+        return format!("Applies to {pods} in {namespace}.");
+    };
     match (subjects, labels) {
         (0, None) => format!("Applies to every pod in {namespace}, which has none."),
         (0, Some(labels)) => format!("Applies to pods {labels} in {namespace}, of which there are none."),
@@ -105,8 +143,8 @@ fn subject(policy: &Policy, subjects: usize) -> String {
     }
 }
 
-fn effect(policy: &Policy, subjects: usize) -> String {
-    let them = if subjects == 1 { "it" } else { "them" };
+fn effect(policy: &Policy, subjects: Option<usize>) -> String {
+    let them = if subjects == Some(1) { "it" } else { "them" };
     let direction = match (&policy.ingress, &policy.egress) {
         (Some(_), Some(_)) => "ingress and egress",
         (Some(_), None) => "ingress",
@@ -117,7 +155,7 @@ fn effect(policy: &Policy, subjects: usize) -> String {
 }
 
 /// One rule: `from pods with app=client in shop, on TCP 80`.
-fn rule(policy: &Policy, rule: &Rule, direction: Direction) -> String {
+fn rule(policy: &Policy, rule: &Rule, direction: Direction, most: usize) -> String {
     let preposition = match direction {
         Direction::Ingress => "from",
         Direction::Egress => "to",
@@ -130,34 +168,38 @@ fn rule(policy: &Policy, rule: &Rule, direction: Direction) -> String {
         Peers::AnyOf(peers) => {
             let peers = peers
                 .iter()
-                .map(|it| format!("{preposition} {}", peer(policy, it)));
-            list(peers, " or ")
+                .map(|it| format!("{preposition} {}", whom(policy, it, most)));
+            list(peers, " or ", most)
         }
     };
-    format!("{peers}, on {}", ports(&rule.ports))
+    format!("{peers}, on {}", on(&rule.ports, most))
 }
 
 /// Whom a peer of a policy means: `pods with app=web in shop`.
 pub fn peer(policy: &Policy, peer: &Peer) -> String {
+    whom(policy, peer, SHORT)
+}
+
+fn whom(policy: &Policy, peer: &Peer, most: usize) -> String {
     match peer {
-        Peer::Pods(pods) => pod_peer(policy, pods),
-        Peer::Block(block) => addresses(block),
+        Peer::Pods(pods) => pod_peer(policy, pods, most),
+        Peer::Block(block) => addresses(block, most),
     }
 }
 
-fn pod_peer(policy: &Policy, peer: &PodPeer) -> String {
-    let pods = match labels("with", &peer.pods) {
+fn pod_peer(policy: &Policy, peer: &PodPeer, most: usize) -> String {
+    let pods = match labels("with", &peer.pods, most) {
         None => "all pods".to_owned(),
         Some(labels) => format!("pods {labels}"),
     };
     match &peer.namespaces {
         NamespaceScope::Own => format!("{pods} in {}", policy.key.namespace),
-        NamespaceScope::Matching(selector) => format!("{pods} in {}", namespaces(selector)),
+        NamespaceScope::Matching(selector) => format!("{pods} in {}", namespaces(selector, most)),
     }
 }
 
 /// `any namespace`, `namespaces shop and desk`, `any namespace labelled team=a`.
-fn namespaces(selector: &Selector) -> String {
+fn namespaces(selector: &Selector, most: usize) -> String {
     let mut requirements = selector.requirements();
     if let (Some(only), None) = (requirements.next(), requirements.next())
         && let Operator::In(names) = &only.operator
@@ -168,16 +210,17 @@ fn namespaces(selector: &Selector) -> String {
         } else {
             "namespaces"
         };
-        return format!("{word} {}", list(names.iter().map(ToString::to_string), " and "));
+        let names = names.iter().map(ToString::to_string);
+        return format!("{word} {}", list(names, " and ", most));
     }
-    match labels("labelled", selector) {
+    match labels("labelled", selector, most) {
         None => "any namespace".to_owned(),
         Some(labels) => format!("any namespace {labels}"),
     }
 }
 
 /// `with app=web and tier=(a or b), without old (any value)`; `None` of the selector of everything.
-fn labels(with: &str, selector: &Selector) -> Option<String> {
+fn labels(with: &str, selector: &Selector, most: usize) -> Option<String> {
     let (wanted, unwanted): (Vec<&Requirement>, Vec<&Requirement>) =
         selector
             .requirements()
@@ -186,8 +229,8 @@ fn labels(with: &str, selector: &Selector) -> Option<String> {
                 Operator::NotIn(_) | Operator::DoesNotExist => false,
             });
     let group = |word: &str, requirements: &[&Requirement], conjunction: &str| {
-        let labels = requirements.iter().map(|it| label(it));
-        (!requirements.is_empty()).then(|| format!("{word} {}", list(labels, conjunction)))
+        let labels = requirements.iter().map(|it| label(it, most));
+        (!requirements.is_empty()).then(|| format!("{word} {}", list(labels, conjunction, most)))
     };
     let groups = [group(with, &wanted, " and "), group("without", &unwanted, " or ")];
     let groups: Vec<String> = groups.into_iter().flatten().collect();
@@ -195,18 +238,21 @@ fn labels(with: &str, selector: &Selector) -> Option<String> {
 }
 
 /// The label that a requirement asks for, or that it bars.
-fn label(requirement: &Requirement) -> String {
+fn label(requirement: &Requirement, most: usize) -> String {
     let key = &requirement.key;
     match &requirement.operator {
         Operator::In(values) | Operator::NotIn(values) => match (values.len(), values.first()) {
             (1, Some(value)) => format!("{key}={value}"),
-            _ => format!("{key}=({})", list(values.iter().map(ToString::to_string), " or ")),
+            _ => format!(
+                "{key}=({})",
+                list(values.iter().map(ToString::to_string), " or ", most)
+            ),
         },
         Operator::Exists | Operator::DoesNotExist => format!("{key} (any value)"),
     }
 }
 
-fn addresses(block: &IpBlock) -> String {
+fn addresses(block: &IpBlock, most: usize) -> String {
     let cidr = block.cidr();
     let all = if cidr.addr().is_ipv4() {
         "every IPv4 address"
@@ -221,23 +267,27 @@ fn addresses(block: &IpBlock) -> String {
     if block.except().is_empty() {
         base
     } else {
-        let except = list(block.except().iter().map(ToString::to_string), " and ");
+        let except = list(block.except().iter().map(ToString::to_string), " and ", most);
         format!("{base} except {except}")
     }
 }
 
 /// The ports of a rule: `TCP 80, 443 and 8000 to 8999 and every UDP port`.
 pub fn ports(ports: &Ports) -> String {
+    on(ports, SHORT)
+}
+
+fn on(ports: &Ports, most: usize) -> String {
     match ports {
         Ports::All => "every port and protocol".to_owned(),
         Ports::AnyOf(ports) if ports.is_empty() => {
             "nothing, as none of its ports could be understood".to_owned()
         }
-        Ports::AnyOf(ports) => entries(ports),
+        Ports::AnyOf(ports) => entries(ports, most),
     }
 }
 
-fn entries(ports: &[PolicyPort]) -> String {
+fn entries(ports: &[PolicyPort], most: usize) -> String {
     let mut numbers: BTreeMap<Protocol, Vec<String>> = BTreeMap::new();
     let mut others = Vec::new();
     for port in ports {
@@ -259,139 +309,21 @@ fn entries(ports: &[PolicyPort]) -> String {
     }
     let numbers = numbers
         .into_iter()
-        .map(|(protocol, numbers)| format!("{protocol} {}", list(numbers.into_iter(), " or ")));
-    list(numbers.chain(others).collect::<Vec<_>>().into_iter(), " and ")
+        .map(|(protocol, numbers)| format!("{protocol} {}", list(numbers.into_iter(), " or ", most)));
+    let all: Vec<String> = numbers.chain(others).collect();
+    list(all.into_iter(), " and ", most)
 }
 
-/// `a, b and c`; of very many the first ones and the number of the others.
-fn list(items: impl ExactSizeIterator<Item = String>, conjunction: &str) -> String {
+/// `a, b and c`; of more than `most` the first ones and the number of the others.
+fn list(items: impl ExactSizeIterator<Item = String>, conjunction: &str, most: usize) -> String {
     let count = items.len();
-    let mut told: Vec<String> = items.take(TOLD).collect();
-    if count > TOLD {
-        told.push(format!("{} more", count - TOLD));
+    let mut told: Vec<String> = items.take(most).collect();
+    if count > most {
+        told.push(format!("{} more", count - most));
     }
     let last = told.pop().unwrap_or_default();
     if told.is_empty() {
         return last;
     }
     format!("{}{conjunction}{last}", told.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use palisade_policy::model::Defect;
-    use palisade_policy::testing::builders::{
-        any_port, block, everybody, named_port, pods, pods_in, policy, port, ports as port_range, rule,
-    };
-
-    use super::*;
-
-    fn requirement(key: &str, operator: Operator) -> Requirement {
-        Requirement {
-            key: key.into(),
-            operator,
-        }
-    }
-
-    #[test]
-    fn a_policy_reads_as_sentences() {
-        let client = pods_in(&[("team", "a")], &[("app", "client")]);
-        let policy = policy("shop/web")
-            .selecting(&[("app", "web")])
-            .allowing_from([rule([client]).on_ports([port_range(Protocol::Tcp, 80, 90)])]);
-        insta::assert_snapshot!(describe(&policy, 3), @"Applies to 3 pods with app=web in shop. Isolates them for ingress. Allows in: from pods with app=client in any namespace labelled team=a, on TCP 80 to 90.");
-    }
-
-    #[test]
-    fn nothing_and_everything_are_said_as_such() {
-        let closed = policy("shop/closed").allowing_from([]).allowing_to([]);
-        insta::assert_snapshot!(describe(&closed, 12), @"Applies to all 12 pods in shop. Isolates them for ingress and egress. Allows nothing in. Allows nothing out.");
-        let open = policy("shop/open").allowing_to([everybody()]);
-        insta::assert_snapshot!(describe(&open, 1), @"Applies to every pod in shop, which is one. Isolates it for egress. Allows out: to everybody, inside the cluster and outside, on every port and protocol.");
-    }
-
-    #[test]
-    fn a_policy_without_pods_says_so() {
-        let policy = policy("shop/web").selecting(&[("app", "wbe")]);
-        insta::assert_snapshot!(describe(&policy, 0), @"Applies to pods with app=wbe in shop, of which there are none. Isolates them in no direction.");
-    }
-
-    #[test]
-    fn every_kind_of_peer_has_its_words() {
-        let name = |names: &[&str]| {
-            let names = names.iter().map(|name| (*name).into()).collect();
-            let selector = Selector::from_iter([requirement(NAME_LABEL, Operator::In(names))]);
-            Peer::Pods(PodPeer {
-                namespaces: NamespaceScope::Matching(selector),
-                pods: Selector::everything(),
-            })
-        };
-        let peers = [
-            pods(&[]),
-            pods(&[("app", "web"), ("tier", "a")]),
-            pods_in(&[], &[]),
-            name(&["desk"]),
-            name(&["desk", "till"]),
-            block("10.0.0.0/8", &["10.1.0.0/16", "10.2.0.0/16"]),
-            block("0.0.0.0/0", &[]),
-            block("::/0", &["fd00::/8"]),
-        ];
-        let policy = policy("shop/web");
-        let words: Vec<String> = peers.iter().map(|it| peer(&policy, it)).collect();
-        insta::assert_snapshot!(words.join("\n"), @r"
-        all pods in shop
-        pods with app=web and tier=a in shop
-        all pods in any namespace
-        all pods in namespace desk
-        all pods in namespaces desk and till
-        addresses in 10.0.0.0/8 except 10.1.0.0/16 and 10.2.0.0/16
-        every IPv4 address
-        every IPv6 address except fd00::/8
-        ");
-    }
-
-    #[test]
-    fn every_operator_has_its_words() {
-        let values = || ["a".into(), "b".into()].into();
-        let selector = Selector::from_iter([
-            requirement("tier", Operator::In(values())),
-            requirement("app", Operator::Exists),
-            requirement("env", Operator::NotIn(values())),
-            requirement("old", Operator::DoesNotExist),
-        ]);
-        insta::assert_snapshot!(labels("with", &selector).unwrap(), @"with app (any value) and tier=(a or b), without env=(a or b) or old (any value)");
-    }
-
-    #[test]
-    fn every_kind_of_port_has_its_words() {
-        let entries = Ports::AnyOf(vec![
-            port(Protocol::Tcp, 80),
-            any_port(Protocol::Udp),
-            port(Protocol::Tcp, 443),
-            named_port(Protocol::Tcp, "http"),
-            port_range(Protocol::Sctp, 1, 9),
-        ]);
-        insta::assert_snapshot!(ports(&entries), @"TCP 80 or 443, SCTP 1 to 9, every UDP port and the TCP port named http");
-    }
-
-    #[test]
-    fn what_could_not_be_understood_allows_nothing_in_words_too() {
-        let mut policy = policy("shop/web").allowing_from([rule([]).on_ports([])]);
-        policy.defects.push(Defect {
-            field: "spec.ingress[0].from[0]".to_owned(),
-            message: "is empty".to_owned(),
-        });
-        insta::assert_snapshot!(describe(&policy, 2), @"Applies to all 2 pods in shop. Isolates them for ingress. Allows in: from nobody, as none of its peers could be understood, on nothing, as none of its ports could be understood. Not understood: spec.ingress[0].from[0]: is empty.");
-    }
-
-    #[test]
-    fn very_many_peers_are_counted() {
-        let blocks = (0..100).map(|number| block(&format!("10.{number}.0.0/16"), &[]));
-        let policy = policy("shop/web").allowing_to([rule(blocks)]);
-        let words = describe(&policy, 2).to_string();
-        assert!(
-            words.ends_with("to addresses in 10.11.0.0/16 or 88 more, on every port and protocol."),
-            "{words}"
-        );
-    }
 }

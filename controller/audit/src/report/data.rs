@@ -10,7 +10,9 @@ use super::Overview;
 use super::ends::{Grain, Row};
 use super::matrix::{Cell, Share};
 use super::policies::{Scope, Spans};
+use super::singles::{self, Singles};
 use crate::inventory::ObjectRef;
+use crate::relation::Part;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -29,6 +31,10 @@ pub(super) struct Data {
     policies: Vec<PolicyData>,
     /// Whether the rules of `policies` say of whom they speak.
     scoped: bool,
+    /// Whether `ends` have their single pods.
+    singles: bool,
+    /// The labels that single pods have besides those in `detail`.
+    labels: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -51,6 +57,12 @@ struct EndData {
     /// How many findings there are about its pods or the policies that select them.
     #[serde(skip_serializing_if = "is_zero")]
     findings: usize,
+    /// Its pods: name, addresses, and which of `labels` it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    singles: Vec<(String, String, usize)>,
+    /// Its addresses outside: block, what is not of it, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocks: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,6 +117,13 @@ impl Data {
             end.ingress_by.extend(policies.numbers(&class.ingress));
             end.egress_by.extend(policies.numbers(&class.egress));
         }
+        let singles = Singles::of(overview);
+        let has_singles = singles.is_some();
+        let Singles { of_row, labels } = singles.unwrap_or_default();
+        for (end, pods) in ends.iter_mut().zip(of_row) {
+            let single = |pod: singles::Single| (pod.name, pod.addresses, pod.labels);
+            end.singles = pods.into_iter().map(single).collect();
+        }
         let run =
             |run: &Vec<(usize, usize)>| run.iter().flat_map(|(cell, length)| [*cell, *length]).collect();
         Self {
@@ -119,6 +138,8 @@ impl Data {
             rows: overview.matrix.rows.clone(),
             policies: policies.data(overview.scopes.as_deref()),
             scoped: overview.scopes.is_some(),
+            singles: has_singles,
+            labels,
         }
     }
 }
@@ -169,8 +190,15 @@ impl EndData {
             ingress_by: Vec::new(),
             egress_by: Vec::new(),
             findings: 0,
+            singles: Vec::new(),
+            blocks: row.blocks.iter().map(block).collect(),
         }
     }
+}
+
+fn block(part: &Part) -> Vec<String> {
+    let all = std::iter::once(&part.cidr).chain(&part.except);
+    all.map(ToString::to_string).collect()
 }
 
 impl CellData {

@@ -9,6 +9,7 @@ use palisade_policy::model::NamespaceName;
 use palisade_policy::reach::{Class, End, Family, Outside, Reach};
 
 use super::names::{self, Names};
+use crate::relation::{Addresses, Part};
 
 /// The most rows that a page holds. The square of it is what a browser has to sift through when somebody types a filter.
 pub(super) const MOST: usize = 1_200;
@@ -31,6 +32,8 @@ pub(super) struct Row {
     pub(super) name: String,
     /// The labels of its pods, or the blocks of its addresses.
     pub(super) detail: String,
+    /// The addresses outside that it stands for.
+    pub(super) blocks: Vec<Part>,
     /// How many pods it stands for.
     pub(super) pods: u64,
     /// How many of them are isolated for ingress.
@@ -123,6 +126,7 @@ impl Rows {
                 let name = format!("any {} address", names::family(range.family));
                 let mut row = Row::outside(range, name, String::new());
                 row.ends = [0; 2];
+                row.blocks = Addresses::of(range.family, &[names::every_address(range.family)]).parts();
                 rows.push(row);
                 rows.len() - 1
             });
@@ -176,6 +180,7 @@ impl Row {
             namespace: Some(namespace),
             name,
             detail: String::new(),
+            blocks: Vec::new(),
             pods: 0,
             ingress: 0,
             egress: 0,
@@ -188,6 +193,7 @@ impl Row {
             namespace: None,
             name,
             detail,
+            blocks: Addresses::of(range.family, &range.blocks).parts(),
             pods: 0,
             ingress: 0,
             egress: 0,

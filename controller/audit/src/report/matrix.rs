@@ -12,7 +12,7 @@ use super::ends::{Grain, Row, Rows};
 const SHORT: usize = 1;
 
 /// How much of what there is a connection may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Share {
     /// Every port and protocol, between all of them.
@@ -26,10 +26,10 @@ pub(super) enum Share {
 }
 
 /// What a cell says. Many cells say the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Cell {
     pub(super) share: Share,
-    /// For the cell itself: `80`, `80 +2`, `all`.
+    /// For the cell itself: `80`, `80 +2`, `all`; `part 80` where it is not so for everything that the cell stands for.
     pub(super) short: String,
     /// In full: `80,443/TCP`.
     pub(super) text: String,
@@ -63,6 +63,8 @@ impl Matrix {
             rows: Vec::new(),
         };
         let mut known_cells: HashMap<(Option<&'static str>, [Said; 2]), usize> = HashMap::new();
+        // Another family may have the same to say.
+        let mut same_cells: HashMap<Cell, usize> = HashMap::new();
         let mut known_runs: HashMap<Vec<(usize, usize)>, usize> = HashMap::new();
         for (from_index, from) in rows.all.iter().enumerate() {
             let mut runs: Vec<(usize, usize)> = Vec::new();
@@ -78,8 +80,11 @@ impl Matrix {
                     said = [None; 2];
                 }
                 let cell = *known_cells.entry((inapplicable, said)).or_insert_with(|| {
-                    matrix.cells.push(sets.cell(inapplicable, said));
-                    matrix.cells.len() - 1
+                    let cell = sets.cell(inapplicable, said);
+                    *same_cells.entry(cell).or_insert_with_key(|cell| {
+                        matrix.cells.push(cell.clone());
+                        matrix.cells.len() - 1
+                    })
                 });
                 match runs.last_mut() {
                     Some((last, length)) if *last == cell => *length += 1,
@@ -196,9 +201,10 @@ impl Sets {
                 (share(&union, false), text)
             }
         };
+        let whole = same && said.into_iter().flatten().all(|(_, whole)| whole);
         let short = match share {
             Share::All => "all".to_owned(),
-            Share::Some => short(&union),
+            Share::Some => short(&union, whole),
             Share::None | Share::Inapplicable => String::new(),
         };
         Cell {
@@ -206,7 +212,7 @@ impl Sets {
             short,
             text,
             ports: union,
-            whole: same && said.into_iter().flatten().all(|(_, whole)| whole),
+            whole,
         }
     }
 }
@@ -221,11 +227,18 @@ fn share(ports: &PortSet, whole: bool) -> Share {
     }
 }
 
-/// The first port and how many more there are: `80`, `53 +1`.
-fn short(ports: &PortSet) -> String {
+/// The first port and how many more there are: `80`, `53 +1`. With `part` where that is not so for all.
+fn short(ports: &PortSet, whole: bool) -> String {
     if ports.is_all() {
-        return "part".to_owned();
+        "part".to_owned()
+    } else if whole {
+        first_port(ports)
+    } else {
+        format!("part {}", first_port(ports))
     }
+}
+
+fn first_port(ports: &PortSet) -> String {
     let mut told = Vec::new();
     for protocol in Protocol::ALL {
         for (first, last) in ports.ports(protocol) {

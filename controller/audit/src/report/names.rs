@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use palisade_policy::model::{Labels, NamespaceName};
 use palisade_policy::reach::{Class, End, Family, Outside, Reach};
 
@@ -118,8 +119,21 @@ fn largest(ranges: &[Outside], family: Family) -> Option<usize> {
 
 /// `app=web, tier=a`
 pub(super) fn labels(labels: &Labels) -> String {
-    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels = labels.iter().map(|(key, value)| label(key, value));
     labels.collect::<Vec<_>>().join(", ")
+}
+
+/// `app=web`
+pub(super) fn label(key: &str, value: &str) -> String {
+    format!("{key}={value}")
+}
+
+/// The block of all addresses of a family.
+pub(super) fn every_address(family: Family) -> IpNet {
+    match family {
+        Family::V4 => Ipv4Net::default().into(),
+        Family::V6 => Ipv6Net::default().into(),
+    }
 }
 
 /// A family as people write it.

@@ -19,13 +19,18 @@ const STYLE: &str = concat!(
 /// One program, whose parts know each other's names and nobody else's.
 const PROGRAM: &str = concat!(
     "(() => {\n\"use strict\";\n",
+    include_str!("page/addresses.js"),
     include_str!("page/model.js"),
     include_str!("page/dom.js"),
+    include_str!("page/search.js"),
     include_str!("page/filter.js"),
     include_str!("page/details.js"),
     include_str!("page/matrix.js"),
     include_str!("page/layout.js"),
     include_str!("page/graph.js"),
+    include_str!("page/canvas.js"),
+    include_str!("page/scrolling.js"),
+    include_str!("page/print.js"),
     include_str!("page/main.js"),
     "})();\n",
 );
@@ -52,6 +57,7 @@ pub(super) fn write(overview: &Overview<'_>) -> Result<String, serde_json::Error
             "summary" => section(&mut page, overview, sections::summary),
             "findings" => section(&mut page, overview, sections::findings),
             "namespaces" => section(&mut page, overview, sections::namespaces),
+            "matrix-rows" => section(&mut page, overview, sections::matrix_rows),
             "matrix" => section(&mut page, overview, sections::matrix),
             "policies" => section(&mut page, overview, sections::policies),
             "namespace-options" => section(&mut page, overview, sections::namespace_options),

@@ -7,7 +7,7 @@ mod policies;
 mod summary;
 
 pub(super) use findings::findings;
-pub(super) use matrix::matrix;
+pub(super) use matrix::{matrix, matrix_rows};
 pub(super) use namespaces::{namespace_options, namespaces};
 pub(super) use policies::policies;
 pub(super) use summary::summary;

@@ -10,10 +10,13 @@ let detailsClosed = null;
 function showDetails(title, content, closed) {
   if (detailsClosed && detailsClosed !== closed) detailsClosed(false);
   detailsClosed = closed;
+  // What had the focus is about to go.
+  const within = detailsBody.contains(document.activeElement);
   detailsTitle.textContent = title;
   detailsBody.replaceChildren(...content);
   details.scrollTop = 0;
   if (!details.open) details.show();
+  if (within) detailsTitle.focus();
 }
 
 function closeDetails(refocus) {
@@ -34,7 +37,7 @@ function policyLink(policy) {
 // The text of a rule is on the page already.
 function ruleText(policy, direction, rule) {
   const item = document.getElementById(`policy/${policyName(policy)}/${direction}/${rule}`);
-  return item ? item.textContent : `rule ${rule}`;
+  return item ? item.firstChild.textContent : `rule ${rule}`;
 }
 
 function sideDetails(end, other, direction) {
@@ -117,6 +120,20 @@ function connections(view, title, others, cell, open) {
   return content;
 }
 
+// The pods that an end stands for.
+function singleDetails(end) {
+  if (!data.singles) return [make("p", { class: "note" }, "The cluster is too large for this page to have single pods.")];
+  const pods = podsOf(end);
+  if (!pods.length || (pods.length === 1 && pods[0].name === end.name && !pods[0].addresses)) return [];
+  const rows = pods.slice(0, MOST_LISTED).map((pod) =>
+    make("tr", {}, make("td", {}, pod.name, pod.labels ? make("small", {}, ` ${pod.labels}`) : null), make("td", {}, pod.addresses)));
+  // A pod of a template stands for all of its replicas.
+  const heading = pods.length < end.pods ? "Pods and templates" : "Pods";
+  const content = [make("h3", {}, `${heading} (${pods.length})`), make("table", { class: "singles" }, make("tbody", {}, rows))];
+  if (pods.length > MOST_LISTED) content.push(make("p", { class: "note" }, `${MOST_LISTED} of ${pods.length}; search for others.`));
+  return content;
+}
+
 // What there is to say of one end.
 function endDetails(view, end, openPair) {
   const content = [];
@@ -131,5 +148,6 @@ function endDetails(view, end, openPair) {
   }
   content.push(...connections(view, "Accepts from", view.ends, (other) => view.cell(other, end), (other) => openPair(other, end)));
   content.push(...connections(view, "Connects to", view.ends, (other) => view.cell(end, other), (other) => openPair(end, other)));
+  if (end.namespace !== undefined) content.push(...singleDetails(end));
   return content;
 }

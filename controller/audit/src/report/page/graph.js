@@ -4,7 +4,7 @@ const MOST_NODES = 160;
 const MOST_EDGES = 1500;
 const graphPlace = document.getElementById("graph-view");
 const NODE_HEIGHT = 26;
-const graph = { svg: null, view: finest, nodes: [], edges: [], chosen: null, box: null, whole: null };
+const graph = { svg: null, view: finest, nodes: [], edges: [], chosen: null, box: null, whole: null, redraw: null };
 
 function shorten(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
@@ -20,7 +20,8 @@ function isDrawn(from, to, cell) {
 const ANYWHERE = { index: -1, name: "any address", full: "any address", pods: 0, ingress: 0, egress: 0, text: "" };
 
 function outsideOf(view) {
-  return view.ends.filter((end) => end.namespace === undefined);
+  view.outside ??= view.ends.filter((end) => end.namespace === undefined);
+  return view.outside;
 }
 
 // The first range outside that can be asked about a pod, to stand for all.
@@ -35,7 +36,7 @@ function anywhere(view, end, direction) {
     .map((range) => (direction === "ingress" ? view.cell(range, end) : view.cell(end, range)))
     .filter((cell) => cell.share !== "inapplicable");
   const [first] = cells;
-  return first && first.share !== "none" && cells.every((cell) => cell === first) ? first : null;
+  return first && first.share !== "none" && cells.every((cell) => sameCell(cell, first)) ? first : null;
 }
 
 // The cell of two ends, of which one may be anywhere.
@@ -51,6 +52,8 @@ function chooseEdges(view, ends, core) {
     ingress: new Map(ends.map((end) => [end, anywhere(view, end, "ingress")])),
     egress: new Map(ends.map((end) => [end, anywhere(view, end, "egress")])),
   };
+  // Somebody who asks for a range outside wants to see it.
+  const asked = new Set(isFiltered() ? outsideOf(view).filter((end) => core.has(end)) : []);
   const edges = [];
   const add = (from, to, cell) => {
     if (edges.length < MOST_EDGES && isDrawn(from, to, cell)) edges.push({ from, to, cell });
@@ -61,9 +64,9 @@ function chooseEdges(view, ends, core) {
     for (const to of ends) {
       if (from === to || (!core.has(from) && !core.has(to))) continue;
       const cell = view.cell(from, to);
-      const intoOpen = open.ingress.get(to) === cell && from.egress === 0;
-      const outOfOpen = open.egress.get(from) === cell && to.ingress === 0;
-      if (!intoOpen && !outOfOpen) add(from, to, cell);
+      const intoOpen = from.egress === 0 && sameCell(open.ingress.get(to), cell);
+      const outOfOpen = to.ingress === 0 && sameCell(open.egress.get(from), cell);
+      if (asked.has(from) || asked.has(to) || (!intoOpen && !outOfOpen)) add(from, to, cell);
     }
   }
   return edges;
@@ -90,7 +93,7 @@ function collect() {
   const add = (end, side) => {
     const id = nodeId(end, side);
     if (nodes.has(id)) return;
-    const label = shorten(end.members && end.namespace !== undefined ? end.full : end.name, 26);
+    const label = shorten(view.grain === "namespaces" ? end.full : end.name, 26);
     const count = end.pods > 1 ? ` ×${end.pods}` : "";
     const text = label + count;
     nodes.set(id, { id, end, side, text, width: Math.round(text.length * 6.7 + 22), height: NODE_HEIGHT, group: groupOf(end, side) });
@@ -180,6 +183,8 @@ function drawEdge(edge) {
 }
 
 function renderGraph() {
+  clearTimeout(graph.redraw);
+  graph.redraw = null;
   const { left, cut } = collect();
   const boxes = place();
   graph.chosen = null;
@@ -188,7 +193,7 @@ function renderGraph() {
   if (left > 0) notes.push(`Showing the first ${MOST_NODES} of ${MOST_NODES + left}; filter to see others.`);
   if (cut) notes.push(`The first ${MOST_EDGES} connections are drawn.`);
   if (!graph.nodes.length) {
-    graphPlace.replaceChildren(make("p", { class: "empty" }, "Nothing matches the filter."));
+    graphPlace.replaceChildren(make("p", { class: "empty" }, whyEmpty()));
     return;
   }
   graph.edgeLayer = draw("g", {}, graph.edges.flatMap(drawEdge));
@@ -243,6 +248,7 @@ function chooseNode(node) {
   const real = (end, other) => (end === ANYWHERE ? outsideFor(view, other) : end);
   const openOther = (from, to) => openPair(view, real(from, to), real(to, from), graphClosed);
   showDetails(node.end.full, endDetails({ ...view, cell: (from, to) => graphCell(view, from, to) }, node.end, openOther), graphClosed);
+  bring(node);
 }
 
 // The ports, beside the other node, where they are in nobody's way.
@@ -269,72 +275,6 @@ function graphClosed(refocus) {
   if (refocus && node?.element.isConnected) node.element.focus();
 }
 
-function setBox(box) {
-  graph.box = box;
-  graph.svg.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`);
-}
-
-function fit() {
-  setBox({ ...graph.whole });
-}
-
-// As high as the drawing at its full width, within bounds; on a narrow screen large enough to be read, from the left.
-function frame() {
-  const width = graph.canvas.clientWidth;
-  const { whole } = graph;
-  const height = Math.max(240, Math.min(620, whole.height * Math.min(1.15, width / whole.width)));
-  graph.svg.style.height = `${Math.round(height)}px`;
-  const units = Math.max(whole.width / width, whole.height / height);
-  if (units <= 1.6) fit();
-  else setBox({ x: whole.x, y: whole.y + (whole.height - height * 1.3) / 2, width: width * 1.3, height: height * 1.3 });
-}
-
-function zoom(factor, at = { x: 0.5, y: 0.5 }) {
-  const { box, whole } = graph;
-  const width = Math.min(whole.width * 3, Math.max(160, box.width * factor));
-  const scale = width / box.width;
-  setBox({
-    x: box.x + box.width * at.x * (1 - scale),
-    y: box.y + box.height * at.y * (1 - scale),
-    width,
-    height: box.height * scale,
-  });
-}
-
-// How many units of the drawing a pixel of the screen is.
-function unitsPerPixel() {
-  const frame = graph.svg.getBoundingClientRect();
-  return Math.max(graph.box.width / frame.width, graph.box.height / frame.height);
-}
-
-function listenToPointers() {
-  const { svg } = graph;
-  let held = null;
-  svg.addEventListener("pointerdown", (event) => {
-    if (event.button === 0 && !event.target.closest(".node")) held = { x: event.clientX, y: event.clientY, box: graph.box };
-  });
-  svg.addEventListener("pointermove", (event) => {
-    if (!held) return;
-    svg.classList.add("held");
-    svg.setPointerCapture(event.pointerId);
-    const units = unitsPerPixel();
-    setBox({ ...held.box, x: held.box.x - (event.clientX - held.x) * units, y: held.box.y - (event.clientY - held.y) * units });
-  });
-  const release = () => {
-    held = null;
-    svg.classList.remove("held");
-  };
-  svg.addEventListener("pointerup", release);
-  svg.addEventListener("pointercancel", release);
-  // A wheel scrolls the page; with Ctrl, as everywhere, it zooms.
-  svg.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey) return;
-    event.preventDefault();
-    const frame = svg.getBoundingClientRect();
-    zoom(event.deltaY > 0 ? 1.15 : 0.87, { x: (event.clientX - frame.x) / frame.width, y: (event.clientY - frame.y) / frame.height });
-  }, { passive: false });
-}
-
 const DIRECTIONS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
 
 function graphKey(event) {
@@ -354,7 +294,8 @@ function graphKey(event) {
   if (!next) return;
   here.element.setAttribute("tabindex", "-1");
   next.element.setAttribute("tabindex", "0");
-  next.element.focus();
+  next.element.focus({ preventScroll: true });
+  bring(next);
 }
 
 // The nearest node that way; what is off to the side counts double.
@@ -370,4 +311,9 @@ function nearest(here, [dx, dy]) {
   return best?.node;
 }
 
-filterListeners.push(renderGraph);
+// Drawing takes longer than a letter to type: it waits for a pause.
+const PAUSE = 150;
+filterListeners.push(() => {
+  clearTimeout(graph.redraw);
+  graph.redraw = setTimeout(renderGraph, PAUSE);
+});

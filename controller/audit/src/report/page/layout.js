@@ -5,20 +5,30 @@ const MOST_COLUMNS = 8;
 
 // Items without cycles in their way: sources first, sinks last (after Eades, Lin and Smyth).
 function inOrder(items, links) {
-  const left = new Set(items.map((item) => item.id));
+  const left = new Map(items.map((item) => [item.id, { from: 0, to: 0, links: [] }]));
   const order = [];
   const tail = [];
-  const degree = (id, end) => links.filter((link) => link[end] === id && left.has(link.from) && left.has(link.to) && link.from !== link.to).length;
+  // How many links begin and end at each item that is left.
+  for (const link of links) {
+    const [from, to] = [left.get(link.from), left.get(link.to)];
+    if (!from || !to || from === to) continue;
+    from.from += 1;
+    to.to += 1;
+    from.links.push(link);
+    to.links.push(link);
+  }
   while (left.size) {
-    const ids = [...left];
-    const sink = ids.find((id) => degree(id, "from") === 0 && degree(id, "to") > 0);
-    const source = ids.find((id) => degree(id, "to") === 0);
+    const ids = [...left.keys()];
+    const sink = ids.find((id) => left.get(id).from === 0 && left.get(id).to > 0);
+    const source = ids.find((id) => left.get(id).to === 0);
     let next = sink ?? source;
     if (next === undefined) {
-      next = ids.reduce((best, id) => {
-        const surplus = (it) => degree(it, "from") - degree(it, "to");
-        return surplus(id) > surplus(best) ? id : best;
-      });
+      const surplus = (id) => left.get(id).from - left.get(id).to;
+      next = ids.reduce((best, id) => (surplus(id) > surplus(best) ? id : best));
+    }
+    for (const link of left.get(next).links) {
+      if (left.has(link.from)) left.get(link.from).from -= 1;
+      if (left.has(link.to)) left.get(link.to).to -= 1;
     }
     left.delete(next);
     if (sink !== undefined) tail.unshift(next);

@@ -37,19 +37,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A link to a policy that the filter hides shows it all the same.
-function showTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const article = target?.closest(".policy");
-  if (!article) return;
-  if (matchMedia("(max-width: 48rem)").matches) closeDetails(false);
-  if (article.hidden) {
-    article.hidden = false;
-    article.scrollIntoView();
-  }
-  article.focus({ preventScroll: true });
-}
-addEventListener("hashchange", showTarget);
-
 applyFilter();
+renderGraph();
 showTarget();
+if (performance.getEntriesByType("navigation")[0]?.type === "navigate") arrive(targetOf(location.hash));

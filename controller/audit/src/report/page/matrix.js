@@ -13,7 +13,11 @@ const matrix = {
   at: [0, 0],
   chosen: null,
   table: null,
+  notes: [],
 };
+const matrixRows = document.getElementById("matrix-rows");
+const finestRows = matrixRows.textContent;
+const hasParts = data.cells.some((cell) => isPart(cell, cell.share));
 
 function chooseEnds(wanted) {
   const { ends } = matrix.view;
@@ -49,7 +53,7 @@ function matrixCell(from, to, row, column) {
   const share = shareOf(cell, filter.port);
   const first = beginsGroup(matrix.columns, column);
   return make("td", {
-    class: `${share}${first ? " first-column" : ""}`,
+    class: `${share}${isPart(cell, share) ? " part" : ""}${first ? " first-column" : ""}`,
     role: "gridcell",
     tabindex: row === 0 && column === 0 ? "0" : "-1",
     "data-row": row,
@@ -59,8 +63,7 @@ function matrixCell(from, to, row, column) {
   }, cellWords(cell, share));
 }
 
-function renderTable() {
-  const { rows, columns } = matrix;
+function renderTable(rows, columns) {
   const head = make("tr", { role: "row" },
     make("th", { class: "corner", scope: "col", role: "columnheader" }, "From ↓ to →"),
     columns.map((to, column) => {
@@ -75,7 +78,7 @@ function renderTable() {
     if (row > 0 && !beginsGroup(rows, row)) bodies.at(-1).append(line);
     else bodies.push(make("tbody", { role: "rowgroup", class: row > 0 ? "more" : undefined }, line));
   });
-  matrix.table = make("table", {
+  return make("table", {
     class: "matrix",
     role: "grid",
     "aria-label": "Who may connect to whom",
@@ -84,7 +87,6 @@ function renderTable() {
     onkeydown: matrixKey,
     onfocusin: (event) => event.target.matches("td") && moveTo(event.target),
   }, make("thead", { role: "rowgroup" }, head), bodies);
-  return matrix.table;
 }
 
 function bound(ends, name) {
@@ -98,6 +100,7 @@ function renderMatrix() {
   matrix.rows = rows.slice(0, matrix.shown);
   matrix.columns = columns.slice(0, matrix.shown);
   matrix.at = [0, 0];
+  matrixRows.textContent = matrix.view === finest ? finestRows : "the pods of a namespace are one";
   const tools = [];
   if (canCoarsen) {
     tools.push(choice("Rows are", "matrix-grain", { classes: "equal pods", namespaces: "namespaces" }, matrix.view.grain, (grain) => {
@@ -110,24 +113,32 @@ function renderMatrix() {
     renderMatrix();
   }));
   const bounds = [bound(rows, "sources"), bound(columns, "destinations")].filter(Boolean);
-  if (bounds.length) tools.push(make("span", { role: "status" }, `Showing ${bounds.join(" and ")}; filter to see others.`));
+  matrix.notes = bounds.length ? [`Showing ${bounds.join(" and ")}; filter to see others.`] : [];
   const left = data.whole - data.ends.length;
-  if (left > 0) tools.push(make("span", {}, `${counted(left, "namespace")} with the fewest pods are left out.`));
+  if (left > 0) matrix.notes.push(`${counted(left, "namespace")} with the fewest pods are left out.`);
+  tools.push(...matrix.notes.map((note) => make("span", { role: "status" }, note)));
   const toolbar = make("div", { class: "toolbar" }, tools);
-  const empty = !rows.length || !columns.length;
-  const table = empty
-    ? make("p", { class: "empty" }, "Nothing matches the filter.")
-    : make("div", { class: "scroll" }, renderTable());
+  matrix.table = rows.length && columns.length ? renderTable(matrix.rows, matrix.columns) : null;
+  const table = matrix.table ? make("div", { class: "scroll" }, matrix.table) : make("p", { class: "empty" }, whyEmpty());
   const kept = document.activeElement?.closest?.("#matrix-view .choice") ? document.activeElement : null;
   matrixPlace.replaceChildren(toolbar, table, matrixLegend());
   if (kept) matrixPlace.querySelector(`input[name="${kept.name}"][value="${kept.value}"]`)?.focus();
 }
 
+// A cell that is moved to shall not come to lie beneath the headers, which stay where they are.
+function keepHeadersClear() {
+  const scroll = matrix.table.closest(".scroll");
+  const corner = matrix.table.querySelector(".corner");
+  scroll.style.scrollPaddingTop = `${corner.offsetHeight + 4}px`;
+  scroll.style.scrollPaddingLeft = `${corner.offsetWidth + 4}px`;
+}
+
 function matrixLegend() {
   const entries = filter.port
-    ? [["all", "yes", "allowed on this port"], ["some", "some", "between some of them"], ["none", "·", "not allowed"]]
+    ? [["all", "yes", "allowed on this port"], ["some part", "some", "between some of them"], ["none", "·", "not allowed"]]
     : [["all", "all", "everything"], ["some", "443", "these ports only"], ["none", "·", "nothing"]];
-  if (!filter.port && matrix.view.members) entries.splice(2, 0, ["some", "2/9", "between so many of the pairs of equal pods"]);
+  if (!filter.port && matrix.view.members) entries.splice(2, 0, ["some part", "2/9", "between so many of the pairs of equal pods"]);
+  if (!filter.port && hasParts) entries.splice(2, 0, ["some part", "part 443", "not between all of them, or not by each address"]);
   entries.push(["inapplicable", "\u00a0", "nothing to ask"]);
   return make("ul", { class: "legend" }, entries.map(([kind, sample, words]) =>
     make("li", {}, make("span", { class: kind, "aria-hidden": "true" }, sample), words)));
@@ -169,7 +180,8 @@ function matrixKey(event) {
   event.preventDefault();
   const next = cellAt(...move);
   if (!next) return;
-  next.focus();
+  keepHeadersClear();
+  next.focus({ preventScroll: true });
   next.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (details.open && matrix.chosen) openCell(next);
 }

@@ -31,8 +31,22 @@ function shareOf(cell, wanted) {
   return cell.whole ? "all" : "some";
 }
 
+// A namespace is called by its name where rows are namespaces.
 function fullName(end) {
-  return end.namespace === undefined ? end.name : `${end.namespace}/${end.name}`;
+  if (end.namespace === undefined) return end.name;
+  return data.grain === "namespaces" ? end.namespace : `${end.namespace}/${end.name}`;
+}
+
+// Whether two cells say the same. Those of different families, or that were made here, are not the same object.
+function sameCell(one, other) {
+  if (one === other) return true;
+  if (!one || !other || one.share !== other.share || one.whole !== other.whole) return false;
+  return one.ports.every((spans, protocol) => String(spans) === String(other.ports[protocol]));
+}
+
+// Whether a cell speaks of a part only of what it stands for.
+function isPart(cell, share) {
+  return share === "some" && !cell.whole;
 }
 
 function policyName(policy) {
@@ -44,12 +58,22 @@ const finest = (() => {
   const ends = data.ends.map((end, index) => {
     const policies = [...new Set([...(end.ingress_by ?? []), ...(end.egress_by ?? [])])];
     const names = policies.map((number) => policyName(data.policies[number]));
+    // What is taken out of a range is no name of it.
+    const own = [fullName(end), end.detail ?? ""].map((text) => (end.namespace === undefined ? text.replace(/ except [^,(]*/g, "") : text));
     return {
       ...end,
       index,
       findings: end.findings ?? 0,
       full: fullName(end),
-      text: [fullName(end), end.detail ?? "", ...names].join(" ").toLowerCase(),
+      own: own.join(" ").toLowerCase(),
+      text: [...own, ...names].join(" ").toLowerCase(),
+      list: (end.singles ?? []).map(([name, addresses, labels]) => ({
+        name,
+        addresses,
+        labels: data.labels[labels],
+        text: `${end.namespace}/${name} ${data.labels[labels]}`.toLowerCase(),
+      })),
+      parts: (end.blocks ?? []).map((part) => part.map(parseBlock)),
     };
   });
   const expanded = new Map();
@@ -94,6 +118,7 @@ function byNamespace(view) {
       egress: sum("egress"),
       findings: sum("findings"),
       text: members.map((end) => end.text).join(" "),
+      parts: first.parts,
     };
   });
   const known = new Map();
@@ -107,7 +132,7 @@ function byNamespace(view) {
 
 // One cell for many.
 function united(view, from, to) {
-  const cells = new Map();
+  const cells = new Set();
   let pairs = 0;
   let allowed = 0;
   for (const source of from) {
@@ -116,15 +141,16 @@ function united(view, from, to) {
       if (cell.share === "inapplicable") continue;
       pairs += 1;
       if (cell.share !== "none") allowed += 1;
-      cells.set(cell, (cells.get(cell) ?? 0) + 1);
+      cells.add(cell);
     }
   }
   if (pairs === 0) return from.length && to.length ? view.cell(from[0], to[0]) : NOTHING;
-  if (cells.size === 1) return [...cells.keys()][0];
+  const [any] = cells;
+  if ([...cells].every((cell) => sameCell(cell, any))) return any;
   if (allowed === 0) return NOTHING;
-  const kinds = [...cells.keys()].filter((cell) => cell.share !== "none");
+  const kinds = [...cells].filter((cell) => cell.share !== "none");
   const ports = PROTOCOLS.map((_, protocol) => unionOfSpans(kinds.map((cell) => cell.ports[protocol])));
-  const text = kinds.length === 1 ? kinds[0].text : "on different ports";
+  const text = kinds.every((cell) => sameCell(cell, kinds[0])) ? kinds[0].text : "on different ports";
   return {
     share: "some",
     short: `${allowed}/${pairs}`,

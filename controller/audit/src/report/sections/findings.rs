@@ -100,6 +100,10 @@ pub(super) fn of_policy(overview: &Overview<'_>, key: &palisade_policy::model::P
         html.raw("<li>");
         severity(finding.code.severity(), html);
         html.raw(" ").element("code", &[], finding.code);
+        // The message goes on from the field.
+        if let Some(field) = &finding.field {
+            html.raw(" ").element("code", &[], field);
+        }
         html.raw(" ").text(sentence(&finding.message)).raw(" ");
         html.text(sentence(&finding.fix)).raw("</li>").line();
     }
@@ -125,15 +129,38 @@ fn namespace(object: &ObjectRef) -> &str {
     }
 }
 
-/// With a capital and a full stop.
+/// With a capital and a full stop. What begins with no word of English, as the path of a field, keeps its spelling.
 fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let Some(first) = characters.next() else {
         return String::new();
     };
-    let mut sentence: String = first.to_uppercase().chain(characters).collect();
+    let word = text.split(' ').next().unwrap_or_default();
+    let word = word.trim_end_matches([',', ':', ';']);
+    let mut sentence: String = if word.chars().all(char::is_lowercase) {
+        first.to_uppercase().chain(characters).collect()
+    } else {
+        text.to_owned()
+    };
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_unless_it_begins_with_a_field() {
+        assert_eq!(sentence("no pod has it"), "No pod has it.");
+        assert_eq!(sentence("pods, all of them."), "Pods, all of them.");
+        assert_eq!(
+            sentence("spec.egress[0] of it allows all"),
+            "spec.egress[0] of it allows all."
+        );
+        assert_eq!(sentence("policyTypes is left out"), "policyTypes is left out.");
+        assert_eq!(sentence(""), "");
+    }
 }

@@ -1,11 +1,22 @@
 //! The matrix as a table, for those who have no program run on the page. Where it runs, it makes its own in this one's place.
 
 use super::super::Overview;
+use super::super::ends::Grain;
 use super::super::html::Html;
 use super::super::matrix::Share;
 
 /// The most rows of the table; beyond that it is no help without a filter.
 const MOST: usize = 40;
+
+/// What a row and a column stand for.
+pub(in crate::report) fn matrix_rows(overview: &Overview<'_>, html: &mut Html) {
+    html.raw(match overview.rows.grain {
+        Grain::Classes => "pods that no policy tells apart are one",
+        Grain::Namespaces => {
+            "the pods of a namespace are one, as there are too many that policies tell apart"
+        }
+    });
+}
 
 pub(in crate::report) fn matrix(overview: &Overview<'_>, html: &mut Html) {
     let rows = &overview.rows.all;
@@ -37,7 +48,8 @@ pub(in crate::report) fn matrix(overview: &Overview<'_>, html: &mut Html) {
         for cell in overview.matrix.row(index) {
             let (class, text) = match cell.share {
                 Share::All => ("all", "all"),
-                Share::Some => ("some", cell.short.as_str()),
+                Share::Some if cell.whole => ("some", cell.short.as_str()),
+                Share::Some => ("some part", cell.short.as_str()),
                 Share::None => ("none", "·"),
                 Share::Inapplicable => ("inapplicable", ""),
             };

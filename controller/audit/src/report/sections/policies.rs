@@ -5,13 +5,16 @@ use palisade_policy::model::{Direction, Policy};
 use super::super::Overview;
 use super::super::html::Html;
 use super::{counted, findings, policy_id};
-use crate::words::{self, Allowance};
+use crate::words::{self, Allowance, Sentence};
 
 /// The most policies that are told. All have their place in the figures and in the matrix.
 const MOST: usize = 1_500;
 
 /// The most classes of pods that are named of a policy.
 const MOST_SUBJECTS: usize = 12;
+
+/// The most bytes of sentences in full. The short forms are always there.
+const MOST_FULL: usize = 400_000;
 
 pub(in crate::report) fn policies(overview: &Overview<'_>, html: &mut Html) {
     let all: Vec<&Policy> = overview.inventory.state.policies().values().collect();
@@ -20,9 +23,10 @@ pub(in crate::report) fn policies(overview: &Overview<'_>, html: &mut Html) {
             .line();
         return;
     }
+    let mut room = MOST_FULL;
     if all.len() <= MOST {
         for policy in all {
-            article(overview, policy, html);
+            article(overview, policy, &mut room, html);
         }
         return;
     }
@@ -38,11 +42,11 @@ pub(in crate::report) fn policies(overview: &Overview<'_>, html: &mut Html) {
     ));
     html.raw("</p>").line();
     for policy in told {
-        article(overview, policy, html);
+        article(overview, policy, &mut room, html);
     }
 }
 
-fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
+fn article(overview: &Overview<'_>, policy: &Policy, room: &mut usize, html: &mut Html) {
     let key = &policy.key;
     let id = policy_id(key);
     let classes: Vec<usize> = overview
@@ -53,7 +57,11 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
         .copied()
         .collect();
     let pods: u64 = classes.iter().map(|class| overview.names.pods(*class)).sum();
-    let words = words::describe(policy, usize::try_from(pods).unwrap_or(usize::MAX));
+    // Where no pods were read, nothing is known of how many it selects.
+    let pods = overview
+        .has_pods()
+        .then(|| usize::try_from(pods).unwrap_or(usize::MAX));
+    let words = words::describe(policy, pods);
     let direction = |rules: &Option<_>| if rules.is_some() { "all" } else { "none" };
     html.open(
         "article",
@@ -83,8 +91,9 @@ fn article(overview: &Overview<'_>, policy: &Policy, html: &mut Html) {
         .text(&words.effect)
         .raw("</p>")
         .line();
+    full(&words.subject, room, html);
     for allowance in words.allowances() {
-        rules(&id, allowance, html);
+        rules(&id, allowance, room, html);
     }
     if !words.defects.is_empty() {
         html.raw("<h4>Not understood</h4><ul class=\"notes\">");
@@ -119,7 +128,7 @@ fn subjects(overview: &Overview<'_>, classes: &[usize], html: &mut Html) {
     html.raw("</ul>").line();
 }
 
-fn rules(id: &str, allowance: &Allowance, html: &mut Html) {
+fn rules(id: &str, allowance: &Allowance, room: &mut usize, html: &mut Html) {
     if allowance.rules.is_empty() {
         html.element("p", &[("class", &"nothing")], allowance.heading())
             .line();
@@ -131,7 +140,25 @@ fn rules(id: &str, allowance: &Allowance, html: &mut Html) {
     for (position, rule) in allowance.rules.iter().enumerate() {
         // The page's program looks a rule up by this, to say which one is responsible.
         let id = format!("{id}/{direction}/{}", position + 1);
-        html.element("li", &[("id", &id)], rule);
+        html.open("li", &[("id", &id)]).text(rule);
+        full(rule, room, html);
+        html.close("li");
     }
     html.raw("</ol>").line();
+}
+
+/// What a sentence only counts, to be unfolded.
+fn full(sentence: &Sentence, room: &mut usize, html: &mut Html) {
+    let Some(full) = &sentence.full else { return };
+    match room.checked_sub(full.len()) {
+        Some(left) => {
+            *room = left;
+            html.raw("<details class=\"full\"><summary>In full</summary>")
+                .text(full)
+                .raw("</details>");
+        }
+        None => {
+            html.raw(" <small>(in full it is too long for this page)</small>");
+        }
+    }
 }

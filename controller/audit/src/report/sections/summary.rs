@@ -29,13 +29,7 @@ pub(in crate::report) fn summary(overview: &Overview<'_>, html: &mut Html) {
         pods,
         format!("in {}", counted(namespaces, "namespace", "namespaces")),
     );
-    let unselecting = overview.inventory.state.policies().len() - overview.subjects.len();
-    let selecting = match unselecting {
-        0 => "each selects some pod".to_owned(),
-        1 => "1 selects no pod".to_owned(),
-        count => format!("{count} select no pod"),
-    };
-    figure(html, "Policies", policies, selecting);
+    figure(html, "Policies", policies, selecting(overview));
     figure(
         html,
         "Isolated for ingress",
@@ -96,6 +90,18 @@ pub(in crate::report) fn summary(overview: &Overview<'_>, html: &mut Html) {
             " on the network of a node: no policy can select or name these, and they are not counted above.",
         );
         html.raw("</p>").line();
+    }
+}
+
+/// How many policies select anything.
+fn selecting(overview: &Overview<'_>) -> String {
+    let policies = overview.inventory.state.policies().len();
+    match policies - overview.subjects.len() {
+        _ if policies == 0 => "every connection is allowed".to_owned(),
+        _ if !overview.has_pods() => "no pods were read for them to select".to_owned(),
+        0 => "each selects some pod".to_owned(),
+        1 => "1 selects no pod".to_owned(),
+        count => format!("{count} select no pod"),
     }
 }
 

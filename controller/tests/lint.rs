@@ -98,6 +98,11 @@ fn the_page_of_the_documentation_is_what_the_table_says() {
         page == run.output,
         "docs/lint.md is not what the table says; `make docs` writes it"
     );
+    let count = format!("[{} findings](", Code::ALL.len());
+    for page in ["README.md", "docs/policy-audit.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        assert!(text.contains(&count), "{page} does not have {count:?}");
+    }
 }
 
 /// What of the recipes is more than worth knowing: each is so by itself, as its documentation has it or says.
@@ -164,7 +169,7 @@ fn findings_read_well() {
     insta::assert_snapshot!("lint_text", run.output);
     assert_eq!(
         run.errors.lines().last(),
-        Some("1 policy: 1 error, 2 warnings, 1 info")
+        Some("1 policy: 1 error, 2 warnings, 2 infos")
     );
 }
 
@@ -281,6 +286,46 @@ fn sarif_is_as_its_specification_has_it() {
             {
                 is_location(location);
             }
+        }
+    }
+}
+
+#[test]
+fn files_below_the_working_directory_are_named_from_there() {
+    let uris = |arguments: &[&str]| {
+        let run = lint(&[&["-o", "sarif", "--only", "PA101", "--only", "PA501"], arguments].concat());
+        let log: Value = serde_json::from_str(&run.output).unwrap();
+        let results = log["runs"][0]["results"].as_array().unwrap().clone();
+        let uri = |result: &Value| {
+            let uri = &result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+            uri.as_str().unwrap().to_owned()
+        };
+        results.iter().map(uri).collect::<BTreeSet<String>>()
+    };
+    let here = BTreeSet::from(["audit/lint/PA101/has.yaml".to_owned()]);
+    let full = Path::new(env!("CARGO_MANIFEST_DIR")).join("audit/lint/PA101/has.yaml");
+    let full = full.to_str().unwrap();
+    for file in ["audit/lint/PA101/has.yaml", "./audit/lint/PA101/has.yaml", full] {
+        assert_eq!(uris(&["-f", file]), here, "{file}");
+    }
+    let run = lint(&["-o", "github", "--only", "PA101", "-f", full]);
+    assert!(
+        run.output
+            .starts_with("::warning file=audit/lint/PA101/has.yaml,line="),
+        "{}",
+        run.output
+    );
+    // A namespace that no file describes is shown at what is in it.
+    let undescribed = SHOP.replace(
+        "kind: Namespace\nmetadata: {name: shop}",
+        "kind: Namespace\nmetadata: {name: other}",
+    );
+    let arguments = ["policy-audit", "lint", "-f", "-", "-o", "sarif"];
+    let run = common::palisade_reading(&arguments, undescribed.as_bytes());
+    let log: Value = serde_json::from_str(&run.output).unwrap();
+    for result in log["runs"][0]["results"].as_array().unwrap() {
+        for location in result["locations"].as_array().unwrap() {
+            assert!(location.get("physicalLocation").is_some(), "{result}");
         }
     }
 }

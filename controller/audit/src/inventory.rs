@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::model::{
     Direction, NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector,
@@ -26,6 +27,10 @@ pub struct Inventory {
     pub placeholders: BTreeSet<PodUid>,
     /// Namespaces that no document describes: only their name is known.
     pub undescribed: BTreeSet<NamespaceName>,
+    /// Of each namespace, the kinds of the objects in it that were not read and may make pods: `Rollout (argoproj.io/v1alpha1)`.
+    pub unread: BTreeMap<NamespaceName, BTreeSet<String>>,
+    /// The networks that pods get their addresses from, as whoever asks says; those of nodes come to them.
+    pub pod_networks: Vec<IpNet>,
     /// Policies whose document has no `policyTypes`. An API server fills them in, so only files show it.
     pub untyped: BTreeSet<PolicyKey>,
     /// Sections of policies that have rules although `policyTypes` does not name their direction: they have no effect.

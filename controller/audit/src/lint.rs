@@ -33,6 +33,7 @@ mod selectors;
 mod services;
 mod slips;
 pub mod table;
+mod unread;
 mod wording;
 
 use crate::inventory::Inventory;

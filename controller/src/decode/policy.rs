@@ -57,11 +57,7 @@ pub fn policy(object: &NetworkPolicy) -> Policy {
     let size = size(spec);
     let is_readable = is_known && size <= Policy::MOST_ENTRIES;
     if size > Policy::MOST_ENTRIES {
-        let message = format!(
-            "has {size} entries, of which a policy may have no more than {}",
-            Policy::MOST_ENTRIES
-        );
-        defects.insert(0, SPEC.defect(message));
+        defects.insert(0, Defect::of_size(size));
     }
     if defects.len() > TOLD {
         let message = format!("{} further defects are not told", defects.len() - TOLD);

@@ -111,7 +111,6 @@ pub struct Loaded {
     pub published: Published,
     /// Where names without a namespace are looked up.
     pub namespace: NamespaceName,
-    pod_networks: Vec<IpNet>,
     /// The documents as a snapshot has them, if they were asked for: kind and title, and the document.
     documents: Vec<(manifest::Kind, Arc<str>, String)>,
 }
@@ -186,11 +185,13 @@ fn read(sources: &Sources, slim: bool, streams: &mut Streams<'_>) -> Result<Load
         (objects, texts, "default".to_owned())
     };
     let mut loaded = Loaded {
-        inventory: Inventory::default(),
+        inventory: Inventory {
+            pod_networks: surroundings.pod_networks.clone(),
+            ..Inventory::default()
+        },
         origins: Origins::default(),
         published: Published::default(),
         namespace: surroundings.namespace.clone().unwrap_or(home).into(),
-        pod_networks: surroundings.pod_networks.clone(),
         documents: Vec::new(),
     };
     loaded.put(collected, texts, streams)?;
@@ -235,6 +236,7 @@ impl Loaded {
         let Collected {
             mut found,
             skipped,
+            unread,
             warnings,
         } = collected;
         tell_warnings(&warnings, streams)?;
@@ -245,6 +247,9 @@ impl Loaded {
         if !skipped.is_empty() {
             writeln!(streams.errors, "skipped {}", skipped.join(", "))?;
         }
+        for (namespace, kinds) in unread {
+            self.inventory.unread.entry(namespace).or_default().extend(kinds);
+        }
         self.origins.add(&found, texts);
         for found in &mut found {
             if let Some(document) = found.slim.take() {
@@ -254,7 +259,7 @@ impl Loaded {
         }
         let objects = found.into_iter().filter_map(|found| found.object);
         assemble::add(objects, &mut self.inventory, &mut self.published);
-        let assigned = placeholders::assign(&mut self.inventory, &self.pod_networks);
+        let assigned = placeholders::assign(&mut self.inventory);
         tell_placeholders(&assigned, streams)
     }
 }

@@ -35,10 +35,12 @@ enum Family {
     V6,
 }
 
-/// Gives an address of each family to every pod that has none and is not finished. `pod_networks` come after those of the
-/// pod's node. A pod on the host's network gets its node's addresses, where these are known; where only its node is not, it may be
-/// on any, and gets those of all.
-pub(super) fn assign(inventory: &mut Inventory, pod_networks: &[IpNet]) -> Assigned {
+/// Gives an address of each family to every pod that has none and is not finished. The inventory's pod networks come after
+/// those of the pod's node. A pod on the host's network gets its node's addresses, where these are known; where only its node is
+/// not, it may be on any, and gets those of all.
+pub(super) fn assign(inventory: &mut Inventory) -> Assigned {
+    let pod_networks = inventory.pod_networks.clone();
+    let pod_networks = pod_networks.as_slice();
     let mut assigned = Assigned::default();
     let state = &inventory.state;
     let mut pods: Vec<Pod> = state

@@ -1,14 +1,14 @@
 //! From documents to objects that do not contradict each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::thread;
 
-use palisade_policy::model::{Defect, PodUid};
+use palisade_policy::model::{Defect, NamespaceName, PodUid};
 use serde::Deserialize;
 
 use super::document::Document;
-use super::object::{Found, Object, Outcome, Reading};
+use super::object::{Found, Object, Outcome, Reading, Skipped};
 use super::source::Text;
 use super::{Origin, Problem, Strictness, json};
 
@@ -23,6 +23,8 @@ pub(crate) struct Collected {
     pub(crate) found: Vec<Box<Found>>,
     /// How many objects of each other kind were skipped.
     pub(crate) skipped: BTreeMap<String, usize>,
+    /// Of each namespace, the kinds among these that may make pods in it.
+    pub(crate) unread: BTreeMap<NamespaceName, BTreeSet<String>>,
     /// What was left out.
     pub(crate) warnings: Vec<Problem>,
 }
@@ -152,7 +154,11 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn add(&mut self, outcome: Outcome) {
         let mut found = match outcome {
-            Outcome::Skipped(kind) => {
+            Outcome::Skipped(Skipped { kind, making_pods_in }) => {
+                if let Some(namespace) = making_pods_in {
+                    let unread = self.collected.unread.entry(namespace).or_default();
+                    unread.insert(kind.clone());
+                }
                 *self.collected.skipped.entry(kind).or_default() += 1;
                 return;
             }

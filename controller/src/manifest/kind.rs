@@ -107,6 +107,39 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The namespace of an object that says this of it.
+pub(super) fn namespace_or_default(namespace: Option<&str>) -> &str {
+    namespace
+        .filter(|namespace| !namespace.is_empty())
+        .unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// How kinds end that are known to make no pods, whoever defines them.
+const WITHOUT_PODS: [&str; 9] = [
+    "Certificate",
+    "Issuer",
+    "Monitor",
+    "Policy",
+    "Route",
+    "Rule",
+    "Secret",
+    "SecretStore",
+    "VirtualService",
+];
+
+/// Whether objects of a kind that is not read may make pods: those of the API's own groups only if they are workloads of
+/// another version, those of others unless it is known better.
+pub(super) fn may_make_pods(version: &str, name: &str) -> bool {
+    let Some((group, _)) = version.split_once('/') else {
+        return name == "ReplicationController";
+    };
+    match group {
+        "apps" | "batch" | "extensions" => WorkloadKind::ALL.iter().any(|kind| kind.as_str() == name),
+        "autoscaling" | "policy" | "palisade.dev" => false,
+        _ => !group.ends_with(".k8s.io") && !WITHOUT_PODS.iter().any(|end| name.ends_with(end)),
+    }
+}
+
 /// Kind, namespace and name: `NetworkPolicy shop/web`.
 pub(super) fn title(kind: Kind, name: &str, namespace: Option<&str>) -> Result<String, Defect> {
     let valid = if kind == Kind::Namespace {
@@ -121,8 +154,7 @@ pub(super) fn title(kind: Kind, name: &str, namespace: Option<&str>) -> Result<S
     if !kind.is_namespaced() {
         return Ok(format!("{kind} {name}"));
     }
-    match namespace.unwrap_or_default() {
-        "" => Ok(format!("{kind} {DEFAULT_NAMESPACE}/{name}")),
+    match namespace_or_default(namespace) {
         namespace if decode::is_label(namespace) => Ok(format!("{kind} {namespace}/{name}")),
         other => {
             let message = format!("{other:?} is no name of a namespace");

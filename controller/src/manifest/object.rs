@@ -11,7 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
 use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
-use palisade_policy::model::{Defect, Direction, Namespace, Node, Pod, Policy};
+use palisade_policy::model::{Defect, Direction, Namespace, NamespaceName, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,7 +36,7 @@ pub(crate) enum Object {
         policy: Policy,
         /// Whether it leaves `policyTypes` to their default.
         untyped: bool,
-        /// The directions that it has rules for although its `policyTypes` do not name them.
+        /// The directions that it has a section for although its `policyTypes` do not name them.
         idle: Vec<Direction>,
     },
     Service(Service),
@@ -68,12 +68,21 @@ pub(crate) struct Found {
 /// What a document turned out to be.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// An object of another kind, called so.
-    Skipped(String),
+    /// An object of another kind.
+    Skipped(Skipped),
     /// Nothing that has a name.
     Refused(Problem),
     /// An object.
     Found(Box<Found>),
+}
+
+/// An object of a kind that means nothing to us.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    /// How the kind is counted.
+    pub(super) kind: String,
+    /// Its namespace, if it is of a kind that may make pods.
+    pub(super) making_pods_in: Option<NamespaceName>,
 }
 
 /// What is made of documents.
@@ -113,13 +122,15 @@ impl Reading {
         if version.is_empty() || name.is_empty() {
             return None;
         }
-        let kind = match self.kind(version, name) {
+        let metadata = head.metadata.as_ref();
+        let namespace = metadata.and_then(|metadata| metadata.namespace.as_ref());
+        let namespace = namespace.map(|word| word.0.as_ref());
+        let kind = match self.kind(version, name, namespace) {
             Ok(kind) => kind,
             Err(skipped) => return Some(Outcome::Skipped(skipped)),
         };
-        let metadata = head.metadata?;
-        let namespace = metadata.namespace.as_ref().map(|word| word.0.as_ref());
-        let title = kind::title(kind, &metadata.name?.0, namespace).ok()?;
+        let metadata = head.metadata.as_ref()?;
+        let title = kind::title(kind, &metadata.name.as_ref()?.0, namespace).ok()?;
         let (object, defects) = if kind == Kind::NetworkPolicy {
             policy(&policy_text(text)?)
         } else {
@@ -166,7 +177,8 @@ impl Reading {
             Ok(name) => name,
             Err(message) => return refuse(origin, None, Some("kind"), message),
         };
-        let kind = match self.kind(version, name) {
+        let namespace = value.pointer("/metadata/namespace").and_then(Value::as_str);
+        let kind = match self.kind(version, name, namespace) {
             Ok(kind) => kind,
             Err(skipped) => return Outcome::Skipped(skipped),
         };
@@ -183,10 +195,8 @@ impl Reading {
             let types = value.pointer("/spec/policyTypes").and_then(Value::as_array);
             let types = types.into_iter().flatten().filter_map(Value::as_str);
             let idle = idle(types, |direction| {
-                let rules = value
-                    .pointer(&format!("/spec/{direction}"))
-                    .and_then(Value::as_array);
-                rules.is_some_and(|rules| !rules.is_empty())
+                let section = value.pointer(&format!("/spec/{direction}"));
+                section.is_some_and(Value::is_array)
             });
             let policy = Object::Policy {
                 policy,
@@ -214,14 +224,16 @@ impl Reading {
         }))
     }
 
-    /// The kind that is called so, if it is of interest; if not, how it is counted.
-    fn kind(self, version: &str, name: &str) -> Result<Kind, String> {
+    /// The kind that is called so, if it is of interest; if not, what is noted of an object of it.
+    fn kind(self, version: &str, name: &str, namespace: Option<&str>) -> Result<Kind, Skipped> {
         let kind = Kind::of(version, name).filter(|kind| self.interest.includes(*kind));
-        kind.ok_or_else(|| {
-            shortened(match version {
+        kind.ok_or_else(|| Skipped {
+            kind: shortened(match version {
                 "v1" => name.to_owned(),
                 _ => format!("{name} ({version})"),
-            })
+            }),
+            making_pods_in: kind::may_make_pods(version, name)
+                .then(|| NamespaceName::from(kind::namespace_or_default(namespace))),
         })
     }
 }
@@ -335,12 +347,8 @@ fn policy(object: &NetworkPolicy) -> (Object, Vec<Defect>) {
     let types = types.into_iter().flatten().map(String::as_str);
     let spec = object.spec.as_ref();
     let idle = idle(types, |direction| match direction {
-        Direction::Ingress => spec
-            .and_then(|spec| spec.ingress.as_ref())
-            .is_some_and(|rules| !rules.is_empty()),
-        Direction::Egress => spec
-            .and_then(|spec| spec.egress.as_ref())
-            .is_some_and(|rules| !rules.is_empty()),
+        Direction::Ingress => spec.is_some_and(|spec| spec.ingress.is_some()),
+        Direction::Egress => spec.is_some_and(|spec| spec.egress.is_some()),
     });
     let policy = decode::policy(object);
     (
@@ -353,12 +361,12 @@ fn policy(object: &NetworkPolicy) -> (Object, Vec<Defect>) {
     )
 }
 
-/// The directions that have rules and are not among the types. Without types, all that have rules are.
-fn idle<'t>(types: impl Iterator<Item = &'t str>, has_rules: impl Fn(Direction) -> bool) -> Vec<Direction> {
+/// The directions that have a section, even an empty one, and are not among the types. Without types, all are that have one.
+fn idle<'t>(types: impl Iterator<Item = &'t str>, has_section: impl Fn(Direction) -> bool) -> Vec<Direction> {
     let types: Vec<&str> = types.collect();
     let directions = [(Direction::Ingress, "Ingress"), (Direction::Egress, "Egress")].into_iter();
     let idle = directions
-        .filter(|(direction, name)| !types.is_empty() && !types.contains(name) && has_rules(*direction));
+        .filter(|(direction, name)| !types.is_empty() && !types.contains(name) && has_section(*direction));
     idle.map(|(direction, _)| direction).collect()
 }
 

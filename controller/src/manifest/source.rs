@@ -62,12 +62,17 @@ pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec
             Source::Stdin => texts.extend(text(source.to_string(), Ok((&mut *stdin, 0)), problems)),
             Source::Path(path) => {
                 for file in files(path, problems) {
-                    texts.extend(text(file.display().to_string(), open(&file), problems));
+                    texts.extend(text(name(&file), open(&file), problems));
                 }
             }
         }
     }
     texts
+}
+
+/// What a file is called: as it was asked for, but for a `./`, which programs that show findings at files do not know.
+fn name(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
 /// A file, and how long it says it is.

@@ -1,8 +1,8 @@
 //! Who has which addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use palisade_policy::model::{IpBlock, Node, Pod};
 
 use crate::inventory::{Inventory, Service};
@@ -37,6 +37,7 @@ impl<'a> Addresses<'a> {
         let networks: Vec<IpNet> = nodes
             .clone()
             .flat_map(|node| &node.pod_networks)
+            .chain(&inventory.pod_networks)
             .copied()
             .collect();
         Self {
@@ -62,25 +63,54 @@ impl<'a> Addresses<'a> {
         within(&self.services, block)
     }
 
-    /// How many nodes' addresses are known.
-    pub(super) fn node_count(&self) -> usize {
-        self.nodes.len()
-    }
-
     /// A network of pods that a block has a part of.
     pub(super) fn network_in(&self, block: &IpBlock) -> Option<IpNet> {
         let mut networks = self.networks.iter().copied();
         networks.find(|network| {
-            let cidr = block.cidr();
-            let shared = if cidr.contains(network) {
-                *network
-            } else if network.contains(&cidr) {
-                cidr
-            } else {
-                return false;
-            };
-            !covers(block.except(), shared)
+            shared(block.cidr(), *network).is_some_and(|shared| !covers(block.except(), shared))
         })
+    }
+}
+
+/// The networks that are kept for insides (RFC 1918, RFC 4193).
+const INSIDE: [IpNet; 4] = [
+    v4(Ipv4Addr::new(10, 0, 0, 0), 8),
+    v4(Ipv4Addr::new(172, 16, 0, 0), 12),
+    v4(Ipv4Addr::new(192, 168, 0, 0), 16),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+];
+
+/// Networks that insides have addresses of too (RFC 3927, RFC 6598, RFC 4291). Everything has them in it by chance.
+const LOCAL: [IpNet; 3] = [
+    v4(Ipv4Addr::new(169, 254, 0, 0), 16),
+    v4(Ipv4Addr::new(100, 64, 0, 0), 10),
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0),
+        10,
+    )),
+];
+
+const fn v4(address: Ipv4Addr, prefix: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(address, prefix))
+}
+
+/// Whether a block may have addresses within a cluster: it has some that are kept for that.
+pub(super) fn may_be_inside(block: &IpBlock) -> bool {
+    let has = |network: &IpNet| {
+        shared(block.cidr(), *network).is_some_and(|shared| !covers(block.except(), shared))
+    };
+    INSIDE.iter().any(has)
+        || LOCAL
+            .iter()
+            .any(|network| network.contains(&block.cidr()) && has(network))
+}
+
+/// What two networks have in common: one of them, or nothing.
+fn shared(one: IpNet, other: IpNet) -> Option<IpNet> {
+    if one.contains(&other) {
+        Some(other)
+    } else {
+        other.contains(&one).then_some(one)
     }
 }
 
@@ -168,6 +198,24 @@ mod tests {
         );
         assert_eq!(count("::/0", &[]), Some((1, "fd00::1".to_owned())));
         assert_eq!(count("192.168.0.0/16", &[]), None);
+    }
+
+    #[test]
+    fn blocks_that_may_be_inside_are_told_from_those_of_the_internet() {
+        let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+        for (cidr, except, expected) in [
+            ("10.10.0.0/16", &[][..], true),
+            ("169.254.20.10/32", &[], true),
+            ("100.64.0.10/32", &[], true),
+            ("fd00::/64", &[], true),
+            ("198.51.100.0/24", &[], false),
+            ("2001:db8::/32", &[], false),
+            ("0.0.0.0/0", &["169.254.169.254/32"], true),
+            ("0.0.0.0/0", &all, false),
+            ("::/0", &["fd00:ec2::254/128"], true),
+        ] {
+            assert_eq!(may_be_inside(&block(cidr, except)), expected, "{cidr} {except:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use palisade_policy::model::{Direction, IpBlock, Peer, PortMatch, Ports, Protoco
 
 use super::Code;
 use super::addresses::{Within, covers};
+use super::cover;
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen, SeenRule};
 use crate::inventory::ObjectRef;
@@ -44,14 +45,15 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
         let world = block.cidr().prefix_len() == 0;
         findings.extend(pods(scene, block, world, &of));
         if world {
-            if !has_other_family(seen, direction, rule, block) {
+            if !has_other_family(scene, seen, direction, rule, block) {
                 findings.add(of(Code::OneFamily, one_family(block)));
             }
             let metadata = METADATA.into_iter().find(|address| block.contains(*address));
             if let Some(address) =
                 metadata.filter(|_| direction == Direction::Egress && has_http(&rule.rule.ports))
             {
-                findings.add(of(Code::MetadataOpen, format!("{block} includes {address}")));
+                let finding = of(Code::MetadataOpen, format!("{block} includes {address}"));
+                findings.add(finding.fixed_by(format!("Add except: [{}].", IpNet::from(address))));
             }
             continue;
         }
@@ -110,20 +112,28 @@ fn services(scene: &Scene<'_>, block: &IpBlock, of: &impl Fn(Code, String) -> Fi
     Some(of(Code::BlockOfService, message).related_to([service]))
 }
 
-/// Whether everything of the other family is allowed too, or pods have no addresses of it.
-fn has_other_family(seen: &Seen<'_>, direction: Direction, rule: &SeenRule<'_>, block: &IpBlock) -> bool {
-    let dual = seen.subject.workloads.iter().any(|class| class.dual);
+/// Whether everything of the other family is allowed too, by whichever policies, to all of the pods that have addresses of it.
+fn has_other_family(
+    scene: &Scene<'_>,
+    seen: &Seen<'_>,
+    direction: Direction,
+    rule: &SeenRule<'_>,
+    block: &IpBlock,
+) -> bool {
     let is_v4 = |block: &IpBlock| matches!(block.cidr(), IpNet::V4(_));
     let is_counterpart = |peer: &Peer| match peer {
         Peer::Pods(_) => false,
         Peer::Block(other) => other.cidr().prefix_len() == 0 && is_v4(other) != is_v4(block),
     };
-    // A rule for other ports is no counterpart.
-    let rules = seen.rules(direction).iter();
-    let mut rules =
-        rules.filter(|other| other.rule.ports == rule.rule.ports || other.rule.ports == Ports::All);
-    !dual
-        || rules.any(|other| other.is_for_everybody() || other.peers.iter().any(|at| is_counterpart(at.peer)))
+    let mut dual = seen.subject.workloads.iter().filter(|class| class.dual);
+    dual.all(|class| {
+        let policies = scene.at(scene.isolating(class, direction));
+        // A rule for other ports is no counterpart.
+        policies.flat_map(|seen| seen.rules(direction)).any(|other| {
+            let everybody = other.is_for_everybody() || other.peers.iter().any(|at| is_counterpart(at.peer));
+            everybody && cover::ports(&rule.rule.ports, &other.rule.ports)
+        })
+    })
 }
 
 fn one_family(block: &IpBlock) -> String {

@@ -106,7 +106,7 @@ fn block(inner: &IpBlock, outer: &IpBlock) -> bool {
 }
 
 /// Whether whatever fulfils `inner` fulfils `outer`.
-fn selector(inner: &Selector, outer: &Selector) -> bool {
+pub(super) fn selector(inner: &Selector, outer: &Selector) -> bool {
     outer
         .requirements()
         .all(|outer| inner.requirements().any(|inner| implies(inner, outer)))
@@ -127,7 +127,8 @@ fn implies(inner: &Requirement, outer: &Requirement) -> bool {
         }
 }
 
-fn ports(inner: &Ports, outer: &Ports) -> bool {
+/// Whether `outer` has all ports that `inner` has.
+pub(super) fn ports(inner: &Ports, outer: &Ports) -> bool {
     match (inner, outer) {
         (_, Ports::All) => true,
         (Ports::All, Ports::AnyOf(_)) => false,

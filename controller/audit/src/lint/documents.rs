@@ -12,7 +12,12 @@ const LARGE: usize = 50_000;
 pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
     let policy = seen.policy;
     for defect in &policy.defects {
-        let finding = Finding::of_policy(code_of(defect), policy, defect.message.clone());
+        let code = code_of(defect);
+        let mut message = defect.message.clone();
+        if code == Code::OverSizeLimit {
+            message.push_str("; it is Palisade that refuses it, not the API server");
+        }
+        let finding = Finding::of_policy(code, policy, message);
         findings.add(match defect.field.as_str() {
             "" => finding,
             field => finding.at(field),
@@ -24,10 +29,7 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
     for direction in [Direction::Ingress, Direction::Egress] {
         let section = (policy.key.clone(), direction);
         if scene.inventory.idle_sections.contains(&section) {
-            let message = format!(
-                "has {direction} rules, but policyTypes does not name {}",
-                type_of(direction)
-            );
+            let message = format!("is there, but policyTypes does not name {}", type_of(direction));
             let finding = Finding::of_policy(Code::NeverInForce, policy, message);
             findings.add(finding.at(format!("spec.{direction}")));
         }
@@ -47,7 +49,9 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
 
 /// What a defect is, by the field that it is in. (Its message is for people.)
 fn code_of(defect: &Defect) -> Code {
-    if defect.field.ends_with(".endPort") {
+    if defect.is_of_size() {
+        Code::OverSizeLimit
+    } else if defect.field.ends_with(".endPort") {
         Code::EndPort
     } else if defect.field.contains(".ipBlock.except[") {
         Code::ExceptOutside

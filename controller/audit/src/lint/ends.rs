@@ -69,6 +69,14 @@ impl<'s, 'a> Ends<'s, 'a> {
                 {
                     continue;
                 }
+                // A pod always reaches itself.
+                let itself = match (seen.subject.workloads.as_slice(), at.found.workloads.as_slice()) {
+                    ([subject], [peer]) => subject.number == peer.number && subject.single,
+                    _ => false,
+                };
+                if itself {
+                    continue;
+                }
                 let side = Side {
                     pods: &seen.subject,
                     ports: &rule.rule.ports,

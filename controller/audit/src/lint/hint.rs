@@ -1,37 +1,16 @@
 //! What was probably meant.
 
+mod alike;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_policy::model::{Labels, Operator, Requirement, Selector};
 
-/// How alike two words are that may be one and the same, by Jaro and Winkler: `prod` and `production`, `app` and `apps`,
-/// but not `web` and `db`.
-const ALIKE: f64 = 0.85;
-
-/// Letters that a word has at the least in which one that is wrong, missing or exchanged is a slip, as in `wbe`.
-const SLIP: usize = 3;
+pub(crate) use alike::nearest;
+use alike::{is_enumeration, is_slip, nearest_key, parts};
 
 /// Values of a label that are named where none is alike.
 const NAMED: usize = 3;
-
-/// The word that is most like the wanted one, if any is at all.
-pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let alike = known
-        .into_iter()
-        .filter(|word| *word != wanted)
-        .map(|word| (likeness(&wanted.to_lowercase(), &word.to_lowercase()), word));
-    let alike = alike.filter(|(likeness, _)| *likeness >= ALIKE);
-    // Of equals the first in order, whatever order they come in.
-    alike
-        .max_by(|(a, one), (b, other)| a.total_cmp(b).then_with(|| other.cmp(one)))
-        .map(|(_, word)| word)
-}
-
-fn likeness(one: &str, other: &str) -> f64 {
-    let slip = one.chars().count() >= SLIP && strsim::osa_distance(one, other) == 1;
-    let likeness = strsim::jaro_winkler(one, other);
-    if slip { likeness.max(ALIKE) } else { likeness }
-}
 
 /// The labels that some objects have.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +23,19 @@ pub(super) struct Vocabulary<'a> {
 pub(super) struct Hint {
     /// What is there instead: a clause that follows on "selects no pod".
     pub(super) text: String,
-    /// The label that was probably meant: `app=web`.
-    pub(super) meant: Option<String>,
+    /// What was probably meant, if anything is like it.
+    pub(super) meant: Option<Meant>,
+}
+
+/// A label that was probably meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Meant {
+    /// `app=web`
+    label: String,
+    /// Whether it is another value of the label that was asked for.
+    pub(super) same_key: bool,
+    /// Whether it is so near that something else is hardly meant, whatever else there may be.
+    pub(super) surely: bool,
 }
 
 impl<'a> Vocabulary<'a> {
@@ -80,18 +70,21 @@ impl<'a> Vocabulary<'a> {
             Operator::NotIn(_) | Operator::DoesNotExist => return None,
         };
         let Some(known) = self.values.get(key) else {
-            let other = nearest(key, self.values.keys().copied());
+            let other = nearest_key(key, self.values.keys().copied());
             // A key that is only alike is what was meant if it has the value that is asked for.
             let value = wanted.and_then(|values| values.first()).map(AsRef::as_ref);
-            let meant = other.and_then(|other| {
+            let meant = other.map(|other| {
                 let has = |value: &str| self.values.get(other).is_some_and(|known| known.contains(value));
-                value
-                    .filter(|value| has(value))
-                    .map(|value| format!("{other}={value}"))
+                let value = value.filter(|value| has(value));
+                let same_domain = parts(key).0 == parts(other).0;
+                Meant {
+                    label: value.map_or_else(|| other.to_owned(), |value| format!("{other}={value}")),
+                    same_key: false,
+                    surely: is_slip(key, other) || (same_domain && value.is_some()),
+                }
             });
-            let meant = meant.or_else(|| other.map(str::to_owned));
             return Some(Hint {
-                text: format!("no {whose} has a label {key:?}{}", question(meant.as_deref())),
+                text: format!("no {whose} has a label {key:?}{}", question(meant.as_ref())),
                 meant,
             });
         };
@@ -99,27 +92,30 @@ impl<'a> Vocabulary<'a> {
         if wanted.iter().any(|value| known.contains(value.as_ref())) {
             return None;
         }
-        let meant = wanted
-            .iter()
-            .find_map(|value| nearest(value, known.iter().copied()));
-        let meant = meant.map(|value| format!("{key}={value}"));
+        let meant = wanted.iter().find_map(|value| {
+            let others = known.iter().copied();
+            let others = others.filter(|other| !is_enumeration(value, other));
+            Some((value, nearest(value, others)?))
+        });
+        let meant = meant.map(|(value, other)| Meant {
+            label: format!("{key}={other}"),
+            same_key: true,
+            surely: is_slip(value, other),
+        });
         let there = if meant.is_some() {
             String::new()
         } else {
             format!(" (there is {})", some(key, known))
         };
         Some(Hint {
-            text: format!(
-                "no {whose} has {requirement}{there}{}",
-                question(meant.as_deref())
-            ),
+            text: format!("no {whose} has {requirement}{there}{}", question(meant.as_ref())),
             meant,
         })
     }
 }
 
-fn question(meant: Option<&str>) -> String {
-    meant.map_or_else(String::new, |meant| format!("; was {meant} meant?"))
+fn question(meant: Option<&Meant>) -> String {
+    meant.map_or_else(String::new, |meant| format!("; was {} meant?", meant.label))
 }
 
 fn some(key: &str, values: &BTreeSet<&str>) -> String {
@@ -171,12 +167,23 @@ mod tests {
     }
 
     #[test]
-    fn words_that_are_merely_short_are_not_alike() {
-        assert_eq!(nearest("web", ["db", "api"]), None);
-        assert_eq!(nearest("prod", ["production", "testing"]), Some("production"));
-        assert_eq!(
-            nearest("kube-sytem", ["kube-public", "kube-system"]),
-            Some("kube-system")
-        );
+    fn what_is_surely_meant_is_told_from_what_may_be() {
+        let known = [
+            labels(&[("team", "team-a"), ("env", "production")]),
+            labels(&[("kubernetes.io/metadata.name", "monitoring")]),
+        ];
+        let vocabulary = Vocabulary::of(&known);
+        let surely = |key, value| {
+            let hint = vocabulary.hint(&selector(&[(key, value)]), "namespace");
+            hint.meant.map(|meant| meant.surely)
+        };
+        assert_eq!(surely("kubernetes.io/metadata.name", "monitorng"), Some(true));
+        assert_eq!(surely("kubernetes.io/name", "monitoring"), Some(true));
+        assert_eq!(surely("evn", "production"), Some(true));
+        assert_eq!(surely("env", "prod"), Some(false));
+        assert_eq!(surely("name", "monitoring"), Some(false));
+        // One of many teams.
+        assert_eq!(surely("team", "team-b"), None);
+        assert_eq!(surely("zone", "a"), None);
     }
 }

@@ -1,15 +1,16 @@
 //! Pods as policies see them: those that no policy can tell apart are one class.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Range;
 
 use palisade_policy::model::{
-    ContainerPort, Labels, NamespaceName, Operator, Pod, PolicyPort, PortMatch, Ports, Protocol, Selector,
+    ContainerPort, Labels, NamespaceName, Operator, Pod, PodUid, PolicyPort, PortMatch, Ports, Protocol,
+    Selector,
 };
 use palisade_policy::reach::PortSet;
 
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Workload, WorkloadKind};
 
 /// Whether a pod takes part in policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,11 +38,52 @@ pub(super) struct Class<'a> {
     pub(super) dual: bool,
     /// Whether the address of any of them is not known.
     pub(super) unaddressed: bool,
+    /// The kinds of the workloads whose pods any of them stands for.
+    stands_for: BTreeSet<WorkloadKind>,
+    /// Whether it is one pod, and will not be more.
+    pub(super) single: bool,
+}
+
+/// The labels that controllers give to pods beside those of the template.
+const ADDED: [(&str, &[WorkloadKind]); 9] = {
+    use WorkloadKind::{CronJob, DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
+    [
+        ("apps.kubernetes.io/pod-index", &[StatefulSet]),
+        ("batch.kubernetes.io/controller-uid", &[Job, CronJob]),
+        ("batch.kubernetes.io/job-completion-index", &[Job, CronJob]),
+        ("batch.kubernetes.io/job-name", &[Job, CronJob]),
+        ("controller-revision-hash", &[StatefulSet, DaemonSet]),
+        ("controller-uid", &[Job, CronJob]),
+        ("job-name", &[Job, CronJob]),
+        ("pod-template-hash", &[Deployment, ReplicaSet]),
+        ("statefulset.kubernetes.io/pod-name", &[StatefulSet]),
+    ]
+};
+
+/// The kinds whose controllers give a label to pods.
+fn adding(key: &str) -> &'static [WorkloadKind] {
+    let of_key = ADDED.iter().find(|(added, _)| *added == key);
+    of_key.map_or(&[], |(_, kinds)| *kinds)
+}
+
+/// Whether a selector asks for a label that controllers give.
+pub(super) fn asks_for_added(selector: &Selector) -> bool {
+    selector
+        .requirements()
+        .any(|requirement| !adding(&requirement.key).is_empty())
 }
 
 impl Class<'_> {
     pub(super) fn is_workload(&self) -> bool {
         self.standing == Standing::Workload
+    }
+
+    /// Whether pods that these stand for may match a selector once controllers have given them their labels.
+    pub(super) fn may_match(&self, selector: &Selector) -> bool {
+        let may_get = |key: &str| adding(key).iter().any(|kind| self.stands_for.contains(kind));
+        selector
+            .requirements()
+            .all(|requirement| may_get(&requirement.key) || requirement.matches(self.labels))
     }
 
     /// The ports that a rule allows to these pods.
@@ -101,9 +143,22 @@ impl<'a> Population<'a> {
                 .next()
                 .is_some_and(|first| families.any(|other| other != first))
         };
+        let templates = inventory
+            .workloads
+            .values()
+            .filter(|workload| workload.representative);
+        let templates: HashMap<&PodUid, &Workload> = templates
+            .flat_map(|workload| workload.pods.iter().map(move |uid| (uid, workload)))
+            .collect();
+        let template = |pod: &Pod| templates.get(&pod.uid).copied();
+        let is_alone = |pod: &Pod| {
+            let replicas = template(pod).map(|workload| workload.replicas);
+            replicas.is_none_or(|replicas| replicas.is_some_and(|replicas| replicas <= 1))
+        };
         let classes = pods.into_iter().zip(0..);
         let classes = classes.map(|(((namespace, labels, ports, standing), mut pods), number)| {
             pods.sort_by(|one, other| one.key.cmp(&other.key));
+            let kinds = pods.iter().filter_map(|pod| template(pod));
             Class {
                 number,
                 namespace,
@@ -112,6 +167,8 @@ impl<'a> Population<'a> {
                 standing,
                 dual: pods.iter().any(|pod| is_known(pod) && is_dual(pod)),
                 unaddressed: !pods.iter().all(|pod| is_known(pod)),
+                stands_for: kinds.map(|workload| workload.key.kind).collect(),
+                single: matches!(pods.as_slice(), [pod] if is_alone(pod)),
                 pods,
             }
         });

@@ -74,7 +74,7 @@ fn undeclared(
         Direction::Ingress => (seen.subject.workloads.clone(), "pod that the policy selects"),
         // Of a part of a cluster it is not known who else there is.
         Direction::Egress if rule.is_for_everybody() => (
-            if scene.is_whole() {
+            if scene.unread.is_nothing() {
                 all().collect()
             } else {
                 Vec::new()

@@ -19,7 +19,7 @@ const COMPARED: usize = 256;
 
 const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
-pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
+pub(super) fn check<'a>(scene: &Scene<'a>, seen: &Seen<'a>, findings: &mut Findings) {
     let own = own(scene, &seen.policy.key.namespace);
     for direction in DIRECTIONS {
         let rules = seen.rules(direction);
@@ -64,11 +64,11 @@ fn shadow<'s, 'a>(rule: &SeenRule<'a>, rules: &'s [SeenRule<'a>], own: Own<'_>) 
     })
 }
 
-fn peers(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
+fn peers<'a>(
+    scene: &Scene<'a>,
+    seen: &Seen<'a>,
     direction: Direction,
-    rule: &SeenRule<'_>,
+    rule: &SeenRule<'a>,
     own: Own<'_>,
     findings: &mut Findings,
 ) {

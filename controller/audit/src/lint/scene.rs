@@ -14,10 +14,8 @@ use super::hint::Vocabulary;
 use super::offer::Offers;
 use super::population::{Class, Population};
 use super::selection::{Found, Selection};
+use super::unread::Unread;
 use crate::inventory::{Inventory, ObjectRef};
-
-/// A namespace that every cluster has. Where nobody describes it, the objects are a part of a cluster.
-const SYSTEM: &str = "kube-system";
 
 /// Policies with what they select.
 pub(super) struct Scene<'a> {
@@ -25,6 +23,7 @@ pub(super) struct Scene<'a> {
     pub(super) population: &'a Population<'a>,
     pub(super) addresses: Addresses<'a>,
     pub(super) offers: Offers<'a>,
+    pub(super) unread: Unread<'a>,
     policies: Vec<Seen<'a>>,
     /// Of each class its profile in one direction, as a place among all profiles.
     ingress: Vec<usize>,
@@ -89,6 +88,7 @@ impl<'a> Scene<'a> {
             egress,
             addresses: Addresses::of(inventory),
             offers: Offers::of_all(inventory, population),
+            unread: Unread::of(inventory, population),
             inventory,
             population,
             policies,
@@ -163,13 +163,6 @@ impl<'a> Scene<'a> {
             .or_insert_with(find)
             .clone()
     }
-
-    /// Whether the objects are those of a whole cluster, so that what is not among them is not there.
-    pub(super) fn is_whole(&self) -> bool {
-        let system = NamespaceName::from(SYSTEM);
-        self.inventory.state.namespaces().contains_key(&system)
-            && !self.inventory.undescribed.contains(&system)
-    }
 }
 
 impl<'a> Seen<'a> {
@@ -205,15 +198,6 @@ impl<'a> Seen<'a> {
 impl SeenRule<'_> {
     pub(super) fn is_for_everybody(&self) -> bool {
         self.rule.peers == Peers::All
-    }
-
-    /// Whether anybody is allowed by its peers, as far as is known.
-    pub(super) fn has_peers(&self) -> bool {
-        let somebody = |seen: &SeenPeer<'_>| match seen.peer {
-            Peer::Block(_) => true,
-            Peer::Pods(_) => !seen.found.workloads.is_empty(),
-        };
-        self.is_for_everybody() || self.peers.iter().any(somebody)
     }
 
     /// Whether its peers include pods of a class.

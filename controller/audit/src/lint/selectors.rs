@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use palisade_policy::model::{NamespaceScope, Operator, Peer, PodPeer, Selector};
+use palisade_policy::model::{NamespaceName, NamespaceScope, Operator, Peer, PodPeer, Selector};
 
 use super::Code;
 use super::finding::{Finding, Findings};
-use super::hint::Vocabulary;
+use super::hint::{Hint, Vocabulary};
 use super::scene::{Scene, Seen, SeenPeer};
 use super::slips;
+use super::unread::{Doubt, is_by_name};
 use super::wording::listed;
 
 /// The label that every namespace has: its name.
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 pub(super) fn check<'a>(scene: &Scene<'a>, seen: &Seen<'a>, findings: &mut Findings) {
     if contradicts_itself(&seen.policy.subject) {
@@ -73,13 +74,16 @@ fn subject<'a>(scene: &Scene<'a>, seen: &Seen<'a>) -> Option<Finding> {
         };
         return Some(Finding::of_policy(Code::NamespaceEmpty, policy, message).at("metadata.namespace"));
     }
+    if scene.unread.labels([namespace], &policy.subject) {
+        return None;
+    }
     let hint = scene
         .of_namespace(namespace)
         .hint(&policy.subject, &format!("pod in {namespace}"));
-    let message = match (&hint.meant, elsewhere) {
-        (None, Some(others)) => format!("{}, but pods of {others} do", hint.text),
-        _ => hint.text,
-    };
+    if let Some(unread) = maybe_unread(scene, seen, [namespace], &hint) {
+        return Some(unread.at("spec.podSelector"));
+    }
+    let message = with_elsewhere(hint, elsewhere);
     Some(Finding::of_policy(Code::SubjectSelectsNothing, policy, message).at("spec.podSelector"))
 }
 
@@ -92,23 +96,32 @@ fn nobody<'a>(
     field: &str,
 ) -> Option<Finding> {
     let policy = seen.policy;
+    let finding =
+        |code, message| Finding::of_policy(code, policy, message).at(format!("{field}.podSelector"));
     let Some(selected) = &at.namespaces else {
         let namespace = &policy.key.namespace;
         let pods = scene.population.of_namespace(namespace);
         if !at.found.is_empty() || peer.pods.is_everything() || pods.is_empty() {
             return None;
         }
+        if scene.unread.labels([namespace], &peer.pods) {
+            return None;
+        }
         let hint = scene
             .of_namespace(namespace)
             .hint(&peer.pods, &format!("pod in {namespace}"));
-        let finding = |message| {
-            Finding::of_policy(Code::PeerSelectsNothing, policy, message).at(format!("{field}.podSelector"))
-        };
-        return Some(match (&hint.meant, elsewhere(scene, &peer.pods)) {
-            (None, Some(others)) => finding(format!("{}, but pods of {others} do", hint.text)).fixed_by(
+        if let Some(unread) = maybe_unread(scene, seen, [namespace], &hint) {
+            return Some(unread.at(format!("{field}.podSelector")));
+        }
+        let elsewhere = elsewhere(scene, &peer.pods).filter(|_| hint.meant.is_none());
+        let is_elsewhere = elsewhere.is_some();
+        let finding = finding(Code::PeerSelectsNothing, with_elsewhere(hint, elsewhere));
+        return Some(if is_elsewhere {
+            finding.fixed_by(
                 "A podSelector alone selects in the policy's own namespace: add a namespaceSelector to the entry.",
-            ),
-            _ => finding(hint.text),
+            )
+        } else {
+            finding
         });
     };
     let selector = namespace_selector(peer)?;
@@ -125,39 +138,95 @@ fn nobody<'a>(
     {
         return None;
     }
+    let doubt = scene.unread.doubt(seen, at);
+    let (read, whose) = match doubt {
+        Some(Doubt::Labels) => return None,
+        Some(Doubt::AnyNamespaces | Doubt::LikeNamespaces | Doubt::NoNamespace) => {
+            (true, "pod that was read")
+        }
+        Some(Doubt::Pods) | None => (false, "pod"),
+    };
     let whose = if selector.is_everything() {
-        "pod".to_owned()
+        whose.to_owned()
     } else {
-        format!("pod in a namespace with {selector}")
+        format!("{whose} in a namespace with {selector}")
     };
     let hint = scene.of_namespaces(selector, selected).hint(&peer.pods, &whose);
-    let message = match (&hint.meant, elsewhere(scene, &peer.pods)) {
-        (None, Some(others)) => format!("{}, but pods of {others} do", hint.text),
-        _ => hint.text,
+    if doubt == Some(Doubt::AnyNamespaces) || (read && hint.meant.is_none()) {
+        return Some(finding(Code::NamespaceUnknown, hint.text));
+    }
+    if let Some(unread) = maybe_unread(scene, seen, selected.iter().copied(), &hint) {
+        return Some(unread.at(format!("{field}.podSelector")));
+    }
+    let elsewhere = elsewhere(scene, &peer.pods);
+    Some(finding(Code::PeerSelectsNothing, with_elsewhere(hint, elsewhere)))
+}
+
+/// What a hint says, or else who elsewhere has the labels.
+fn with_elsewhere(hint: Hint, elsewhere: Option<String>) -> String {
+    match elsewhere.filter(|_| hint.meant.is_none()) {
+        Some(others) => format!("{}, but pods of {others} do", hint.text),
+        None => hint.text,
+    }
+}
+
+/// That pods of some namespaces that were not read may be meant; not where another value of the label is near.
+fn maybe_unread<'n>(
+    scene: &Scene<'_>,
+    seen: &Seen<'_>,
+    namespaces: impl IntoIterator<Item = &'n NamespaceName>,
+    hint: &Hint,
+) -> Option<Finding> {
+    if hint.meant.as_ref().is_some_and(|meant| meant.same_key) {
+        return None;
+    }
+    let mut namespaces = namespaces.into_iter().filter(|name| scene.unread.pods_of(name));
+    let namespace = namespaces.next()?;
+    let why = match scene.inventory.unread.get(namespace) {
+        Some(kinds) => format!("what was skipped may make such pods: {}", listed(kinds)),
+        None => format!("no pods of {namespace} were read"),
     };
-    let finding = Finding::of_policy(Code::PeerSelectsNothing, policy, message);
-    Some(finding.at(format!("{field}.podSelector")))
+    let message = format!("{}; {why}", hint.text);
+    Some(Finding::of_policy(Code::PodsUnknown, seen.policy, message))
 }
 
 fn no_namespace(scene: &Scene<'_>, seen: &Seen<'_>, selector: &Selector, field: &str) -> Finding {
     let namespaces = scene.inventory.state.namespaces();
     let labels = namespaces.values().map(|namespace| &namespace.labels);
-    let hint = Vocabulary::of(labels).hint(selector, "namespace");
-    let by_name = selector
-        .requirements()
-        .all(|requirement| requirement.key.as_ref() == NAME_LABEL);
-    // Names like `team-a` and `team-b` are alike and no mistake, so a name is judged only where all are known.
-    let known = scene.is_whole() && (by_name || scene.inventory.undescribed.is_empty());
-    let code = if known || (hint.meant.is_some() && !by_name) {
-        Code::NamespaceSelectsNothing
+    let unread = scene.unread.namespaces(selector);
+    let whose = if unread {
+        "namespace that was read"
     } else {
-        Code::NamespaceUnknown
+        "namespace"
     };
-    let message = match code {
-        Code::NamespaceUnknown => format!("no namespace that was read has {selector}"),
-        _ => hint.text,
+    let hint = Vocabulary::of(labels).hint(selector, whose);
+    let surely = hint.meant.as_ref().is_some_and(|meant| meant.surely) || names_one(scene, selector);
+    let code = if unread && !surely {
+        Code::NamespaceUnknown
+    } else {
+        Code::NamespaceSelectsNothing
+    };
+    // What other names there are says nothing about one that was not read.
+    let message = if code == Code::NamespaceUnknown && hint.meant.is_none() && is_by_name(selector) {
+        format!("no {whose} has {selector}")
+    } else {
+        hint.text
     };
     Finding::of_policy(code, seen.policy, message).at(format!("{field}.namespaceSelector"))
+}
+
+/// Whether a selector asks for a namespace by a label `name`, where the namespace of that name is known, and has none.
+fn names_one(scene: &Scene<'_>, selector: &Selector) -> bool {
+    let known = |name: &Arc<str>| {
+        let name = NamespaceName::from(name.as_ref());
+        scene.inventory.state.namespaces().contains_key(&name) && !scene.inventory.undescribed.contains(&name)
+    };
+    selector
+        .requirements()
+        .any(|requirement| match &requirement.operator {
+            Operator::In(values) => requirement.key.as_ref() == "name" && values.iter().any(known),
+            Operator::NotIn(_) | Operator::Exists | Operator::DoesNotExist => false,
+        })
 }
 
 /// The namespaces whose pods a selector would select.
@@ -169,7 +238,7 @@ fn elsewhere(scene: &Scene<'_>, selector: &Selector) -> Option<String> {
 }
 
 /// Whether no labels at all can fulfil a selector.
-fn contradicts_itself(selector: &Selector) -> bool {
+pub(super) fn contradicts_itself(selector: &Selector) -> bool {
     /// What is asked of one label.
     #[derive(Default)]
     struct Asked<'a> {

@@ -1,8 +1,9 @@
 //! Services whose pods are closed to their clients.
 
-use palisade_policy::model::{Direction, Peer, Transport};
+use palisade_policy::model::{Direction, IpBlock, Peer, Transport};
 
 use super::Code;
+use super::addresses::may_be_inside;
 use super::finding::{Finding, Findings};
 use super::offer::{Served, targets};
 use super::population::Class;
@@ -47,11 +48,16 @@ fn closed(scene: &Scene<'_>, served: &Served<'_>, findings: &mut Findings) {
     let policies = policies(scene, classes);
     let related = || policies.iter().map(|seen| seen.object());
     let object = || ObjectRef::Service(service.key.clone());
-    let any_rule = policies
-        .iter()
-        .flat_map(|seen| seen.rules(Direction::Ingress))
-        .any(SeenRule::has_peers);
-    if !any_rule {
+    let lets_in = |seen: &Seen<'_>, rule: &SeenRule<'_>| {
+        let mut peers = rule.peers.iter();
+        rule.is_for_everybody() || peers.any(|at| scene.unread.has_somebody(seen, at))
+    };
+    let mut rules = policies.iter().flat_map(|seen| {
+        seen.rules(Direction::Ingress)
+            .iter()
+            .map(move |rule| (*seen, rule))
+    });
+    if !rules.any(|(seen, rule)| lets_in(seen, rule)) {
         let message = format!(
             "nobody is let in by {}",
             listed(policies.iter().map(|seen| &seen.policy.key))
@@ -66,10 +72,11 @@ fn closed(scene: &Scene<'_>, served: &Served<'_>, findings: &mut Findings) {
         let numbers: std::collections::BTreeSet<u16> =
             classes.iter().flat_map(|class| targets(port, class)).collect();
         let is_open = |class: &&Class<'_>| {
-            let mut rules = scene
-                .at(scene.isolating(class, Direction::Ingress))
-                .flat_map(|seen| seen.rules(Direction::Ingress));
-            rules.any(|rule| rule.has_peers() && opens(rule, port, class))
+            let mut policies = scene.at(scene.isolating(class, Direction::Ingress));
+            policies.any(|seen| {
+                let mut rules = seen.rules(Direction::Ingress).iter();
+                rules.any(|rule| opens(rule, port, class) && lets_in(seen, rule))
+            })
         };
         if numbers.is_empty() || classes.iter().any(is_open) {
             continue;
@@ -91,30 +98,25 @@ fn source_lost(scene: &Scene<'_>, served: &Served<'_>) -> Option<Finding> {
     if !outside || service.keeps_source {
         return None;
     }
-    let by_address = |rule: &SeenRule<'_>| {
-        // A rule that all nodes are allowed by works all the same.
-        let blocks = rule.peers.iter().filter_map(|at| match at.peer {
-            Peer::Block(block) => Some(block),
-            Peer::Pods(_) => None,
-        });
-        let mut blocks = blocks.peekable();
-        blocks.peek().is_some()
-            && blocks.all(|block| {
-                let world = block.cidr().prefix_len() == 0 && block.except().is_empty();
-                let nodes = scene.addresses.nodes_in(block).map_or(0, |within| within.count);
-                !world && (nodes == 0 || nodes < scene.addresses.node_count())
-            })
-    };
-    let policies = policies(scene, classes);
-    let policies = policies.into_iter().filter(|seen| {
-        seen.rules(Direction::Ingress).iter().any(|rule| {
-            let opens = classes
-                .iter()
-                .any(|class| service.ports.iter().any(|port| opens(rule, port, class)));
-            opens && by_address(rule)
-        })
-    });
-    let policies: Vec<&Seen<'_>> = policies.collect();
+    let mut policies: Vec<&Seen<'_>> = Vec::new();
+    for class in classes {
+        for port in &service.ports {
+            let isolating = scene.at(scene.isolating(class, Direction::Ingress));
+            let rules = isolating.flat_map(|seen| {
+                let rules = seen.rules(Direction::Ingress).iter();
+                rules.map(move |rule| (seen, rule))
+            });
+            let opening = rules.filter(|(_, rule)| opens(rule, port, class));
+            let opening: Vec<(&Seen<'_>, &SeenRule<'_>)> = opening.collect();
+            if lets_nodes_in(scene, &opening) {
+                continue;
+            }
+            let by_address = opening.iter().filter(|(_, rule)| blocks(rule).next().is_some());
+            policies.extend(by_address.map(|(seen, _)| *seen));
+        }
+    }
+    policies.sort_by_key(|seen| &seen.policy.key);
+    policies.dedup_by_key(|seen| &seen.policy.key);
     if policies.is_empty() {
         return None;
     }
@@ -125,4 +127,31 @@ fn source_lost(scene: &Scene<'_>, served: &Served<'_>) -> Option<Finding> {
     let finding = Finding::new(Code::SourceLost, ObjectRef::Service(service.key.clone()), message);
     let finding = finding.at("spec.externalTrafficPolicy");
     Some(finding.related_to(policies.iter().map(|seen| seen.object())))
+}
+
+fn blocks<'s>(rule: &'s SeenRule<'_>) -> impl Iterator<Item = &'s IpBlock> {
+    rule.peers.iter().filter_map(|at| match at.peer {
+        Peer::Block(block) => Some(block),
+        Peer::Pods(_) => None,
+    })
+}
+
+/// Whether rules that open a port together allow it to the nodes, by whose addresses connections come. Of nodes that are not
+/// known any block may be that stands beside another and is for an inside.
+fn lets_nodes_in(scene: &Scene<'_>, rules: &[(&Seen<'_>, &SeenRule<'_>)]) -> bool {
+    let all: Vec<&IpBlock> = rules.iter().flat_map(|(_, rule)| blocks(rule)).collect();
+    let world = |block: &&IpBlock| block.cidr().prefix_len() == 0 && block.except().is_empty();
+    if rules.iter().any(|(_, rule)| rule.is_for_everybody()) || all.iter().any(world) {
+        return true;
+    }
+    let nodes = scene.inventory.state.nodes().values();
+    let mut nodes = nodes.filter(|node| !node.addresses.is_empty()).peekable();
+    if nodes.peek().is_none() {
+        return all.len() > 1 && all.iter().any(|block| may_be_inside(block));
+    }
+    // A connection gets one of the addresses of its node, its internal one in most clusters.
+    nodes.all(|node| {
+        let mut addresses = node.addresses.iter();
+        addresses.any(|address| all.iter().any(|block| block.contains(*address)))
+    })
 }

@@ -9,11 +9,12 @@ use super::Code;
 use super::finding::{Finding, Findings};
 use super::scene::{Scene, Seen, SeenPeer, SeenRule};
 use super::selectors::namespace_selector;
+use super::unread::Doubt;
 use super::wording::{counted, listed, pod_count};
 
-pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings) {
+pub(super) fn check<'a>(scene: &Scene<'a>, seen: &Seen<'a>, findings: &mut Findings) {
     for (direction, rule) in seen.all_rules() {
-        for pair in pairs(rule) {
+        for pair in pairs(scene, seen, rule) {
             let field = seen.field(direction, rule, pair.namespaces);
             findings.add(split(seen, &pair).at(field));
         }
@@ -27,13 +28,14 @@ pub(super) fn check(scene: &Scene<'_>, seen: &Seen<'_>, findings: &mut Findings)
 }
 
 /// Whether a peer that selects nobody does so because of a slip.
-pub(super) fn is_part_of_one(
-    scene: &Scene<'_>,
-    seen: &Seen<'_>,
-    rule: &SeenRule<'_>,
-    at: &SeenPeer<'_>,
+pub(super) fn is_part_of_one<'a>(
+    scene: &Scene<'a>,
+    seen: &Seen<'a>,
+    rule: &SeenRule<'a>,
+    at: &SeenPeer<'a>,
 ) -> bool {
-    let split = pairs(rule).any(|pair| pair.pods.index == at.index || pair.namespaces.index == at.index);
+    let split =
+        pairs(scene, seen, rule).any(|pair| pair.pods.index == at.index || pair.namespaces.index == at.index);
     split || is_joined(scene, seen, at)
 }
 
@@ -44,17 +46,22 @@ struct Pair<'s, 'a> {
     selector: &'a Selector,
 }
 
-fn pairs<'s, 'a>(rule: &'s SeenRule<'a>) -> impl Iterator<Item = Pair<'s, 'a>> {
+fn pairs<'s, 'a>(
+    scene: &'s Scene<'a>,
+    seen: &'s Seen<'a>,
+    rule: &'s SeenRule<'a>,
+) -> impl Iterator<Item = Pair<'s, 'a>> {
     let neighbours = rule.peers.iter().zip(rule.peers.iter().skip(1));
     let both = neighbours.flat_map(|(one, other)| [(one, other), (other, one)]);
-    both.filter_map(|(namespaces, pods)| {
+    both.filter_map(move |(namespaces, pods)| {
         let selector = pods_alone(pods)?;
         if !is_namespaces_alone(namespaces) {
             return None;
         }
         // Beside some namespaces that happen to include the policy's own, an entry for some of its pods is superfluous
         // and no slip. Beside all namespaces nobody writes it but by mistake.
-        let adds_nobody = pods.found.is_empty() || is_all_namespaces(namespaces);
+        let is_nobody = || pods.found.is_empty() && scene.unread.doubt(seen, pods).is_none();
+        let adds_nobody = is_all_namespaces(namespaces) || is_nobody();
         let meant = namespaces
             .found
             .classes
@@ -111,7 +118,7 @@ fn split(seen: &Seen<'_>, pair: &Pair<'_, '_>) -> Finding {
 }
 
 /// Whether a peer has both selectors, each of which selects somebody on its own, and nobody fulfils both.
-fn is_joined(scene: &Scene<'_>, seen: &Seen<'_>, at: &SeenPeer<'_>) -> bool {
+fn is_joined<'a>(scene: &Scene<'a>, seen: &Seen<'a>, at: &SeenPeer<'a>) -> bool {
     let (Peer::Pods(peer), Some(namespaces)) = (at.peer, &at.namespaces) else {
         return false;
     };
@@ -121,7 +128,20 @@ fn is_joined(scene: &Scene<'_>, seen: &Seen<'_>, at: &SeenPeer<'_>) -> bool {
     let own = scene.population.of_namespace(&seen.policy.key.namespace);
     let pods_alone = own.iter().any(|class| peer.pods.matches(class.labels));
     let mut there = namespaces.iter().map(|name| scene.population.of_namespace(name));
-    pods_alone && there.any(|pods| !pods.is_empty())
+    if !pods_alone || !there.any(|pods| !pods.is_empty()) {
+        return false;
+    }
+    let may_be_others = match scene.unread.doubt(seen, at) {
+        Some(Doubt::AnyNamespaces | Doubt::Labels | Doubt::Pods) => true,
+        Some(Doubt::LikeNamespaces | Doubt::NoNamespace) | None => false,
+    };
+    // Where the namespaces have pods with nearly these labels, those are meant, and no two peers.
+    let is_near = || {
+        let selector = namespace_selector(peer)?;
+        let hint = scene.of_namespaces(selector, namespaces).hint(&peer.pods, "pod");
+        hint.meant
+    };
+    !may_be_others && is_near().is_none()
 }
 
 fn joined(seen: &Seen<'_>, at: &SeenPeer<'_>) -> Option<Finding> {

@@ -53,19 +53,24 @@ codes! {
         fix: "Add policyTypes: [Egress]; or policyTypes: [Ingress, Egress] if ingress is to be closed.";
 
     NeverInForce "PA004" "never-in-force" Warning:
-        "Rules that never isolate: policyTypes leaves their direction out";
-        why: "Rules count only if policyTypes names their direction. Here it does not: the policy isolates nobody in that direction, and the rules restrict nothing.";
+        "A section that never isolates: policyTypes leaves its direction out";
+        why: "Rules count only if policyTypes names their direction, and so does an empty list that is to deny all. Here it does not: the policy isolates nobody in that direction, and restricts nothing.";
         fix: "Name the direction in policyTypes, or remove the section.";
 
     NearSizeLimit "PA005" "near-size-limit" Warning:
         "A policy that uses up more than half of what a policy may hold";
-        why: "A policy with more than 10,000 entries in its lists could not be published. It counts as one that cannot be understood: it isolates, and allows nothing at all.";
+        why: "A policy with more than 10,000 entries in its lists could not be published. It would isolate, and allow nothing at all (PA007).";
         fix: "Split it: policies with the same podSelector add up. Merge blocks that lie side by side.";
 
     LargeWhenPublished "PA006" "large-when-published" Warning:
         "A policy that takes more than 50 KB when it is published";
         why: "A policy is published in one piece, and every node with pods of its namespace reads all of it whenever it changes. Above 100 KB the controller warns of it (LargeObject).";
         fix: "Split it: policies with the same podSelector add up. Write ranges of ports in the place of single ones, and merge blocks that lie side by side.";
+
+    OverSizeLimit "PA007" "over-size-limit" Error:
+        "A policy that holds more than a policy may";
+        why: "A policy with more than 10,000 entries in its lists cannot be published. The API server takes it, but Palisade does not: the policy isolates what it selects, and allows nothing at all.";
+        fix: "Split it: policies with the same podSelector add up. Merge blocks that lie side by side, and write ranges of ports in the place of single ones.";
 
     SubjectSelectsNothing "PA101" "subject-selects-nothing" Warning:
         "The podSelector of the policy selects no pod";
@@ -88,9 +93,9 @@ codes! {
         fix: "Compare the selector with the labels of the namespaces: kubectl get namespaces --show-labels";
 
     NamespaceUnknown "PA105" "namespace-unknown" Info:
-        "A namespaceSelector that only namespaces can fulfil that were not read";
-        why: "The objects that were read are a part of a cluster. Whether anything fulfils this selector, and whom it allows there, was not checked.";
-        fix: "Include the Namespaces with their labels, or ask the cluster itself.";
+        "A peer that only namespaces can fulfil that were not read";
+        why: "The objects that were read are a part of a cluster. Whether anybody fulfils this peer, and whom it allows there, was not checked.";
+        fix: "Include the Namespaces with their labels and their pods, or ask the cluster itself.";
 
     PeersSplit "PA106" "peers-split" Warning:
         "Two peers where one was meant: a hyphen too many";
@@ -121,6 +126,11 @@ codes! {
         "A policy for the whole namespace does not cover its pods on the host's network";
         why: "Policies do not apply to pods with hostNetwork. Who relies on this policy as the namespace's default should know that they are open.";
         fix: "Keep pods on the host's network in a namespace of their own.";
+
+    PodsUnknown "PA112" "pods-unknown" Info:
+        "A selector that only pods can fulfil that were not read";
+        why: "No pod that was read has these labels, but something in the namespace was skipped that may make pods: an object of a kind that is not known here. Whether the selector is right cannot be told.";
+        fix: "Include the pods themselves (a snapshot has them), or ask the cluster itself.";
 
     ExceptOutside "PA201" "except-outside" Error:
         "An except that is no part of its block";
@@ -160,7 +170,7 @@ codes! {
     MetadataOpen "PA208" "metadata-open" Info:
         "Egress to everywhere includes the cloud's metadata service";
         why: "169.254.169.254 hands out credentials of the node to whoever asks, in most clouds.";
-        fix: "Add except: [169.254.169.254/32].";
+        fix: "Add it as an except: 169.254.169.254/32, of ::/0 fd00:ec2::254/128.";
 
     EndPort "PA301" "end-port" Error:
         "An endPort that makes no range";
@@ -214,13 +224,13 @@ codes! {
 
     OpenIngress "PA501" "open-ingress" Info:
         "A namespace without a default that denies ingress";
-        why: "A pod that no policy selects can be reached by everybody. Without a policy for all pods of the namespace every new workload starts that way.";
-        fix: "Add a policy with podSelector: {}, policyTypes: [Ingress] and no rules, and allow from there.";
+        why: "A pod that no policy selects can be reached by everybody, and so can one whose policy allows everything. Without a policy that denies, for all pods of the namespace, every new workload starts that way.";
+        fix: "Have a policy with podSelector: {}, policyTypes: [Ingress] and no rules, none that allows everything, and allow from there.";
 
     OpenEgress "PA502" "open-egress" Info:
         "A namespace without a default that denies egress";
-        why: "A pod that no policy selects for egress can reach everything, which is what somebody needs who has taken it over.";
-        fix: "Add a policy with podSelector: {}, policyTypes: [Egress] and no rules; allow DNS and what is needed from there.";
+        why: "A pod that no policy selects for egress can reach everything, and so can one whose policy allows everything, which is what somebody needs who has taken it over.";
+        fix: "Have a policy with podSelector: {}, policyTypes: [Egress] and no rules, none that allows everything; allow DNS and what is needed from there.";
 
     NoDns "PA503" "egress-without-dns" Warning:
         "Pods that may connect to others, but not to DNS";
@@ -235,7 +245,7 @@ codes! {
     SourceLost "PA601" "source-lost" Warning:
         "Rules by outside addresses, for pods behind a Service that hides them";
         why: "With externalTrafficPolicy Cluster a connection from outside that enters at another node has that node's address when it reaches the pod. Rules by ipBlock of clients do not match it.";
-        fix: "Set externalTrafficPolicy: Local on the Service, or allow the addresses of the nodes.";
+        fix: "Set externalTrafficPolicy: Local on the Service, or allow the addresses of the nodes on the same port.";
 
     ServicePortClosed "PA602" "service-port-closed" Warning:
         "A port of a Service that nobody may reach";

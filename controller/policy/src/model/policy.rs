@@ -23,7 +23,7 @@ impl Policy {
     /// Entries of all lists of a policy, at the most. As it is published, an entry takes up to some 100 bytes, and an API
     /// server takes no object of more than 1.5 MB; a policy that could not be published would hold up everything that has to
     /// wait for it. A policy is published whole, so that one near this limit takes more than the 100 KB that no other object
-    /// takes: the controller tells of it (`LargeObject`), and `policy-audit lint` before (PA005, PA006).
+    /// takes: the controller tells of it (`LargeObject`), and `policy-audit lint` before (PA005 to PA007).
     ///
     /// A port that an egress rule names counts once more for each peer of the rule: it is resolved on the peers, so that each
     /// is published as a further group of those that declare it.
@@ -64,6 +64,24 @@ pub struct Defect {
     pub field: String,
     /// What is wrong with it.
     pub message: String,
+}
+
+/// How the defect of a policy that is too large goes on after its entries.
+const TOO_MANY: &str = " entries, of which a policy may have no more than ";
+
+impl Defect {
+    /// A policy has more entries than [`Policy::MOST_ENTRIES`].
+    pub fn of_size(entries: usize) -> Self {
+        Self {
+            field: "spec".to_owned(),
+            message: format!("has {entries}{TOO_MANY}{}", Policy::MOST_ENTRIES),
+        }
+    }
+
+    /// Whether it is that the policy is too large, which an API server does not mind.
+    pub fn is_of_size(&self) -> bool {
+        self.field == "spec" && self.message.contains(TOO_MANY)
+    }
 }
 
 impl fmt::Display for Defect {

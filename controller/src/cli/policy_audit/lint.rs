@@ -1,14 +1,17 @@
 //! `palisade policy-audit lint`.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use palisade_audit::inventory::{Inventory, ObjectRef, Place, Places};
 use palisade_audit::lint::output::{self, Summary};
 use palisade_audit::lint::{Code, Finding, Severity, lint};
 
 use crate::cli::{Exit, Streams};
-use crate::inventory::{self, Loaded, Sources};
+use crate::inventory::{self, Loaded, Origins, Sources};
 
 /// Find what is wrong with policies, or likely to be
 ///
@@ -118,6 +121,49 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     }
 }
 
+/// Places of files as programs know them that work in a directory: relative to it where they are below.
+struct Below<'a> {
+    origins: &'a Origins,
+    directory: Option<PathBuf>,
+}
+
+impl<'a> Below<'a> {
+    /// Relative to where this process works.
+    fn here(origins: &'a Origins) -> Self {
+        Self {
+            origins,
+            directory: env::current_dir().ok(),
+        }
+    }
+}
+
+impl Places for Below<'_> {
+    fn place(&self, object: &ObjectRef, field: Option<&str>) -> Option<Place> {
+        let mut place = self.origins.place(object, field)?;
+        let below = self.directory.as_ref();
+        let below = below.and_then(|directory| Path::new(&place.file).strip_prefix(directory).ok());
+        if let Some(below) = below.map(|below| below.display().to_string()) {
+            place.file = below;
+        }
+        Some(place)
+    }
+}
+
+/// What was not looked at because pods and namespaces are not among the objects.
+fn unchecked(inventory: &Inventory) -> Option<&'static str> {
+    let state = &inventory.state;
+    if state.policies().is_empty() || !state.pods().is_empty() {
+        return None;
+    }
+    let described = state.namespaces().len() > inventory.undescribed.len();
+    Some(if described {
+        "no pods were read: whom selectors select, ports by name, Services and defaults of namespaces were not checked"
+    } else {
+        "no pods and no Namespaces were read: whom selectors select, ports by name, Services and defaults of namespaces were \
+         not checked"
+    })
+}
+
 fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let Loaded {
         inventory, origins, ..
@@ -129,10 +175,13 @@ fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::
     let text = match options.output {
         Form::Text | Form::Markdown => output::text(&findings, origins, streams.style),
         Form::Json => format!("{}\n", output::json(&findings, origins)?),
-        Form::Sarif => format!("{}\n", output::sarif(&findings, origins)?),
-        Form::Github => output::github(&findings, origins),
+        Form::Sarif => format!("{}\n", output::sarif(&findings, &Below::here(origins))?),
+        Form::Github => output::github(&findings, &Below::here(origins)),
     };
     write!(streams.output, "{text}")?;
+    if let Some(unread) = unchecked(inventory) {
+        writeln!(streams.errors, "note: {unread}")?;
+    }
     let policies = inventory.state.policies().len();
     let policies = format!("{policies} {}", if policies == 1 { "policy" } else { "policies" });
     writeln!(streams.errors, "{policies}: {}", Summary::of(&findings))?;

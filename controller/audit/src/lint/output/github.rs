@@ -1,6 +1,6 @@
 //! For the log of a GitHub workflow: commands that it turns into annotations of the changed lines.
 
-use super::{place, sentence};
+use super::{place_nearby, sentence};
 use crate::inventory::Places;
 use crate::lint::{Finding, Severity};
 
@@ -17,7 +17,7 @@ fn command(finding: &Finding, places: &dyn Places) -> String {
         Severity::Info => "notice",
     };
     let mut properties = Vec::new();
-    if let Some(place) = place(finding, places) {
+    if let Some(place) = place_nearby(finding, places) {
         properties.push(format!("file={}", property(&place.file)));
         properties.extend(place.line.map(|line| format!("line={line}")));
     }

@@ -67,6 +67,13 @@ fn place(finding: &Finding, places: &dyn Places) -> Option<Place> {
     places.place(&finding.object, finding.field.as_deref())
 }
 
+/// Where a finding is shown: where it is written, or else where something is that has to do with it. A namespace is written
+/// nowhere, as often as not, and what shows findings in files has no use for one without.
+fn place_nearby(finding: &Finding, places: &dyn Places) -> Option<Place> {
+    let mut related = finding.related.iter();
+    place(finding, places).or_else(|| related.find_map(|object| places.place(object, None)))
+}
+
 /// Kind, namespace and name of an object.
 fn name(object: &ObjectRef) -> (&'static str, Option<&str>, &str) {
     match object {

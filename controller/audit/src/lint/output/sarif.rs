@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{name, sentence};
-use crate::inventory::{ObjectRef, Places};
+use super::{name, place_nearby, sentence};
+use crate::inventory::{ObjectRef, Place, Places};
 use crate::lint::{Code, Entry, Finding, Severity};
 
 const SCHEMA: &str =
@@ -74,7 +74,7 @@ struct Outcome<'a> {
     rule_index: usize,
     level: &'static str,
     message: Text<String>,
-    locations: [Location<'a>; 1],
+    locations: Vec<Location<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related_locations: Vec<Location<'a>>,
     /// What stays the same when lines move.
@@ -129,7 +129,7 @@ pub fn sarif(findings: &[Finding], places: &dyn Places) -> serde_json::Result<St
         runs: [Run {
             tool: Tool { driver },
             column_kind: "unicodeCodePoints",
-            results: findings.iter().map(|finding| result(finding, places)).collect(),
+            results: results(findings, places),
         }],
     };
     serde_json::to_string_pretty(&log)
@@ -162,11 +162,36 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn result<'a>(finding: &'a Finding, places: &dyn Places) -> Outcome<'a> {
+fn results<'a>(findings: &'a [Finding], places: &dyn Places) -> Vec<Outcome<'a>> {
+    // What reads the log refuses all of it for one result in no file. Of a cluster nothing is in any.
+    let in_files = findings
+        .iter()
+        .any(|finding| place_nearby(finding, places).is_some());
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let results = findings.iter().map(|finding| {
+        let field = finding.field.as_deref().unwrap_or_default();
+        let fingerprint = format!("{} {} {field}", finding.code.entry().id, finding.object);
+        let fingerprint = fingerprint.trim_end().to_owned();
+        let count = told.entry(fingerprint.clone()).or_default();
+        *count += 1;
+        let fingerprint = match count {
+            1 => fingerprint,
+            count => format!("{fingerprint} #{count}"),
+        };
+        result(finding, fingerprint, places, in_files)
+    });
+    results.collect()
+}
+
+fn result<'a>(finding: &'a Finding, fingerprint: String, places: &dyn Places, in_files: bool) -> Outcome<'a> {
     let entry = finding.code.entry();
-    let field = finding.field.as_deref().unwrap_or_default();
-    let fingerprint = format!("{} {} {field}", entry.id, finding.object);
-    let related = finding.related.iter();
+    let is_shown = |place: &Option<Place>| place.is_some() || !in_files;
+    let place = Some(place_nearby(finding, places)).filter(is_shown);
+    let location_of_it = place.map(|place| location(&finding.object, finding.field.as_deref(), place));
+    let related = finding.related.iter().filter_map(|object| {
+        let place = Some(places.place(object, None)).filter(is_shown)?;
+        Some(location(object, None, place))
+    });
     Outcome {
         rule_id: entry.id,
         rule_index: Code::ALL
@@ -177,14 +202,13 @@ fn result<'a>(finding: &'a Finding, places: &dyn Places) -> Outcome<'a> {
         message: Text {
             text: format!("{}: {}\nFix: {}", finding.object, sentence(finding), finding.fix),
         },
-        locations: [location(&finding.object, finding.field.as_deref(), places)],
-        related_locations: related.map(|object| location(object, None, places)).collect(),
-        partial_fingerprints: BTreeMap::from([("palisade/v1", fingerprint.trim_end().to_owned())]),
+        locations: location_of_it.into_iter().collect(),
+        related_locations: related.collect(),
+        partial_fingerprints: BTreeMap::from([("palisade/v1", fingerprint)]),
     }
 }
 
-fn location<'a>(object: &'a ObjectRef, field: Option<&str>, places: &dyn Places) -> Location<'a> {
-    let place = places.place(object, field);
+fn location<'a>(object: &'a ObjectRef, field: Option<&str>, place: Option<Place>) -> Location<'a> {
     let (_, _, name) = name(object);
     Location {
         physical_location: place.map(|place| PhysicalLocation {
@@ -225,6 +249,8 @@ fn uri(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use palisade_policy::testing::builders::{pod, policy};
+
     use super::*;
 
     #[test]
@@ -232,5 +258,68 @@ mod tests {
         assert_eq!(uri("policies/web.yaml"), "policies/web.yaml");
         assert_eq!(uri("/tmp/a b:ü.yaml"), "file:///tmp/a%20b%3A%C3%BC.yaml");
         assert_eq!(uri("<stdin>"), "%3Cstdin%3E");
+    }
+    /// Policies are in files called like them; everything else is in none.
+    struct PoliciesInFiles;
+
+    impl Places for PoliciesInFiles {
+        fn place(&self, object: &ObjectRef, _: Option<&str>) -> Option<Place> {
+            let ObjectRef::Policy(key) = object else {
+                return None;
+            };
+            Some(Place {
+                file: format!("{}.yaml", key.name),
+                line: None,
+            })
+        }
+    }
+
+    struct Nowhere;
+
+    impl Places for Nowhere {
+        fn place(&self, _: &ObjectRef, _: Option<&str>) -> Option<Place> {
+            None
+        }
+    }
+
+    fn of_namespace(message: &str) -> Finding {
+        let namespace = ObjectRef::Namespace("shop".into());
+        let policy = ObjectRef::Policy(policy("shop/web").key);
+        let pod = ObjectRef::Pod(pod("shop/web").key);
+        Finding::new(Code::OpenIngress, namespace, message).related_to([policy, pod])
+    }
+
+    fn locations(findings: &[Finding], places: &dyn Places) -> Vec<(Vec<Option<String>>, usize)> {
+        let uri = |location: &Location<'_>| {
+            let physical = location.physical_location.as_ref();
+            physical.map(|physical| physical.artifact_location.uri.clone())
+        };
+        let results = results(findings, places);
+        let of = |result: &Outcome<'_>| {
+            (
+                result.locations.iter().map(uri).collect(),
+                result.related_locations.len(),
+            )
+        };
+        results.iter().map(of).collect()
+    }
+
+    #[test]
+    fn what_is_in_no_file_is_shown_at_what_is_related() {
+        let findings = [of_namespace("is open")];
+        let in_file = vec![Some("web.yaml".to_owned())];
+        assert_eq!(locations(&findings, &PoliciesInFiles), [(in_file, 1)]);
+        assert_eq!(locations(&findings, &Nowhere), [(vec![None], 2)]);
+    }
+
+    #[test]
+    fn findings_at_one_place_have_fingerprints_of_their_own() {
+        let findings = [of_namespace("one"), of_namespace("other")];
+        let results = results(&findings, &Nowhere);
+        let fingerprints: Vec<&str> = results
+            .iter()
+            .flat_map(|result| result.partial_fingerprints.values().map(String::as_str))
+            .collect();
+        assert_eq!(fingerprints, ["PA501 Namespace shop", "PA501 Namespace shop #2"]);
     }
 }

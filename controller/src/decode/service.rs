@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use palisade_audit::inventory::{Service, ServiceKey, ServiceKind, ServicePort, TargetPort};
+use palisade_audit::style::visible;
 use palisade_policy::model::{Defect, Requirement, Selector};
 
 use super::address::address;
@@ -81,7 +82,7 @@ fn kind(text: Option<&str>) -> Result<ServiceKind, Defect> {
 fn all_of(labels: &BTreeMap<String, String>) -> Selector {
     let labels = labels.iter();
     labels
-        .map(|(key, value)| Requirement::equals(key.as_str(), value.as_str()))
+        .map(|(key, value)| Requirement::equals(visible(key), visible(value)))
         .collect()
 }
 
@@ -139,7 +140,7 @@ fn service_port(object: &api::ServicePort, field: &Field<'_>) -> Result<ServiceP
             .name
             .as_deref()
             .filter(|name| !name.is_empty())
-            .map(Into::into),
+            .map(|name| visible(name).into()),
         protocol: protocol(object.protocol.as_deref(), &field.name("protocol"))?,
         port,
         target: match &object.target_port {

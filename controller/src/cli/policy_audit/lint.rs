@@ -1,7 +1,7 @@
 //! `palisade policy-audit lint`.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use palisade_audit::lint::output::{self, Summary};
@@ -126,13 +126,15 @@ fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::
     let mut findings: Vec<Finding> = lint(inventory);
     findings.retain(|finding| only.is_empty() || only.contains(&finding.code));
     findings.retain(|finding| !options.ignore.contains(&finding.code));
-    let text = match options.output {
-        Form::Text | Form::Markdown => output::text(&findings, origins, streams.style),
-        Form::Json => format!("{}\n", output::json(&findings, origins)?),
-        Form::Sarif => format!("{}\n", output::sarif(&findings, origins)?),
-        Form::Github => output::github(&findings, origins),
-    };
-    write!(streams.output, "{text}")?;
+    match options.output {
+        Form::Text | Form::Markdown => {
+            let text = output::text(&findings, origins, streams.style);
+            streams.text().write_all(text.as_bytes())?;
+        }
+        Form::Json => writeln!(streams.output, "{}", output::json(&findings, origins)?)?,
+        Form::Sarif => writeln!(streams.output, "{}", output::sarif(&findings, origins)?)?,
+        Form::Github => write!(streams.text(), "{}", output::github(&findings, origins))?,
+    }
     let policies = inventory.state.policies().len();
     let policies = format!("{policies} {}", if policies == 1 { "policy" } else { "policies" });
     writeln!(streams.errors, "{policies}: {}", Summary::of(&findings))?;

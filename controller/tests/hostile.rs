@@ -9,6 +9,8 @@
 mod common;
 
 use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use common::Workshop;
 use palisade_controller::inventory::{LoadError, Loaded};
@@ -217,9 +219,87 @@ fn workloads_that_own_each_other_are_no_riddle() {
 
 #[test]
 fn a_million_items_take_no_harm() {
-    let text = format!("{{\"kind\": \"List\", \"items\": [{}7]}}", "7,".repeat(1_000_000));
-    let said = refusal(text);
-    assert_eq!(said.len(), 1_000_001);
+    let text = |count: usize| format!("{{\"kind\": \"List\", \"items\": [{}7]}}", "7,".repeat(count - 1));
+    let said = refusal(text(1_000_000));
+    assert_eq!(said.len(), 1001);
+    let last = "all.yaml: document 1 (line 1), item 999: there are more than 1000 problems up to here; the rest is not read";
+    assert!(said[1000].ends_with(last), "{}", said[1000]);
+    let said = refusal(text(1_000_001));
+    assert_eq!(said.len(), 1);
+    let last = "all.yaml: document 1 (line 1): with this one, there are more than 1000000 objects";
+    assert!(said[0].ends_with(last), "{}", said[0]);
+}
+
+#[test]
+fn what_follows_too_much_is_not_read() {
+    for text in ["{}".repeat(1_000_002), "---\n[\n".repeat(10_000)] {
+        let said = refusal(text);
+        assert!(said.len() <= 1001, "{}", said.len());
+    }
+}
+
+#[test]
+fn a_file_that_says_that_it_is_too_large_is_not_read() {
+    let workshop = Workshop::new();
+    workshop.write("all.yaml", "# ".repeat(1 << 20));
+    let file = File::options()
+        .write(true)
+        .open(workshop.path("all.yaml"))
+        .unwrap();
+    file.set_len(1 << 30).unwrap();
+    let (loaded, _) = workshop.load(&["all.yaml"], &[]);
+    let said = match loaded.unwrap_err() {
+        LoadError::Manifests(invalid) => invalid.problems[0].to_string(),
+        other => panic!("{other}"),
+    };
+    assert!(said.ends_with("all.yaml: is larger than 512 MiB"), "{said}");
+}
+
+#[test]
+fn an_object_that_no_cluster_has_is_refused() {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": {"a": "x".repeat(17 << 20)}}});
+    let said = refusal(list(&[pod]).to_string());
+    assert_eq!(said.len(), 1);
+    let expected = "item 0: is larger than 16 MiB, as no object of a cluster is";
+    assert!(said[0].ends_with(expected), "{}", said[0]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_told_with_their_line() {
+    let said = refusal(b"kind: Namespace\nmetadata: {name: a\xffb}\n");
+    assert_eq!(said.len(), 1);
+    let expected = "all.yaml: line 2: cannot be read: the byte 0xff is no UTF-8";
+    assert!(said[0].ends_with(expected), "{}", said[0]);
+}
+
+#[test]
+fn a_field_of_yaml_that_is_there_twice_is_told_in_our_words() {
+    let said = refusal("kind: Namespace\nkind: Pod\n");
+    assert_eq!(said.len(), 1);
+    let expected = "all.yaml: document 1: cannot be read: \"kind\" is there twice at line 2, column 1";
+    assert!(said[0].ends_with(expected), "{}", said[0]);
+}
+
+#[test]
+fn a_folder_is_searched_for_files_only() {
+    let workshop = Workshop::new();
+    workshop.write("in/a.yaml", list(&examples()).to_string());
+    workshop.write(
+        "elsewhere/b.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: linked}\n",
+    );
+    symlink("../elsewhere/b.yaml", workshop.path("in/b.yaml")).unwrap();
+    symlink("../elsewhere", workshop.path("in/c.yaml")).unwrap();
+    let pipe = workshop.path("in/pipe.yaml");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    let (loaded, _) = workshop.load(&["in"], &[]);
+    let state = loaded.unwrap().inventory.state;
+    assert!(state.namespaces().contains_key(&"linked".into()));
+    symlink("nowhere", workshop.path("in/d.yaml")).unwrap();
+    assert!(
+        workshop.load(&["in"], &[]).0.is_err(),
+        "a link that leads nowhere"
+    );
 }
 
 #[test]

@@ -9,7 +9,9 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::process::Command;
+use std::thread;
 
 use common::{Workshop, palisade};
 use palisade_controller::cli::Exit;
@@ -184,7 +186,7 @@ fn a_snapshot_says_all_that_the_cluster_says() {
         original.published.policies[0].spec
     );
     assert_eq!(copy.published.pods[0].spec, original.published.pods[0].spec);
-    assert!(copy.published.groups.is_empty(), "they repeat the pods");
+    assert_eq!(copy.published.groups[0].spec, original.published.groups[0].spec);
 }
 
 #[test]
@@ -223,16 +225,57 @@ fn a_snapshot_of_a_snapshot_is_the_same() {
     );
 }
 
+/// The permissions of a file.
+fn mode(workshop: &Workshop, name: &str) -> u32 {
+    fs::metadata(workshop.path(name)).unwrap().permissions().mode() & 0o777
+}
+
 #[test]
-fn only_its_owner_may_read_a_snapshot() {
+fn only_its_owner_may_read_a_new_snapshot() {
     let workshop = workshop();
-    workshop.write("snapshot.json", "what was there before");
     snapshot(&workshop, "all.yaml", "snapshot.json");
-    let mode = fs::metadata(workshop.path("snapshot.json"))
-        .unwrap()
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode(&workshop, "snapshot.json"), 0o600);
+}
+
+#[test]
+fn a_file_that_is_there_keeps_its_permissions_and_a_link_leads_where_it_led() {
+    let workshop = workshop();
+    workshop.write("old/snapshot.json", "what was there before");
+    let shared = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(workshop.path("old/snapshot.json"), shared).unwrap();
+    symlink("old/snapshot.json", workshop.path("link")).unwrap();
+    symlink("link", workshop.path("link-to-link")).unwrap();
+    let text = snapshot(&workshop, "all.yaml", "link-to-link");
+    assert!(text.starts_with("{\"apiVersion\":\"v1\""), "{text}");
+    assert_eq!(mode(&workshop, "old/snapshot.json"), 0o640);
+    assert!(workshop.path("link").is_symlink() && workshop.path("link-to-link").is_symlink());
+    let files = fs::read_dir(workshop.path("old")).unwrap().count();
+    assert_eq!(files, 1, "something is left beside it");
+}
+
+#[test]
+fn a_link_that_leads_nowhere_leads_to_the_new_file() {
+    let workshop = workshop();
+    symlink("snapshot.json", workshop.path("link")).unwrap();
+    snapshot(&workshop, "all.yaml", "link");
+    assert!(workshop.path("link").is_symlink());
+    assert_eq!(mode(&workshop, "snapshot.json"), 0o600);
+}
+
+#[test]
+fn a_pipe_is_written_to_and_stays_one() {
+    let workshop = workshop();
+    let pipe = workshop.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    let (from, to) = (workshop.path("all.yaml"), pipe.to_str().unwrap());
+    let run = palisade(&["policy-audit", "report", "-f", from.to_str().unwrap(), "-o", to]);
+    assert_eq!(run.exit, Exit::Success, "{}", run.errors);
+    assert!(reader.join().unwrap().starts_with("<!DOCTYPE html>"));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
 }
 
 #[test]

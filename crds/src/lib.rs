@@ -42,7 +42,7 @@ pub use pod_slice::PodSlice;
 pub use policy_slice::PolicySlice;
 pub use rule_set::{
     AcceptedPods, AcceptedPolicies, AcceptedResidents, AcceptedRules, AcceptedSlice, RuleSet, Selected,
-    Selection,
+    Selection, walk,
 };
 pub use slices::Slices;
 

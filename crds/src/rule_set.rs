@@ -307,8 +307,9 @@ fn tree<E>(
     Ok(slices)
 }
 
-/// Visits the slices of a tree, the first one and the halves of each that says that it is split.
-fn walk<E>(mut is_split: impl FnMut(SliceId) -> Result<bool, E>) -> Result<(), E> {
+/// Visits the slices of a tree, the first one and the halves of each that says that it is split: what is not visited belongs to
+/// nothing, whatever it says.
+pub fn walk<E>(mut is_split: impl FnMut(SliceId) -> Result<bool, E>) -> Result<(), E> {
     let mut open = vec![SliceId::WHOLE];
     while let Some(slice) = open.pop() {
         if is_split(slice)? {

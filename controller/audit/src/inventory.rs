@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{
     Direction, NamespaceName, PodKey, PodUid, PolicyKey, PortName, Protocol, Selector,
 };
@@ -42,6 +42,19 @@ impl Inventory {
     pub fn is_representative(&self, pod: &PodUid) -> bool {
         let mut workloads = self.workloads.values();
         workloads.any(|workload| workload.representative && workload.pods.contains(pod))
+    }
+
+    /// What is true of the cluster: an address that was made up for a pod is none.
+    pub fn without_placeholders(&self) -> ClusterState {
+        let mut state = self.state.clone();
+        for uid in &self.placeholders {
+            if let Some(pod) = self.state.pods().get(uid) {
+                let mut pod = pod.clone();
+                pod.addresses.clear();
+                state.apply(Event::PodApplied(pod));
+            }
+        }
+        state
     }
 }
 

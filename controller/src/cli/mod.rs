@@ -7,12 +7,13 @@ mod completions;
 mod controller;
 mod crds;
 mod man;
+mod output;
 mod policy_audit;
 mod streams;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use crds::to_yaml;
 pub use streams::Streams;
+pub(crate) use streams::show_progress;
 
 /// Palisade enforces Kubernetes network policies
 #[derive(Debug, Parser)]
@@ -69,8 +71,16 @@ impl From<Exit> for ExitCode {
 /// The whole of a program: runs what this process was called for, on its own streams.
 pub fn main() -> ExitCode {
     let outcome = streams::with_standard(|streams| run(std::env::args_os(), streams));
-    // Any other error here is that of a stream too: there is nowhere left to tell it.
-    outcome.or_else(closed).unwrap_or(Exit::Failure).into()
+    ended(outcome, &mut io::stderr()).into()
+}
+
+/// How a program ends whose streams may have failed. A full disk is told, where it can be.
+fn ended(outcome: io::Result<Exit>, errors: &mut dyn Write) -> Exit {
+    outcome.or_else(closed).unwrap_or_else(|error| {
+        // There is nowhere left to tell that this cannot be told.
+        _ = writeln!(errors, "error: cannot write: {error}");
+        Exit::Failure
+    })
 }
 
 /// Runs the command that `arguments` ask for, the first being the program's name.
@@ -79,7 +89,8 @@ pub fn main() -> ExitCode {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let definition = definition(arguments.first());
-    answer(arguments, definition, streams).or_else(closed)
+    let outcome = streams.with_visible_errors(|streams| answer(arguments, definition, streams));
+    outcome.or_else(closed)
 }
 
 /// The name of the program as a plugin of kubectl, and how it is called then.
@@ -139,4 +150,29 @@ fn failed(error: &dyn Error, streams: &mut Streams<'_>) -> io::Result<Exit> {
     }
     writeln!(streams.errors)?;
     Ok(Exit::Failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_and_a_closed_pipe_is_not() {
+        let told = |outcome: io::Result<Exit>| {
+            let mut errors = Vec::new();
+            let exit = ended(outcome, &mut errors);
+            (exit, String::from_utf8_lossy(&errors).into_owned())
+        };
+        let full = io::Error::from(ErrorKind::StorageFull);
+        assert_eq!(
+            told(Err(full)),
+            (
+                Exit::Failure,
+                "error: cannot write: no storage space\n".to_owned()
+            )
+        );
+        let closed = io::Error::from(ErrorKind::BrokenPipe);
+        assert_eq!(told(Err(closed)), (Exit::Success, String::new()));
+        assert_eq!(told(Ok(Exit::Negative)), (Exit::Negative, String::new()));
+    }
 }

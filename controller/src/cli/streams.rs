@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
 
-use palisade_audit::style::Style;
+use palisade_audit::style::{Style, Visible, visible};
 
 /// The standard streams, or what stands for them in a test.
 pub struct Streams<'a> {
@@ -17,6 +17,34 @@ pub struct Streams<'a> {
     pub style: Style,
     /// Whether somebody watches the error output: long work tells there how far it is.
     pub watched: bool,
+}
+
+impl Streams<'_> {
+    /// The output for what people read: what others put into names and messages steers no terminal there.
+    pub(crate) fn text(&mut self) -> Visible<'_> {
+        Visible::new(self.output, self.style)
+    }
+
+    /// The same streams with error output of which that is true too.
+    pub(super) fn with_visible_errors<T>(&mut self, run: impl FnOnce(&mut Streams<'_>) -> T) -> T {
+        let mut errors = Visible::new(self.errors, Style::PLAIN);
+        run(&mut Streams {
+            input: self.input,
+            output: self.output,
+            errors: &mut errors,
+            style: self.style,
+            watched: self.watched,
+        })
+    }
+}
+
+/// Shows how far long work is, in one line in the place of the last one; no words clear it. For those who watch
+/// ([`Streams::watched`]): the error output is a terminal then, and this process's own.
+pub(crate) fn show_progress(words: &str) -> io::Result<()> {
+    let mut terminal = io::stderr();
+    // Back to the beginning of the line, and clear it.
+    write!(terminal, "\r\x1b[K{}", visible(words))?;
+    terminal.flush()
 }
 
 /// Lends this process's own streams. The output is buffered, and written out before this returns.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use palisade_audit::style::visible;
 use palisade_policy::model::{ContainerPort, Defect, Labels, Namespace, Node, Pod, PodKey, PodUid};
 
 use super::address::{address, network};
@@ -41,7 +42,7 @@ pub fn pod(object: &api::Pod) -> Decoded<Pod> {
         node: spec
             .and_then(|spec| spec.node_name.as_deref())
             .filter(|name| !name.is_empty())
-            .map(Into::into),
+            .map(|name| (&*visible(name)).into()),
         addresses: status
             .map(|status| pod_addresses(status, &mut defects))
             .unwrap_or_default(),
@@ -126,10 +127,11 @@ pub(super) fn key_of(metadata: &ObjectMeta) -> (&str, &str) {
     )
 }
 
+/// The labels of an object. What only a file can have in them, control characters, is shown from here on.
 pub(super) fn labels(metadata: &ObjectMeta) -> Labels {
     let labels = metadata.labels.iter().flatten();
     labels
-        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .map(|(key, value)| (visible(key), visible(value)))
         .collect()
 }
 
@@ -183,7 +185,7 @@ fn container_port(object: &api::ContainerPort, field: &Field<'_>) -> Result<Opti
         return Ok(None);
     };
     Ok(Some(ContainerPort {
-        name: name.into(),
+        name: (&*visible(name)).into(),
         protocol: protocol(object.protocol.as_deref(), &field.name("protocol"))?,
         number: number(object.container_port, &field.name("containerPort"))?,
     }))

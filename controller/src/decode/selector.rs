@@ -1,6 +1,12 @@
 //! Label selectors.
+//!
+//! No label has a control character. One that asks for such a label is read as asking for what is shown of it, which no pod has
+//! either.
+
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use palisade_audit::style::visible;
 use palisade_policy::model::{Defect, Operator, Requirement, Selector};
 
 use super::field::{Field, quoted};
@@ -8,7 +14,7 @@ use super::field::{Field, quoted};
 /// A selector. One bad requirement spoils it: without that requirement it would select more.
 pub(super) fn selector(object: &LabelSelector, field: &Field<'_>) -> Result<Selector, Defect> {
     let labels = object.match_labels.iter().flatten();
-    let labels = labels.map(|(key, value)| Ok(Requirement::equals(key.as_str(), value.as_str())));
+    let labels = labels.map(|(key, value)| Ok(Requirement::equals(visible(key), visible(value))));
     let expressions = object.match_expressions.iter().flatten().enumerate();
     let expressions =
         expressions.map(|(index, entry)| requirement(entry, &field.name("matchExpressions").entry(index)));
@@ -20,7 +26,7 @@ fn requirement(entry: &LabelSelectorRequirement, field: &Field<'_>) -> Result<Re
         return Err(field.name("key").defect("a label key is missing"));
     }
     let values = entry.values.as_deref().unwrap_or_default();
-    let set = || values.iter().map(|value| value.as_str().into()).collect();
+    let set = || values.iter().map(|value| Arc::from(visible(value))).collect();
     let operator = match entry.operator.as_str() {
         "In" => Operator::In(set()),
         "NotIn" => Operator::NotIn(set()),
@@ -43,7 +49,7 @@ fn requirement(entry: &LabelSelectorRequirement, field: &Field<'_>) -> Result<Re
             .name("values")
             .defect(format!("{} takes no values", entry.operator))),
         _ => Ok(Requirement {
-            key: entry.key.as_str().into(),
+            key: visible(&entry.key).into(),
             operator,
         }),
     }

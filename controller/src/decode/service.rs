@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use palisade_audit::inventory::{
     EndpointPort, EndpointSlice, Service, ServiceKey, ServiceKind, ServicePort, TargetPort,
 };
+use palisade_audit::style::visible;
 use palisade_policy::model::{Defect, Requirement, Selector};
 
 use super::address::address;
@@ -85,7 +86,7 @@ fn kind(text: Option<&str>) -> Result<ServiceKind, Defect> {
 fn all_of(labels: &BTreeMap<String, String>) -> Selector {
     let labels = labels.iter();
     labels
-        .map(|(key, value)| Requirement::equals(key.as_str(), value.as_str()))
+        .map(|(key, value)| Requirement::equals(visible(key), visible(value)))
         .collect()
 }
 
@@ -218,5 +219,5 @@ fn endpoint_port(
 
 /// The name of a port; the empty one is none.
 fn name_of(name: Option<&str>) -> Option<Arc<str>> {
-    name.filter(|name| !name.is_empty()).map(Into::into)
+    name.filter(|name| !name.is_empty()).map(|name| visible(name).into())
 }

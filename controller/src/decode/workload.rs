@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job, JobSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{WorkloadKey, WorkloadKind};
+use palisade_audit::style::visible;
 use palisade_policy::model::{Pod, PodKey, PodUid};
 
 use super::Decoded;
@@ -97,7 +98,7 @@ pub fn owner(metadata: &ObjectMeta) -> Option<WorkloadKey> {
     Some(WorkloadKey {
         kind,
         namespace: namespace.into(),
-        name: owner.name.as_str().into(),
+        name: visible(&owner.name).into(),
     })
 }
 

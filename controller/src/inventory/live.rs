@@ -16,8 +16,8 @@ use kube::{Client, Config};
 use thiserror::Error;
 use tokio::time::{Instant, interval_at, timeout};
 
-use super::Surroundings;
-use crate::cli::Streams;
+use super::{Surroundings, Wanted};
+use crate::cli::{Streams, show_progress};
 use crate::manifest::{Collected, Page, Reading};
 
 /// Objects of one page.
@@ -53,11 +53,11 @@ enum Need {
     Everything,
     /// Without these some questions have no answer. Who may not list them goes without.
     Useful,
-    /// They are there if Palisade is installed.
+    /// They are there if Palisade is installed, and listed only for questions about what it made of the others.
     Palisade,
 }
 
-const LISTED: [Listed; 9] = [
+const LISTED: [Listed; 10] = [
     listed("pods", "/api/v1/pods", Need::Everything),
     listed("namespaces", "/api/v1/namespaces", Need::Everything),
     listed(
@@ -85,6 +85,11 @@ const LISTED: [Listed; 9] = [
     listed(
         "policyslices",
         "/apis/palisade.dev/v1alpha1/policyslices",
+        Need::Palisade,
+    ),
+    listed(
+        "addressgroups",
+        "/apis/palisade.dev/v1alpha1/addressgroups",
         Need::Palisade,
     ),
 ];
@@ -151,9 +156,10 @@ pub(super) struct Cluster {
     pub(super) namespace: String,
 }
 
-/// Reads all objects of a cluster.
+/// Reads the objects of a cluster.
 pub(super) fn read(
     surroundings: &Surroundings,
+    wanted: Wanted,
     reading: Reading,
     streams: &mut Streams<'_>,
 ) -> Result<Cluster, ClusterError> {
@@ -166,6 +172,7 @@ pub(super) fn read(
         let lister = Lister {
             client,
             server,
+            wanted,
             reading,
             objects: Cell::new(0),
         };
@@ -256,6 +263,7 @@ async fn config(surroundings: &Surroundings) -> Result<Config, ClusterError> {
 struct Lister {
     client: Client,
     server: Arc<str>,
+    wanted: Wanted,
     reading: Reading,
     objects: Cell<usize>,
 }
@@ -272,7 +280,11 @@ enum Listing {
 impl Lister {
     /// Lists everything. How far it is is told meanwhile, if it takes long and somebody watches.
     async fn all(&self, streams: &mut Streams<'_>) -> Result<Collected, ClusterError> {
-        let listings = stream::iter(&LISTED)
+        let published = self.wanted == Wanted::Everything;
+        let wanted = LISTED
+            .iter()
+            .filter(|listed| published || listed.need != Need::Palisade);
+        let listings = stream::iter(wanted)
             .map(|listed| self.list(listed))
             .buffered(AT_ONCE)
             .try_collect();
@@ -284,14 +296,12 @@ impl Lister {
                 listings = &mut listings => break listings?,
                 _ = ticks.tick(), if streams.watched => {
                     told = true;
-                    write!(streams.errors, "\r{}: {} objects read", self.server, self.objects.get())?;
-                    streams.errors.flush()?;
+                    show_progress(&format!("{}: {} objects read", self.server, self.objects.get()))?;
                 }
             }
         };
         if told {
-            // Back to the beginning of the line, and clear it.
-            write!(streams.errors, "\r\x1b[K")?;
+            show_progress("")?;
         }
         let mut pages = Vec::new();
         for listing in listings {

@@ -124,7 +124,7 @@ pub struct Published {
     pub pods: Vec<PodSlice>,
     /// The policies.
     pub policies: Vec<PolicySlice>,
-    /// The groups of pods that policies refer to; from files only, as nothing but nodes needs them.
+    /// The groups of pods that policies refer to.
     pub groups: Vec<AddressGroup>,
 }
 
@@ -158,17 +158,36 @@ impl LoadError {
     }
 }
 
-/// Reads everything that `sources` name. What is worth knowing goes to the error output.
+/// How much of a cluster is read. Files are always read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// What decides about connections.
+    Objects,
+    /// What Palisade made of it, too. In a large cluster that is as much again.
+    Everything,
+}
+
+/// Reads what decides about connections from all that `sources` name. What is worth knowing goes to the error output.
 pub fn load(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
-    read(sources, false, streams)
+    read(sources, Wanted::Objects, false, streams)
 }
 
-/// Reads what [`load`] reads and keeps the documents for [`snapshot()`].
+/// Reads what [`load`] reads, and what is published of it.
+pub fn load_published(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
+    read(sources, Wanted::Everything, false, streams)
+}
+
+/// Reads what [`load_published`] reads and keeps the documents for [`snapshot()`].
 pub fn load_documents(sources: &Sources, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
-    read(sources, true, streams)
+    read(sources, Wanted::Everything, true, streams)
 }
 
-fn read(sources: &Sources, slim: bool, streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
+fn read(
+    sources: &Sources,
+    wanted: Wanted,
+    slim: bool,
+    streams: &mut Streams<'_>,
+) -> Result<Loaded, LoadError> {
     let Sources {
         filenames,
         surroundings,
@@ -178,7 +197,7 @@ fn read(sources: &Sources, slim: bool, streams: &mut Streams<'_>) -> Result<Load
         slim,
     };
     let (collected, texts, home) = if filenames.is_empty() {
-        let live::Cluster { objects, namespace } = live::read(surroundings, reading, streams)?;
+        let live::Cluster { objects, namespace } = live::read(surroundings, wanted, reading, streams)?;
         (objects, Vec::new(), namespace)
     } else {
         let (objects, texts) = files(filenames, reading, streams)?;
@@ -228,7 +247,7 @@ fn files(
 impl Loaded {
     /// How many documents a snapshot has.
     pub(crate) fn documents(&self) -> usize {
-        snapshot::items(self).count()
+        self.documents.len()
     }
 
     /// Puts objects to the others, and tells what is worth knowing of them.

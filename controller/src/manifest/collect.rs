@@ -7,7 +7,7 @@ use std::thread;
 use palisade_policy::model::{Defect, NamespaceName, PodUid};
 use serde::Deserialize;
 
-use super::document::Document;
+use super::document::{Document, MAX_PROBLEMS, and_more};
 use super::object::{Found, Object, Outcome, Reading, Skipped};
 use super::source::Text;
 use super::{Origin, Problem, Strictness, json};
@@ -47,7 +47,7 @@ impl Reading {
             bytes: text.into_bytes(),
         };
         let list: ListHead = serde_json::from_slice(&text.bytes).ok()?;
-        let mut documents = json::documents(&text)?;
+        let mut documents = json::documents(&text).ok()?;
         for Document { origin, span, .. } in &mut documents {
             // It is not in a file that anybody could look into.
             *origin = Origin {
@@ -138,6 +138,11 @@ fn collect(outcomes: Vec<Outcome>, strictness: Strictness, problems: &mut Vec<Pr
     };
     for outcome in outcomes {
         collector.add(outcome);
+        if collector.problems.len() >= MAX_PROBLEMS {
+            let last = collector.problems.last().map(|problem| problem.origin.clone());
+            collector.problems.extend(last.map(and_more));
+            break;
+        }
     }
     collector.collected
 }

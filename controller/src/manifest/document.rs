@@ -7,8 +7,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_saphyr::{Error, Spanned};
 
+use super::json::{self, NoJson};
 use super::source::Text;
-use super::{Origin, Problem, json};
+use super::{Origin, Problem};
 use crate::decode::{Shape, is_known, shortened};
 
 /// What aliases may add to a document over what it says itself: nodes, and bytes of text. Manifests use aliases for a
@@ -18,7 +19,19 @@ const ALIAS_BYTES: usize = 16 << 20;
 
 /// The most nodes of a text, in all of its documents. As a tree each takes a hundred bytes or so, as a text perhaps two. The
 /// state of a cluster with 100,000 pods has ten million.
-const MAX_NODES: usize = 30_000_000;
+const MAX_NODES: usize = 12_000_000;
+
+/// The largest text that is read as YAML, which takes fifty times as long as JSON and several times the memory.
+const MAX_YAML: usize = 128 << 20;
+
+/// The most objects of all texts. A cluster with 100,000 pods has some 300,000 that are of interest.
+pub(super) const MAX_OBJECTS: usize = 1_000_000;
+
+/// The largest object in JSON. API servers store none of more than some 2 MB.
+pub(super) const MAX_OBJECT_BYTES: usize = 16 << 20;
+
+/// So many problems are told; with more, the rest is not even looked for.
+pub(super) const MAX_PROBLEMS: usize = 1000;
 
 /// An object before its type is known.
 pub(super) struct Document<'t> {
@@ -44,16 +57,37 @@ pub(super) struct Inherited {
     pub(super) version: Option<String>,
 }
 
-/// The objects of a text, the items of lists each as one.
+/// The objects of a text, the items of lists each as one. An error is a limit that was reached: nothing more is to be read then.
 ///
 /// JSON is read as the YAML that it is where it is not cut into objects first. Only JSON objects one after another, without
 /// a `---`, are no YAML.
-pub(super) fn documents<'t>(text: &'t Text, problems: &mut Vec<Problem>) -> Vec<Document<'t>> {
-    json::documents(text).unwrap_or_else(|| trees(text, MAX_NODES, problems))
+pub(super) fn documents<'t>(
+    text: &'t Text,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Document<'t>>, Box<Problem>> {
+    let why = match json::documents(text) {
+        Ok(documents) => return Ok(documents),
+        Err(NoJson::TooMuch(problem)) => return Err(problem),
+        Err(NoJson::Mistake(words)) => Some(words),
+        Err(NoJson::OtherText) => None,
+    };
+    if text.bytes.len() > MAX_YAML {
+        let length = MAX_YAML >> 20;
+        let message = match why {
+            Some(words) => format!("cannot be read: {words}"),
+            None => format!("is YAML of more than {length} MiB; JSON may be larger"),
+        };
+        return Err(Box::new(Problem::at(text.origin(1), message)));
+    }
+    trees(text, MAX_NODES, problems)
 }
 
-/// The documents of a text as trees of so many nodes together. Further documents are not read.
-fn trees<'t>(text: &'t Text, nodes: usize, problems: &mut Vec<Problem>) -> Vec<Document<'t>> {
+/// The documents of a text as trees of so many nodes together.
+fn trees<'t>(
+    text: &'t Text,
+    nodes: usize,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<Document<'t>>, Box<Problem>> {
     let mut documents = Vec::new();
     let mut known = 0;
     let mut number = 0;
@@ -71,16 +105,33 @@ fn trees<'t>(text: &'t Text, nodes: usize, problems: &mut Vec<Problem>) -> Vec<D
                     known += size(&value);
                     if known > nodes {
                         let message = format!("with this one, the documents have more than {nodes} values");
-                        problems.push(Problem::at(origin, message));
-                        return documents;
+                        return Err(Box::new(Problem::at(origin, message)));
                     }
-                    flatten(origin, value, &mut documents, problems);
+                    flatten(origin.clone(), value, &mut documents, problems);
                 }
-                Err(error) => problems.push(Problem::at(origin, describe(&error))),
+                Err(error) => problems.push(Problem::at(origin.clone(), describe(&error))),
+            }
+            if documents.len() > MAX_OBJECTS {
+                return Err(too_many(origin));
+            }
+            if problems.len() >= MAX_PROBLEMS {
+                return Err(Box::new(and_more(origin)));
             }
         }
     }
-    documents
+    Ok(documents)
+}
+
+/// What is said of the document that is one too many.
+pub(super) fn too_many(origin: Origin) -> Box<Problem> {
+    let message = format!("with this one, there are more than {MAX_OBJECTS} objects");
+    Box::new(Problem::at(origin, message))
+}
+
+/// The last of very many problems.
+pub(super) fn and_more(origin: Origin) -> Problem {
+    let message = format!("there are more than {MAX_PROBLEMS} problems up to here; the rest is not read");
+    Problem::at(origin, message)
 }
 
 /// How many nodes a tree has. It is no deeper than its reader allows.
@@ -124,7 +175,23 @@ pub(crate) fn options(length: usize) -> serde_saphyr::Options {
 }
 
 pub(crate) fn describe(error: &Error) -> String {
-    let text = error.without_snippet().to_string();
+    let error = error.without_snippet();
+    let place = || {
+        let place = error.location();
+        place.map_or_else(String::new, |place| {
+            format!(" at line {}, column {}", place.line(), place.column())
+        })
+    };
+    let text = match error {
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key
+                .as_ref()
+                .map_or_else(|| "a field".to_owned(), |key| format!("{key:?}"));
+            format!("{key} is there twice{}", place())
+        }
+        Error::Budget { .. } => format!("it is deeper or larger than any honest text{}", place()),
+        other => other.to_string(),
+    };
     let first = text.lines().next().unwrap_or_default();
     shortened(format!("cannot be read: {first}"))
 }
@@ -190,6 +257,10 @@ impl Content<'_> {
     fn into_tree(self, inherited: Option<&Inherited>) -> Result<Value, String> {
         let mut tree = match self {
             Self::Tree(tree) => tree,
+            Self::Text(text) if text.len() > MAX_OBJECT_BYTES => {
+                let most = MAX_OBJECT_BYTES >> 20;
+                return Err(format!("is larger than {most} MiB, as no object of a cluster is"));
+            }
             Self::Text(text) => {
                 // The reader of trees would take one of two fields of the same name.
                 let tree = is_known(text, &Shape::Anything).and_then(|_| serde_json::from_str(text));
@@ -222,12 +293,12 @@ mod tests {
         };
         let mut problems = Vec::new();
         // Each has seven nodes: the object, its key, the list, two entries, and of the second a key and a value.
-        assert_eq!(trees(&text, 700, &mut problems).len(), 100);
+        assert_eq!(trees(&text, 700, &mut problems).ok().unwrap().len(), 100);
+        let said = trees(&text, 699, &mut problems).err().unwrap().to_string();
+        assert_eq!(
+            said,
+            "many.yaml: document 100 (line 200): with this one, the documents have more than 699 values"
+        );
         assert_eq!(problems, []);
-        assert_eq!(trees(&text, 699, &mut problems).len(), 99);
-        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let expected =
-            "many.yaml: document 100 (line 200): with this one, the documents have more than 699 values";
-        assert_eq!(said, [expected]);
     }
 }

@@ -23,6 +23,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use palisade_audit::style::visible;
 use palisade_policy::cluster::Event;
 use palisade_policy::model::NamespaceName;
 use thiserror::Error;
@@ -136,7 +137,17 @@ impl Reading {
     ) -> Result<Collected, InvalidManifests> {
         let mut documents = Vec::new();
         for text in texts {
-            documents.extend(document::documents(text, &mut problems));
+            match document::documents(text, &mut problems) {
+                Ok(more) if documents.len() + more.len() > document::MAX_OBJECTS => {
+                    problems.push(*document::too_many(text.origin(1)));
+                    return Err(InvalidManifests { problems });
+                }
+                Ok(more) => documents.extend(more),
+                Err(limit) => {
+                    problems.push(*limit);
+                    return Err(InvalidManifests { problems });
+                }
+            }
         }
         if documents.is_empty() && problems.is_empty() {
             let file = sources
@@ -210,14 +221,16 @@ impl Problem {
 }
 
 impl fmt::Display for Origin {
-    /// `policies.yaml: document 2 (line 14), item 3`.
+    /// `policies.yaml: document 2 (line 14), item 3`; of a text that is none, `policies.yaml: line 14`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
         if let Some(document) = self.document {
             write!(f, ": document {document}")?;
         }
-        if let Some(line) = self.line {
-            write!(f, " (line {line})")?;
+        match (self.document, self.line) {
+            (Some(_), Some(line)) => write!(f, " (line {line})")?,
+            (None, Some(line)) => write!(f, ": line {line}")?,
+            (_, None) => {}
         }
         if let Some(item) = self.item {
             write!(f, ", item {item}")?;
@@ -230,9 +243,9 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         for part in [&self.object, &self.field].into_iter().flatten() {
-            write!(f, "{part}: ")?;
+            write!(f, "{}: ", visible(part))?;
         }
-        f.write_str(&self.message)
+        f.write_str(&visible(&self.message))
     }
 }
 

@@ -10,13 +10,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use palisade_audit::inventory::{ObjectRef, Service, WorkloadKey, WorkloadKind};
+use palisade_audit::style::visible;
 use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
 use palisade_policy::model::{Defect, Direction, Namespace, NamespaceName, Node, Pod, Policy};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::document::{Content, Document};
+use super::document::{Content, Document, MAX_OBJECT_BYTES};
 use super::json::Word;
 use super::kind::{self, Interest, Kind};
 use super::{Origin, Problem, slim};
@@ -106,7 +107,7 @@ impl Reading {
         let Content::Text(text) = document.content else {
             return None;
         };
-        if self.slim {
+        if self.slim || text.len() > MAX_OBJECT_BYTES {
             return None;
         }
         let head: Head<'_> = serde_json::from_str(text).ok()?;
@@ -229,8 +230,8 @@ impl Reading {
         let kind = Kind::of(version, name).filter(|kind| self.interest.includes(*kind));
         kind.ok_or_else(|| Skipped {
             kind: shortened(match version {
-                "v1" => name.to_owned(),
-                _ => format!("{name} ({version})"),
+                "v1" => visible(name).into_owned(),
+                _ => visible(&format!("{name} ({version})")).into_owned(),
             }),
             making_pods_in: kind::may_make_pods(version, name)
                 .then(|| NamespaceName::from(kind::namespace_or_default(namespace))),

@@ -6,10 +6,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use palisade_audit::style::visible;
+
 use super::{Origin, Problem};
 
-/// The largest file that is read. A cluster's pods with everything in them come to a few hundred megabytes.
-const MAX_BYTES: u64 = 1 << 30;
+/// How much is read, all files together. A snapshot of 100,000 pods has 114 MB, and with all that the API says of them they come
+/// to a few hundred. What is made of a text takes a few times its size.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// How much is read before it is looked at.
 const PORTION: u64 = 1 << 20;
@@ -29,7 +32,7 @@ pub enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => path.display().fmt(f),
+            Self::Path(path) => f.write_str(&called(path)),
             Self::Stdin => f.write_str("<stdin>"),
         }
     }
@@ -57,12 +60,23 @@ impl Text {
 /// All texts, those of a directory in the order of their names.
 pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec<Problem>) -> Vec<Text> {
     let mut texts = Vec::new();
+    let mut room = MAX_BYTES;
+    let mut add = |found: Option<Text>, room: &mut u64| {
+        if let Some(text) = found {
+            *room = room.saturating_sub(text.bytes.len() as u64);
+            texts.push(text);
+        }
+    };
     for source in sources {
         match source {
-            Source::Stdin => texts.extend(text(source.to_string(), Ok((&mut *stdin, 0)), problems)),
+            Source::Stdin => {
+                let found = text(source.to_string(), Ok((&mut *stdin, 0)), room, problems);
+                add(found, &mut room);
+            }
             Source::Path(path) => {
                 for file in files(path, problems) {
-                    texts.extend(text(name(&file), open(&file), problems));
+                    let found = text(called(&file), open(&file), room, problems);
+                    add(found, &mut room);
                 }
             }
         }
@@ -70,9 +84,11 @@ pub(crate) fn texts(sources: &[Source], stdin: &mut dyn Read, problems: &mut Vec
     texts
 }
 
-/// What a file is called: as it was asked for, but for a `./`, which programs that show findings at files do not know.
-fn name(path: &Path) -> String {
-    path.strip_prefix(".").unwrap_or(path).display().to_string()
+/// What a file is called where people read it: as it was asked for, but for a `./`, which programs that show findings at files do
+/// not know.
+fn called(path: &Path) -> String {
+    let path = path.strip_prefix(".").unwrap_or(path);
+    visible(&path.to_string_lossy()).into_owned()
 }
 
 /// A file, and how long it says it is.
@@ -82,37 +98,75 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, length))
 }
 
-fn text(file: String, opened: io::Result<(impl Read, u64)>, problems: &mut Vec<Problem>) -> Option<Text> {
-    match opened.and_then(|(reader, length)| content(reader, length)) {
-        Ok(bytes) if bytes.len() as u64 > MAX_BYTES => {
-            problems.push(Problem::of_file(file, "is larger than 1 GiB"));
-            None
+/// The text of a file, of no more than `room` bytes.
+fn text(
+    file: String,
+    opened: io::Result<(impl Read, u64)>,
+    room: u64,
+    problems: &mut Vec<Problem>,
+) -> Option<Text> {
+    let bytes = match opened.and_then(|(reader, length)| content(reader, length, room)) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let all = if room == MAX_BYTES {
+                "is"
+            } else {
+                "with the files before it is"
+            };
+            let message = format!("{all} larger than {} MiB", MAX_BYTES >> 20);
+            problems.push(Problem::of_file(file, message));
+            return None;
         }
-        Ok(bytes) => Some(Text {
-            file: file.into(),
-            bytes,
-        }),
         Err(error) => {
             problems.push(Problem::of_file(file, format!("cannot be read: {error}")));
-            None
+            return None;
         }
+    };
+    if let Some((line, byte)) = strange(&bytes) {
+        let mut problem = Problem::of_file(file, format!("cannot be read: the byte {byte:#04x} is no UTF-8"));
+        problem.origin.line = Some(line);
+        problems.push(problem);
+        return None;
     }
+    Some(Text {
+        file: file.into(),
+        bytes,
+    })
 }
 
-/// All of a text, of one that is too large a little more than is allowed. What has a NUL in it is no text, and is read no
-/// further: there its reader will stop.
-fn content(reader: impl Read, length: u64) -> io::Result<Vec<u8>> {
-    let mut reader = reader.take(MAX_BYTES + 1);
-    // A vector that grows is copied a few times. Of what is too long not everything is read.
-    let room = usize::try_from(length).ok().filter(|_| length <= MAX_BYTES);
+/// The first byte that makes a text none, and its line. What has a NUL in it is told by the reader of what is before that.
+fn strange(bytes: &[u8]) -> Option<(u64, u8)> {
+    let error = str::from_utf8(bytes).err()?;
+    let (before, rest) = bytes.split_at_checked(error.valid_up_to())?;
+    if is_utf16(bytes) || memchr::memchr(0, bytes).is_some() {
+        return None;
+    }
+    Some((
+        1 + memchr::memchr_iter(b'\n', before).count() as u64,
+        *rest.first()?,
+    ))
+}
+
+/// All of a text, `None` of one with more than `most` bytes. What has a NUL in it is no text, and is read no further: there its
+/// reader will stop.
+fn content(reader: impl Read, length: u64, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut reader = reader.take(most + 1);
+    // A vector that grows is copied a few times.
+    let room = usize::try_from(length).ok().filter(|_| length <= most);
     let mut bytes = Vec::with_capacity(room.unwrap_or_default());
     loop {
         let start = bytes.len();
-        let length = reader.by_ref().take(PORTION).read_to_end(&mut bytes)?;
+        let read = reader.by_ref().take(PORTION).read_to_end(&mut bytes)?;
         let portion = bytes.get(start..).unwrap_or_default();
-        let binary = portion.contains(&0) && !is_utf16(&bytes);
-        if binary || length == 0 {
-            return Ok(bytes);
+        if portion.contains(&0) && !is_utf16(&bytes) {
+            return Ok(Some(bytes));
+        }
+        // A file that is too long says so before it is read.
+        if length > most || bytes.len() as u64 > most {
+            return Ok(None);
+        }
+        if read == 0 {
+            return Ok(Some(bytes));
         }
     }
 }
@@ -136,7 +190,7 @@ fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     });
     let entries = entries.unwrap_or_else(|error| {
         problems.push(Problem::of_file(
-            path.display().to_string(),
+            called(path),
             format!("cannot be listed: {error}"),
         ));
         Vec::new()
@@ -145,7 +199,9 @@ fn files(path: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         // A link to a directory may lead back to where we are.
         (path.is_dir() && !path.is_symlink())
-            || extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+            // A pipe or a device would be waited for. A link that leads nowhere is told when it is opened.
+            || (extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
+                && (path.is_file() || !path.exists()))
     };
     entries
         .into_iter()

@@ -66,7 +66,11 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Err(error) => return error.tell(streams),
     };
     let diff = Diff::of(&before.inventory, &after.inventory);
-    output::write(&diff, options.output.into(), streams.style, streams.output)?;
+    let (form, style) = (options.output.into(), streams.style);
+    match options.output {
+        Form::Text | Form::Markdown => output::write(&diff, form, style, &mut streams.text())?,
+        Form::Json => output::write(&diff, form, style, streams.output)?,
+    }
     Ok(if diff.is_empty() {
         Exit::Success
     } else {

@@ -1,6 +1,6 @@
 //! `palisade policy-audit explain`.
 
-use std::io;
+use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use palisade_audit::explain::{self, Overall};
@@ -79,11 +79,10 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Err(error) => return failed(&error, streams),
     };
     match options.output {
-        Form::Text => write!(
-            streams.output,
-            "{}",
-            explain::text(&answer, origins, streams.style)
-        )?,
+        Form::Text => {
+            let text = explain::text(&answer, origins, streams.style);
+            streams.text().write_all(text.as_bytes())?;
+        }
         Form::Json => writeln!(streams.output, "{:#}", explain::json(&answer, origins))?,
     }
     Ok(match answer.verdict {

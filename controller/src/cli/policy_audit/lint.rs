@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -172,13 +172,15 @@ fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::
     let mut findings: Vec<Finding> = lint(inventory);
     findings.retain(|finding| only.is_empty() || only.contains(&finding.code));
     findings.retain(|finding| !options.ignore.contains(&finding.code));
-    let text = match options.output {
-        Form::Text | Form::Markdown => output::text(&findings, origins, streams.style),
-        Form::Json => format!("{}\n", output::json(&findings, origins)?),
-        Form::Sarif => format!("{}\n", output::sarif(&findings, &Below::here(origins))?),
-        Form::Github => output::github(&findings, &Below::here(origins)),
-    };
-    write!(streams.output, "{text}")?;
+    match options.output {
+        Form::Text | Form::Markdown => {
+            let text = output::text(&findings, origins, streams.style);
+            streams.text().write_all(text.as_bytes())?;
+        }
+        Form::Json => writeln!(streams.output, "{}", output::json(&findings, origins)?)?,
+        Form::Sarif => writeln!(streams.output, "{}", output::sarif(&findings, &Below::here(origins))?)?,
+        Form::Github => write!(streams.text(), "{}", output::github(&findings, &Below::here(origins)))?,
+    }
     if let Some(unread) = unchecked(inventory) {
         writeln!(streams.errors, "note: {unread}")?;
     }

@@ -86,13 +86,15 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Ok(selection) => selection,
         Err(error) => return failed(&error, streams),
     };
-    output::write(
-        &relation,
-        &selection,
-        options.output.into(),
-        streams.style,
-        streams.output,
-    )?;
+    let (form, style) = (options.output.into(), streams.style);
+    match options.output {
+        Form::Table | Form::Wide => {
+            output::write(&relation, &selection, form, style, &mut streams.text())?;
+        }
+        Form::Json | Form::Csv | Form::Dot | Form::Mermaid | Form::Html => {
+            output::write(&relation, &selection, form, style, streams.output)?;
+        }
+    }
     writeln!(streams.errors, "{}", Summary::of(&relation))?;
     Ok(Exit::Success)
 }

@@ -1,17 +1,16 @@
 //! `palisade policy-audit report`.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use palisade_audit::lint::lint;
 use palisade_audit::report::{self, About};
 use palisade_policy::reach::Reach;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 
-use crate::cli::{Exit, Streams, failed};
+use crate::cli::{Exit, Streams, failed, output};
 use crate::inventory::{self, Loaded, Sources};
 
 /// Write all answers on one page of HTML
@@ -33,14 +32,10 @@ pub(super) struct Options {
     time: Option<Timestamp>,
 }
 
-/// A report that cannot be made or kept.
+/// A report that cannot be made.
 #[derive(Debug, Error)]
-enum ReportError {
-    #[error("cannot write the data of the page")]
-    Data(#[from] serde_json::Error),
-    #[error("cannot write {}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
+#[error("cannot write the data of the page")]
+struct ReportError(#[from] serde_json::Error);
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let loaded = match inventory::load(&options.sources, streams) {
@@ -55,7 +50,7 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         streams.output.write_all(page.as_bytes())?;
         return Ok(Exit::Success);
     }
-    match write(&options.output, &page) {
+    match output::write(&options.output, &page) {
         Ok(()) => {
             let policies = loaded.inventory.state.policies().len();
             let file = options.output.display();
@@ -66,10 +61,7 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
             )?;
             Ok(Exit::Success)
         }
-        Err(source) => {
-            let path = options.output.clone();
-            failed(&ReportError::Write { path, source }, streams)
-        }
+        Err(error) => failed(&error, streams),
     }
 }
 
@@ -105,15 +97,4 @@ fn source(sources: &Sources) -> String {
         ([one], _) => one.clone(),
         ([first, others @ ..], _) => format!("{first} and {} more", others.len()),
     }
-}
-
-/// Writes the file beside where it shall be and puts it there as a whole. Only its owner may read it, as it tells where a
-/// cluster is open.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let mut file = NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -4,17 +4,17 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
-use palisade_audit::style::Style;
+use palisade_audit::style::{Style, visible};
 
 use crate::cli::{Exit, Streams};
-use crate::enforced::{Enforcement, NodeState, PolicyState, Publication};
+use crate::enforced::{Difference, Enforcement, NodeState, PolicyState, Publication};
 use crate::inventory::{self, Sources};
 
 /// Say what nodes enforce of each policy
 ///
-/// A policy is enforced on a node when what is published of it is what it means now, the node's rule set knows the pods
-/// there that it selects, and the node reports that its kernel has exactly that rule set and these policies. `verify` does
-/// not believe reports and reads the kernels themselves.
+/// A policy is enforced on a node when what is published of it, of the pods in its groups and of the node's own pods is what
+/// they mean now, and the node reports that its kernel has exactly that rule set and these policies. What should be published
+/// is compiled anew from the objects. `verify` does not believe reports and reads the kernels themselves.
 ///
 /// Exit code 1 where a policy is not enforced on every node of its pods, or a node has something to complain of.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ enum Form {
 }
 
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
-    let loaded = match inventory::load(&options.sources, streams) {
+    let loaded = match inventory::load_published(&options.sources, streams) {
         Ok(loaded) => loaded,
         Err(error) => return error.tell(streams),
     };
@@ -49,8 +49,8 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
             serde_json::to_writer_pretty(&mut *streams.output, &enforcement)?;
             writeln!(streams.output)?;
         }
-        Form::Table => tables(&enforcement, false, streams.style, streams.output)?,
-        Form::Wide => tables(&enforcement, true, streams.style, streams.output)?,
+        Form::Table => tables(&enforcement, false, streams.style, &mut streams.text())?,
+        Form::Wide => tables(&enforcement, true, streams.style, &mut streams.text())?,
     }
     summary(&enforcement, published.rule_sets.is_empty(), streams.errors)?;
     Ok(if enforcement.is_complete() {
@@ -136,13 +136,15 @@ fn lag(milliseconds: Option<u64>) -> String {
     milliseconds.map_or_else(|| "-".to_owned(), |value| format!("{value} ms"))
 }
 
+/// One line, whatever the node has to say.
 fn words(state: &NodeState) -> String {
     let differences = state.differences.iter().map(ToString::to_string);
     let degraded = state
         .degraded
         .iter()
         .map(|message| format!("degraded: {message}"));
-    let words: Vec<String> = differences.chain(degraded).collect();
+    let words = differences.chain(degraded);
+    let words: Vec<String> = words.map(|words| visible(&words).into_owned()).collect();
     if words.is_empty() {
         "enforced".to_owned()
     } else {
@@ -157,12 +159,19 @@ fn summary(enforcement: &Enforcement, unpublished: bool, to: &mut dyn Write) -> 
             "note: nothing is published for any node; is Palisade installed, or are NodeRuleSets missing in the files?"
         )?;
     }
+    let nodes = &enforcement.nodes;
+    let mut differences = nodes.values().flat_map(|node| &node.differences);
+    if !unpublished && differences.any(Difference::may_pass) {
+        writeln!(
+            to,
+            "note: what was changed a moment ago may be on its way: ask again before you believe a difference"
+        )?;
+    }
     let policies = &enforcement.policies;
     let wanted = policies
         .values()
         .filter(|state| state.publication != Publication::Superfluous);
     let enforced = wanted.filter(|state| state.is_complete()).count();
-    let nodes = &enforcement.nodes;
     let differing = nodes.values().filter(|node| !node.differences.is_empty()).count();
     writeln!(
         to,

@@ -1,6 +1,6 @@
 //! `palisade policy-audit test`.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -72,13 +72,15 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         ..
     } = &loaded;
     let outcomes = assertions::check(inventory, namespace, wanted);
-    let text = match options.output {
-        Form::Tap => assertions::tap(&outcomes, origins),
-        Form::Junit => assertions::junit(&outcomes, origins)?,
-        Form::Text => assertions::text(&outcomes, origins, streams.style),
-        Form::Json => format!("{:#}\n", assertions::json(&outcomes, origins)),
-    };
-    write!(streams.output, "{text}")?;
+    match options.output {
+        Form::Tap => write!(streams.text(), "{}", assertions::tap(&outcomes, origins))?,
+        Form::Junit => write!(streams.output, "{}", assertions::junit(&outcomes, origins)?)?,
+        Form::Text => {
+            let text = assertions::text(&outcomes, origins, streams.style);
+            streams.text().write_all(text.as_bytes())?;
+        }
+        Form::Json => writeln!(streams.output, "{:#}", assertions::json(&outcomes, origins))?,
+    }
     let failed = outcomes.iter().filter(|checked| !checked.holds()).count();
     let total = outcomes.len();
     let assertions = if total == 1 { "assertion" } else { "assertions" };

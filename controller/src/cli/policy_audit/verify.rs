@@ -1,13 +1,12 @@
 //! `palisade policy-audit verify`.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use palisade_audit::inventory::Inventory;
 use palisade_audit::kernel::{self, NodeReport, Verifier};
-use palisade_policy::cluster::{ClusterState, Event};
+use palisade_policy::cluster::ClusterState;
 use palisade_policy::model::NodeName;
 
 use crate::cli::{Exit, Streams};
@@ -65,11 +64,11 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         )?;
         return Ok(Exit::Failure);
     }
-    let loaded = match inventory::load(&options.sources, streams) {
+    let loaded = match inventory::load_published(&options.sources, streams) {
         Ok(loaded) => loaded,
         Err(error) => return error.tell(streams),
     };
-    let state = without_placeholders(&loaded.inventory);
+    let state = loaded.inventory.without_placeholders();
     let read = if from_cluster {
         let enforcers = Enforcers {
             surroundings: &options.sources.surroundings,
@@ -104,19 +103,6 @@ fn nodes(state: &ClusterState, only: Option<&NodeName>) -> BTreeSet<NodeName> {
     of_pods.chain(state.nodes().keys().cloned()).collect()
 }
 
-/// What is true of the cluster: an address that was made up for a pod is none.
-fn without_placeholders(inventory: &Inventory) -> ClusterState {
-    let mut state = inventory.state.clone();
-    for uid in &inventory.placeholders {
-        if let Some(pod) = inventory.state.pods().get(uid) {
-            let mut pod = pod.clone();
-            pod.addresses.clear();
-            state.apply(Event::PodApplied(pod));
-        }
-    }
-    state
-}
-
 fn verify(
     options: &Options,
     loaded: &Loaded,
@@ -127,6 +113,9 @@ fn verify(
     let mut verifier = Verifier::new(state);
     let mut reports = Vec::new();
     let mut unread = 0;
+    let published = &loaded.published;
+    let enforcement =
+        (!published.rule_sets.is_empty()).then(|| Enforcement::of(&loaded.inventory, published));
     for Read { of, node, tables } in read {
         if options.node.is_some() && node.is_some() && node != options.node {
             continue;
@@ -134,7 +123,7 @@ fn verify(
         let problem = match (tables, node) {
             (Ok(tables), Some(node)) if is_known(state, &node) => {
                 let report = verifier.verify(&node, &tables);
-                notes(&report, loaded, streams)?;
+                notes(&report, enforcement.as_ref(), streams)?;
                 reports.push(report);
                 continue;
             }
@@ -146,7 +135,7 @@ fn verify(
         writeln!(streams.errors, "error: {of}: {problem}")?;
     }
     match options.output {
-        Form::Text => write!(streams.output, "{}", kernel::text(&reports))?,
+        Form::Text => streams.text().write_all(kernel::text(&reports).as_bytes())?,
         Form::Json => {
             serde_json::to_writer_pretty(&mut *streams.output, &kernel::json(&reports))?;
             writeln!(streams.output)?;
@@ -172,25 +161,21 @@ fn is_known(state: &ClusterState, node: &NodeName) -> bool {
 }
 
 /// What is worth knowing of a node, and no difference. A change that is on its way explains differences; it does not hide them.
-fn notes(report: &NodeReport, loaded: &Loaded, streams: &mut Streams<'_>) -> io::Result<()> {
+fn notes(
+    report: &NodeReport,
+    enforcement: Option<&Enforcement>,
+    streams: &mut Streams<'_>,
+) -> io::Result<()> {
     let node = &report.node;
     for note in &report.notes {
         writeln!(streams.errors, "note: node {node}: {note}")?;
     }
-    let published = &loaded.published;
-    if published.rule_sets.is_empty() {
-        return Ok(());
-    }
-    let enforcement = Enforcement::of(&loaded.inventory, published);
-    let Some(state) = enforcement.nodes.get(node) else {
-        return Ok(());
-    };
-    let on_its_way =
-        |difference: &Difference| matches!(difference, Difference::OtherRules | Difference::OtherPolicies);
-    if state.differences.iter().any(on_its_way) {
+    let state = enforcement.and_then(|enforcement| enforcement.nodes.get(node));
+    let mut differences = state.into_iter().flat_map(|state| &state.differences);
+    if differences.any(Difference::may_pass) {
         writeln!(
             streams.errors,
-            "note: node {node}: a change is on its way: the node has not reported what was published last"
+            "note: node {node}: a change is on its way: what is published, or reported by the node, is older than the API"
         )?;
     }
     Ok(())

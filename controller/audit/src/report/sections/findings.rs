@@ -102,7 +102,7 @@ pub(super) fn of_policy(overview: &Overview<'_>, key: &palisade_policy::model::P
         html.raw(" ").element("code", &[], finding.code);
         // The message goes on from the field.
         if let Some(field) = &finding.field {
-            html.raw(" ").element("code", &[], field);
+            html.raw(" ").element("code", &[], field).raw(":");
         }
         html.raw(" ").text(sentence(&finding.message)).raw(" ");
         html.text(sentence(&finding.fix)).raw("</li>").line();

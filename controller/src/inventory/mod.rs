@@ -186,6 +186,7 @@ fn read(sources: &Sources, slim: bool, streams: &mut Streams<'_>) -> Result<Load
     };
     let mut loaded = Loaded {
         inventory: Inventory {
+            whole: filenames.is_empty(),
             pod_networks: surroundings.pod_networks.clone(),
             ..Inventory::default()
         },

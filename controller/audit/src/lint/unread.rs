@@ -47,7 +47,7 @@ impl<'a> Unread<'a> {
             inventory,
             population,
             // Many a file describes the namespace just to label it.
-            whole: described && !population.of_namespace(&system).is_empty(),
+            whole: inventory.whole || (described && !population.of_namespace(&system).is_empty()),
         }
     }
 

@@ -159,6 +159,22 @@ fn namespaces_are_misspelt_or_of_others() {
 }
 
 #[test]
+fn a_workload_for_the_system_makes_no_whole_cluster() {
+    let metrics = workload(
+        "Deployment",
+        "kube-system",
+        "metrics-server",
+        "k8s-app: metrics-server",
+    );
+    let dns = named("kube-system").replace("}}}", "}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}");
+    let all = [namespace("kube-system", ""), metrics, web(), from(&dns)];
+    assert_eq!(found(&all), ["PA112 spec.ingress[0].from[0].podSelector"]);
+    let monitoring = from(&named("monitoring"));
+    let all = [&all[..3], &[monitoring]].concat();
+    assert_eq!(found(&all), ["PA105 spec.ingress[0].from[0].namespaceSelector"]);
+}
+
+#[test]
 fn a_label_for_the_system_makes_no_whole_cluster() {
     let monitoring = from(&named("monitoring"));
     let expected = ["PA105 spec.ingress[0].from[0].namespaceSelector"];

@@ -27,6 +27,8 @@ pub struct Inventory {
     pub placeholders: BTreeSet<PodUid>,
     /// Namespaces that no document describes: only their name is known.
     pub undescribed: BTreeSet<NamespaceName>,
+    /// Whether these are all objects of a cluster that matter here, because it listed them itself.
+    pub whole: bool,
     /// Of each namespace, the kinds of the objects in it that were not read and may make pods: `Rollout (argoproj.io/v1alpha1)`.
     pub unread: BTreeMap<NamespaceName, BTreeSet<String>>,
     /// The networks that pods get their addresses from, as whoever asks says; those of nodes come to them.

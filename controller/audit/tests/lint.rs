@@ -14,13 +14,14 @@ use palisade_audit::lint::{Code, Finding, lint};
 use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
 use palisade_policy::model::{Direction, Packet, Peers, Policy, Ports, Protocol, Transport, Verdict};
-use palisade_policy::testing::strategies::{history, policy};
+use palisade_policy::testing::builders::{namespace, pod, pods_in, policy, rule};
+use palisade_policy::testing::strategies::{self, history};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// Clusters with more policies than a history makes by chance.
 fn clusters() -> impl Strategy<Value = ClusterState> {
-    (history(60), vec(policy(), 0..8)).prop_map(|(events, policies)| {
+    (history(60), vec(strategies::policy(), 0..8)).prop_map(|(events, policies)| {
         let policies = policies.into_iter().map(Event::PolicyApplied);
         ClusterState::from_events(events.into_iter().chain(policies))
     })
@@ -160,4 +161,24 @@ fn everything_superfluous_is_among_what_random_clusters_have() {
         .filter(|code| !met.contains(code) && !rare.contains(code))
         .collect();
     assert!(missed.is_empty(), "never met: {missed:?}");
+}
+
+#[test]
+fn what_a_cluster_lists_itself_is_all_there_is() {
+    let events = [
+        Event::NamespaceApplied(namespace("shop", &[])),
+        Event::PodApplied(pod("shop/web").at("10.0.0.1")),
+        Event::PolicyApplied(policy("shop/p").allowing_from([rule([pods_in(&[("team", "ops")], &[])])])),
+    ];
+    let mut inventory = Inventory {
+        state: ClusterState::from_events(events),
+        ..Inventory::default()
+    };
+    let codes = |inventory: &Inventory| -> Vec<Code> {
+        let codes = lint(inventory).into_iter().map(|finding| finding.code);
+        codes.filter(|code| *code != Code::OpenEgress).collect()
+    };
+    assert_eq!(codes(&inventory), [Code::NamespaceUnknown]);
+    inventory.whole = true;
+    assert_eq!(codes(&inventory), [Code::NamespaceSelectsNothing]);
 }

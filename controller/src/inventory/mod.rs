@@ -205,6 +205,7 @@ fn read(
     };
     let mut loaded = Loaded {
         inventory: Inventory {
+            whole: filenames.is_empty(),
             pod_networks: surroundings.pod_networks.clone(),
             ..Inventory::default()
         },

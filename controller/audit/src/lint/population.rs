@@ -78,6 +78,11 @@ impl Class<'_> {
         self.standing == Standing::Workload
     }
 
+    /// Whether any of them was made from a template, in the place of those that are not known.
+    pub(super) fn is_of_templates(&self) -> bool {
+        !self.stands_for.is_empty()
+    }
+
     /// Whether pods that these stand for may match a selector once controllers have given them their labels.
     pub(super) fn may_match(&self, selector: &Selector) -> bool {
         let may_get = |key: &str| adding(key).iter().any(|kind| self.stands_for.contains(kind));

@@ -184,7 +184,7 @@ fn maybe_unread<'n>(
     let namespace = namespaces.next()?;
     let why = match scene.inventory.unread.get(namespace) {
         Some(kinds) => format!("what was skipped may make such pods: {}", listed(kinds)),
-        None => format!("no pods of {namespace} were read"),
+        None => format!("not all pods of {namespace} were read"),
     };
     let message = format!("{}; {why}", hint.text);
     Some(Finding::of_policy(Code::PodsUnknown, seen.policy, message))

@@ -129,7 +129,7 @@ codes! {
 
     PodsUnknown "PA112" "pods-unknown" Info:
         "A selector that only pods can fulfil that were not read";
-        why: "No pod that was read has these labels, but something in the namespace was skipped that may make pods: an object of a kind that is not known here. Whether the selector is right cannot be told.";
+        why: "No pod that was read has these labels, but the namespace may have others: something in it was skipped that may make pods, an object of a kind that is not known here, or it is kube-system, whose pods come with the cluster. Whether the selector is right cannot be told.";
         fix: "Include the pods themselves (a snapshot has them), or ask the cluster itself.";
 
     ExceptOutside "PA201" "except-outside" Error:

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use palisade_policy::model::{NamespaceName, Operator, Peer, Selector};
 
-use super::population::{Population, asks_for_added};
+use super::population::{Class, Population, asks_for_added};
 use super::scene::{Seen, SeenPeer};
 use super::selectors::{NAME_LABEL, namespace_selector};
 use crate::inventory::Inventory;
@@ -32,7 +32,7 @@ pub(super) enum Doubt {
     LikeNamespaces,
     /// None of the namespaces that were read fulfils its `namespaceSelector`.
     NoNamespace,
-    /// Its namespaces have no pods as far as is known, or things that may make pods.
+    /// Its namespaces may have other pods than those that were read.
     Pods,
     /// Pods that stand for others may get the labels that it asks for when they are made.
     Labels,
@@ -46,8 +46,13 @@ impl<'a> Unread<'a> {
         Self {
             inventory,
             population,
-            // Many a file describes the namespace just to label it.
-            whole: described && !population.of_namespace(&system).is_empty(),
+            // Many a file describes the namespace just to label it, or has a workload for it.
+            whole: inventory.whole
+                || (described
+                    && !population
+                        .of_namespace(&system)
+                        .iter()
+                        .all(Class::is_of_templates)),
         }
     }
 
@@ -78,10 +83,12 @@ impl<'a> Unread<'a> {
         })
     }
 
-    /// Whether a namespace may have pods that were not read: something in it was skipped that may make them, or none was.
+    /// Whether a namespace may have pods that were not read: something in it was skipped that may make them, none was read, or
+    /// it is that of the system, whose pods come with the cluster.
     pub(super) fn pods_of(self, namespace: &NamespaceName) -> bool {
         self.inventory.unread.contains_key(namespace)
-            || (!self.whole && self.population.of_namespace(namespace).is_empty())
+            || (!self.whole
+                && (namespace.as_str() == SYSTEM || self.population.of_namespace(namespace).is_empty()))
     }
 
     /// Whether the pods of some namespaces may yet get labels that a selector asks for.

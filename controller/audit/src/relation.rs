@@ -28,7 +28,7 @@ pub use selection::Selection;
 pub use summary::Summary;
 pub use words::{Limits, Saying, Word, Words, ports};
 
-pub(crate) use name::{is_plain, members};
+pub(crate) use name::{is_noise, is_plain, members};
 
 /// The reachability of an inventory, with names for its ends.
 #[derive(Clone, Debug)]

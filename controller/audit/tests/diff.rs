@@ -55,8 +55,11 @@ fn pods(state: &ClusterState) -> BTreeMap<&PodKey, (&Pod, Vec<IpAddr>)> {
 /// One end, as it is called, with its address in both states.
 type Spot = (String, [IpAddr; 2]);
 
+/// What pods were called that have another name after.
+type Renamed = BTreeMap<String, BTreeSet<String>>;
+
 /// Every pod and every address outside that both states have, in one family.
-fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
+fn spots(states: [&ClusterState; 2], family: Family, renamed: &Renamed) -> Vec<Spot> {
     let [before, after] = states.map(pods);
     let of = |addresses: &[IpAddr]| {
         addresses
@@ -64,9 +67,17 @@ fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
             .copied()
             .find(|address| Family::of(*address) == family)
     };
-    let mut spots: Vec<Spot> = before
+    let was: BTreeMap<String, &Vec<IpAddr>> = before
         .iter()
-        .filter_map(|(key, (_, own))| Some((key.to_string(), [of(own)?, of(&after.get(key)?.1)?])))
+        .map(|(key, (_, own))| (key.to_string(), own))
+        .collect();
+    let mut spots: Vec<Spot> = after
+        .iter()
+        .filter_map(|(key, (_, own))| {
+            let name = key.to_string();
+            let old = renamed.get(&name).and_then(BTreeSet::first).unwrap_or(&name);
+            Some((name.clone(), [of(was.get(old)?)?, of(own)?]))
+        })
         .collect();
     let known = (0..28).flat_map(strategies::pod_addresses);
     let nodes = ["a", "b", "c"].into_iter().flat_map(strategies::node_addresses);
@@ -80,10 +91,10 @@ fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
 
 type Pair = (Effect, Family, String, String, Transport);
 
-fn by_the_oracle(states: [&ClusterState; 2]) -> BTreeSet<Pair> {
+fn by_the_oracle(states: [&ClusterState; 2], renamed: &Renamed) -> BTreeSet<Pair> {
     let mut found = BTreeSet::new();
     for family in Family::ALL {
-        let spots = spots(states, family);
+        let spots = spots(states, family, renamed);
         for (from, source) in &spots {
             for (to, destination) in spots.iter().filter(|(to, _)| to != from) {
                 for transport in transports() {
@@ -110,9 +121,10 @@ fn by_the_oracle(states: [&ClusterState; 2]) -> BTreeSet<Pair> {
 
 fn by_the_difference(diff: &Diff<'_>, states: [&ClusterState; 2]) -> BTreeSet<Pair> {
     let ends = diff.ends();
+    let renamed = &diff.edits.renamed;
     let mut found = BTreeSet::new();
     for family in Family::ALL {
-        let spots = spots(states, family);
+        let spots = spots(states, family, renamed);
         let names = |end: &End| -> Vec<&Spot> {
             let is_meant = |spot: &&Spot| match end {
                 End::Pods(class) => {
@@ -168,9 +180,9 @@ fn by_the_difference(diff: &Diff<'_>, states: [&ClusterState; 2]) -> BTreeSet<Pa
 }
 
 /// The pairs that policies decide about in both states: what a pod's own node may changes with the node.
-fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2]) -> BTreeSet<Pair> {
+fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2], renamed: &Renamed) -> BTreeSet<Pair> {
     let own_node = |(_, family, from, to, transport): &Pair| {
-        let spots = spots(states, *family);
+        let spots = spots(states, *family, renamed);
         let find = |name: &String| spots.iter().find(|(own, _)| own == name).unwrap().1;
         let (source, destination) = (find(from), find(to));
         (0..2).any(|state| {
@@ -210,7 +222,15 @@ proptest! {
         let (before, after) = (inventory(before), inventory(after));
         let states = [&before.state, &after.state];
         let diff = Diff::of(&before, &after);
-        let expected = decided(by_the_oracle(states), states);
+        let renamed = &diff.edits.renamed;
+        for (name, was) in renamed {
+            prop_assert_eq!(was.len(), 1);
+            let labels = |state, name: &str| pods(state)[&PodKey::parse(name).unwrap()].0.labels.clone();
+            let old = was.first().unwrap();
+            prop_assert_eq!(labels(states[1], name), labels(states[0], old), "{} was {}", name, old);
+            prop_assert!(PodKey::parse(old).is_some_and(|old| !pods(states[1]).contains_key(&old)));
+        }
+        let expected = decided(by_the_oracle(states, renamed), states, renamed);
         prop_assert_eq!(by_the_difference(&diff, states), expected);
         for change in &diff.changes {
             let denied = match change.effect {

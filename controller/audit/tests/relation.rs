@@ -81,7 +81,7 @@ proptest! {
         }
         for from in ends(&relation) {
             for to in ends(&relation) {
-                let alone = from == to && relation.names.pods(to) == Some(1);
+                let alone = from == to && relation.names.is_single(to);
                 if alone || matches!((from, to), (End::Outside(_), End::Outside(_))) {
                     continue;
                 }

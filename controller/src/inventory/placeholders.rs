@@ -136,8 +136,13 @@ fn used(inventory: &Inventory) -> HashSet<IpAddr> {
     let pods = inventory.state.pods().values().flat_map(|pod| &pod.addresses);
     let nodes = inventory.state.nodes().values().flat_map(|node| &node.addresses);
     let services = inventory.services.values();
-    let services =
-        services.flat_map(|service| service.addresses.iter().chain(&service.outside).chain(service.endpoints.iter().flatten()));
+    let services = services.flat_map(|service| {
+        service
+            .addresses
+            .iter()
+            .chain(&service.outside)
+            .chain(service.endpoints.iter().flatten())
+    });
     pods.chain(nodes).chain(services).copied().collect()
 }
 

@@ -193,11 +193,7 @@ pub fn program() -> Result<PathBuf> {
 /// One of Palisade's programs, built beside the running one.
 pub fn built(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe().context("finding the running program")?;
-    let candidates = test
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join(name));
+    let candidates = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     let found = candidates.into_iter().find(|path| path.is_file());
     found.with_context(|| format!("{name} is not built: cargo build --workspace"))
 }

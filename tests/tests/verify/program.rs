@@ -76,7 +76,13 @@ async fn a_node_is_asked_where_it_is() {
     }
     let occupied = ["web", "front"].into_iter().zip(node.slots().to_vec());
     let occupied: Vec<_> = occupied
-        .map(|(name, slot)| (slot, PodKey::parse(&format!("shop/{name}")).unwrap(), PodUid::from(name)))
+        .map(|(name, slot)| {
+            (
+                slot,
+                PodKey::parse(&format!("shop/{name}")).unwrap(),
+                PodUid::from(name),
+            )
+        })
         .collect();
     stage.occupy(occupied).unwrap();
     stage.enact(&state).await.unwrap();
@@ -84,17 +90,30 @@ async fn a_node_is_asked_where_it_is() {
 
     let node = &stage.bed().nodes()[0];
     let told = verify(node, &path).await.unwrap();
-    assert!(told.contains("the kernel does what the API says, for 2 pods"), "{told}");
+    assert!(
+        told.contains("the kernel does what the API says, for 2 pods"),
+        "{told}"
+    );
 
     // A dormant table has all of its rules, and filters nothing.
-    node.nft("add table inet palisade { flags dormant; }").await.unwrap();
+    node.nft("add table inet palisade { flags dormant; }")
+        .await
+        .unwrap();
     let found = verify(node, &path).await.unwrap_err().to_string();
-    assert!(found.contains("exit status: 1") && found.contains(": 1 finding"), "{found}");
+    assert!(
+        found.contains("exit status: 1") && found.contains(": 1 finding"),
+        "{found}"
+    );
     node.nft("add table inet palisade").await.unwrap();
     verify(node, &path).await.unwrap();
 
-    node.nft("insert rule inet palisade forwarded accept").await.unwrap();
+    node.nft("insert rule inet palisade forwarded accept")
+        .await
+        .unwrap();
     let found = verify(node, &path).await.unwrap_err().to_string();
-    assert!(found.contains("exit status: 1") && !found.contains(": 0 finding"), "{found}");
+    assert!(
+        found.contains("exit status: 1") && !found.contains(": 0 finding"),
+        "{found}"
+    );
     stage.stop().await.unwrap();
 }

@@ -45,7 +45,9 @@ pub enum Unreadable {
     },
     /// A set that was listed while its hash table grew. The kernel then tells some elements twice and leaves others out, and no
     /// generation tells of it (1,312 of 50,000 on Linux 6.18).
-    #[error("table {family} {TABLE}: set {set} lists an element twice, and so leaves others out: it grew meanwhile; list it again")]
+    #[error(
+        "table {family} {TABLE}: set {set} lists an element twice, and so leaves others out: it grew meanwhile; list it again"
+    )]
     Torn {
         /// The table's family.
         family: Family,

@@ -16,7 +16,7 @@ pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn
         let pods = |end| names.pods(end).map(|pods| pods.to_string()).unwrap_or_default();
         for from in row.from.iter() {
             // A pod reaches itself in any case.
-            if *from == row.to && names.pods(*from) == Some(1) {
+            if *from == row.to && names.is_single(*from) {
                 continue;
             }
             table.write_record([

@@ -154,7 +154,7 @@ pub(super) struct Cluster {
 /// Reads all objects of a cluster.
 pub(super) fn read(
     surroundings: &Surroundings,
-    reading: Reading,
+    reading: Reading<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Cluster, ClusterError> {
     connected(surroundings, async |cluster| {
@@ -253,10 +253,10 @@ async fn config(surroundings: &Surroundings) -> Result<Config, ClusterError> {
 }
 
 /// Lists objects and counts them.
-struct Lister {
+struct Lister<'a> {
     client: Client,
     server: Arc<str>,
-    reading: Reading,
+    reading: Reading<'a>,
     objects: Cell<usize>,
 }
 
@@ -269,7 +269,7 @@ enum Listing {
     Unknown,
 }
 
-impl Lister {
+impl Lister<'_> {
     /// Lists everything. How far it is is told meanwhile, if it takes long and somebody watches.
     async fn all(&self, streams: &mut Streams<'_>) -> Result<Collected, ClusterError> {
         let listings = stream::iter(&LISTED)

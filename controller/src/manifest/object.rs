@@ -78,14 +78,16 @@ pub(super) enum Outcome {
 
 /// What is made of documents.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Reading<'a> {
     /// Which kinds are read.
     pub(crate) interest: Interest,
     /// Whether documents are kept as a snapshot has them.
     pub(crate) slim: bool,
+    /// The namespace of objects that name none, as with `kubectl apply -n`.
+    pub(crate) home: &'a str,
 }
 
-impl Reading {
+impl Reading<'_> {
     /// Reads one document.
     pub(super) fn interpret(self, document: Document<'_>) -> Outcome {
         self.at_once(&document)
@@ -119,6 +121,9 @@ impl Reading {
         };
         let metadata = head.metadata?;
         let namespace = metadata.namespace.as_ref().map(|word| word.0.as_ref());
+        if self.is_homeless(kind, namespace) {
+            return None;
+        }
         let title = kind::title(kind, &metadata.name?.0, namespace).ok()?;
         let (object, defects) = if kind == Kind::NetworkPolicy {
             policy(&policy_text(text)?)
@@ -151,7 +156,7 @@ impl Reading {
                 message,
             })
         };
-        let value = match tree {
+        let mut value = match tree {
             Ok(value) => value,
             Err(message) => return refuse(origin, None, None, message),
         };
@@ -170,6 +175,8 @@ impl Reading {
             Ok(kind) => kind,
             Err(skipped) => return Outcome::Skipped(skipped),
         };
+        self.take_home(kind, &mut value);
+        let name = value.get("kind").and_then(Value::as_str).unwrap_or_default();
         let title = match kind::title_of(kind, &value) {
             Ok(title) => title,
             Err(Defect { field, message }) => return refuse(origin, Some(name), Some(&field), message),
@@ -212,6 +219,26 @@ impl Reading {
             defects,
             slim: self.slim.then(|| slim::slimmed(kind, value)),
         }))
+    }
+
+    /// Whether an object is to be in another namespace than what is decoded without one.
+    fn is_homeless(self, kind: Kind, namespace: Option<&str>) -> bool {
+        kind.is_namespaced() && self.home != kind::DEFAULT_NAMESPACE && namespace.is_none_or(str::is_empty)
+    }
+
+    /// Puts an object that names no namespace into the one of those.
+    fn take_home(self, kind: Kind, value: &mut Value) {
+        let named = match value.pointer("/metadata/namespace") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.as_str()),
+            // That it is no name is told later.
+            Some(_) => return,
+        };
+        if self.is_homeless(kind, named)
+            && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.insert("namespace".to_owned(), self.home.into());
+        }
     }
 
     /// The kind that is called so, if it is of interest; if not, how it is counted.

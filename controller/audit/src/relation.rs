@@ -24,7 +24,7 @@ use crate::inventory::Inventory;
 pub use name::Names;
 pub use range::{Addresses, Part};
 pub use row::{Line, Row};
-pub use selection::Selection;
+pub use selection::{Host, Selection};
 pub use summary::Summary;
 pub use words::{Limits, Saying, Word, Words, ports};
 

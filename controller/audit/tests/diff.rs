@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_audit::diff::{Becomes, Diff, Effect};
+use palisade_audit::diff::{Becomes, Diff, Effect, Meaning};
 use palisade_audit::inventory::Inventory;
 use palisade_audit::relation::Addresses;
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{Packet, Pod, PodKey, Protocol, Transport, Verdict};
+use palisade_policy::model::{Packet, Pod, PodKey, PolicyKey, Protocol, Transport, Verdict};
 use palisade_policy::reach::{End, Family};
+use palisade_policy::testing::builders::{everybody, pod, pods_in, policy, port, rule};
 use palisade_policy::testing::{config, strategies};
 use proptest::prelude::*;
 
@@ -196,6 +197,58 @@ fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2], renamed: &Renamed)
         })
     };
     pairs.into_iter().filter(|pair| !own_node(pair)).collect()
+}
+
+/// More pairs than are asked about one by one: what is not asked about is said, and no policy is called idle for it.
+#[test]
+fn what_is_not_asked_about_is_said() {
+    const PODS: u16 = 110;
+    let names = |number: u16| format!("x{number}");
+    let pods = |namespace: &'static str, third: u8| {
+        (0..PODS).map(move |number| {
+            let id = names(number);
+            let odd = if number % 2 == 1 { "odd" } else { "even" };
+            let pod = pod(&format!("{namespace}/{id}")).at(&format!("10.{third}.{number}.1"));
+            Event::PodApplied(pod.labelled(&[("id", &id), ("is", odd)]))
+        })
+    };
+    // Every pod is a class of its own.
+    let own = (0..PODS).map(|number| {
+        let id = names(number);
+        let guard = policy(&format!("dst/own-{id}"));
+        let from = rule([pods_in(&[], &[("id", &id)])]).on_ports([port(Protocol::Tcp, 1)]);
+        Event::PolicyApplied(guard.selecting(&[("id", &id)]).allowing_from([from]))
+    });
+    let base = pods("one", 1)
+        .chain(pods("two", 2))
+        .chain(pods("dst", 3))
+        .chain(own);
+    let before = inventory(ClusterState::from_events(base));
+    let mut after = before.clone();
+    let https = || [port(Protocol::Tcp, 443)];
+    let from_odd = rule([pods_in(&[], &[("is", "odd")])]).on_ports(https());
+    for added in [
+        policy("dst/open").allowing_from([everybody().on_ports(https())]),
+        // It allows as well what is only asked about as one of many.
+        policy("dst/late")
+            .selecting(&[("id", "x99")])
+            .allowing_from([from_odd]),
+        policy("dst/for-nobody").selecting(&[("id", "none")]),
+    ] {
+        after.state.apply(Event::PolicyApplied(added));
+    }
+    let diff = Diff::of(&before, &after);
+    let asked = |perhaps_others| {
+        let changes = &diff.changes;
+        changes
+            .iter()
+            .any(|change| change.cause.perhaps_others == perhaps_others)
+    };
+    assert!(asked(true) && asked(false));
+    let meaning = |name: &str| diff.edits.policies[&PolicyKey::new("dst", name)].1;
+    assert_eq!(meaning("open"), Meaning::Changes);
+    assert_eq!(meaning("late"), Meaning::Unknown);
+    assert_eq!(meaning("for-nobody"), Meaning::None);
 }
 
 proptest! {

@@ -20,7 +20,7 @@ pub struct Cause {
 pub struct Side {
     /// In the state where it denies: the policies that isolate the pod, none of which allows the connection.
     pub isolating: BTreeSet<PolicyKey>,
-    /// In the state where it allows: everything that does.
+    /// In the state where it allows: everything that does; of a policy the first rule.
     pub grants: BTreeSet<Grant>,
 }
 

@@ -173,7 +173,7 @@ impl<'a> Causes<'a> {
             let example = first.example();
             (rest.fold(first, |all, part| all.union(&part)), example)
         });
-        let inquiry = Inquiry::of(self.spots, &meeting, scenes, denied, allowed)?;
+        let inquiry = Inquiry::of(self.spots, &meeting, &scenes, denied, allowed)?;
         let mut answers: BTreeMap<Cause, (PortSet, Packet)> = BTreeMap::new();
         let asked = parts.into_iter().map(|part| {
             let example = part.example();
@@ -186,8 +186,8 @@ impl<'a> Causes<'a> {
             };
             cause.perhaps_others = perhaps_others;
             self.complete &= !perhaps_others;
-            let (ports, _) = answers.entry(cause).or_insert_with(|| (PortSet::none(), witness));
-            *ports = ports.union(&part);
+            let (own, _) = answers.entry(cause).or_insert_with(|| (PortSet::none(), witness));
+            *own = own.union(&part);
         }
         let answers = answers
             .into_iter()
@@ -234,7 +234,7 @@ impl<'a> Inquiry<'a> {
     fn of(
         spots: Spots<'a>,
         meeting: &'a Meeting<'a>,
-        scenes: [Scene<'_>; 2],
+        scenes: &[Scene<'_>; 2],
         denied: usize,
         allowed: usize,
     ) -> Option<Self> {

@@ -90,16 +90,19 @@ impl<'a> Pairing<'a> {
         left: [Vec<&'a Pod>; 2],
         common: impl Fn(&Side<'a>, &'a Pod) -> Option<K>,
     ) -> [Vec<&'a Pod>; 2] {
-        let mut rest: [Vec<&Pod>; 2] = Default::default();
         let mut groups: BTreeMap<K, [Vec<&Pod>; 2]> = BTreeMap::new();
-        for (state, pods) in left.into_iter().enumerate() {
-            for pod in pods {
-                match self.sides.get(state).and_then(|side| common(side, pod)) {
-                    Some(key) => groups.entry(key).or_default()[state].push(pod),
-                    None => rest[state].push(pod),
-                }
-            }
-        }
+        let [of_before, of_after] = &self.sides;
+        let [mut rest_before, mut rest_after] = left;
+        rest_before.retain(|pod| {
+            let key = common(of_before, pod);
+            let known = key.map(|key| groups.entry(key).or_default());
+            known.map(|[before, _]| before.push(pod)).is_none()
+        });
+        rest_after.retain(|pod| {
+            let key = common(of_after, pod);
+            let known = key.map(|key| groups.entry(key).or_default());
+            known.map(|[_, after]| after.push(pod)).is_none()
+        });
         for [before, after] in groups.into_values() {
             let stands_for_all = |state: usize, pods: &[&Pod]| match pods {
                 [pod] => self.stands_for_others(state, &pod.uid),
@@ -117,10 +120,10 @@ impl<'a> Pairing<'a> {
             let pairs = ones.zip(others).take(length);
             self.pairs
                 .extend(pairs.map(|(one, other)| (one.uid.clone(), other.uid.clone())));
-            rest[0].extend(before.into_iter().skip(length));
-            rest[1].extend(after.into_iter().skip(length));
+            rest_before.extend(before.into_iter().skip(length));
+            rest_after.extend(after.into_iter().skip(length));
         }
-        rest
+        [rest_before, rest_after]
     }
 
     /// Whether a pod of a state (0: before) is in no pair.

@@ -100,8 +100,8 @@ mod tests {
         let dns = policy("shop/dns").allowing_from([everybody().on_ports([port(Protocol::Udp, 53)])]);
         let ports = PortSet::numbers(Protocol::Tcp, (0..200).map(|number| 9000 + 10 * number))
             .union(&PortSet::numbers(Protocol::Udp, [53]));
-        let parts = parts(&ports, [(&[&agent, &dns], None), (&[], None)]);
-        assert_eq!(parts.len(), 2, "{parts:?}");
+        let found = told(&ports, [(&[&agent, &dns], None), (&[], None)]);
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Which ends are asked for: what [`question`] calls an end, in terms of a relation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::{NamespaceName, NodeName, Pod, PodKey};
+use palisade_policy::model::{NamespaceName, NodeName, PodKey};
 use palisade_policy::reach::{End, Family};
 
 use super::Relation;
@@ -26,7 +26,7 @@ pub struct Selection {
 struct Asked {
     /// Never empty. Of a class all pods are told, as policies do not tell them apart.
     ends: BTreeSet<End>,
-    /// The addresses that were asked for: of a range only what is in these is told.
+    /// The addresses that were asked for and that no pod has: of a range only what is in these is told.
     within: Vec<IpNet>,
 }
 
@@ -117,20 +117,26 @@ impl Selection {
             .filter(|net| net.prefix_len() == net.max_prefix_len())
             .map(IpNet::addr)
             .collect();
+        let mut hosts: BTreeMap<IpAddr, Host> = BTreeMap::new();
         let pods = inventory.state.pods().values();
-        let pods: Vec<&Pod> = pods.filter(|pod| pod.host_network && !pod.finished).collect();
-        let hosts = addresses.into_iter().filter_map(|address| {
-            let nodes = inventory.state.nodes().values();
-            let nodes = nodes.filter(|node| node.addresses.contains(&address));
-            let pods = pods.iter().filter(|pod| pod.addresses.contains(&address));
-            let host = Host {
-                address,
-                nodes: nodes.map(|node| node.name.clone()).collect(),
-                pods: pods.map(|pod| pod.key.clone()).collect(),
-            };
-            (!host.pods.is_empty()).then_some(host)
-        });
-        hosts.collect()
+        for pod in pods.filter(|pod| pod.host_network && !pod.finished) {
+            for address in pod.addresses.iter().filter(|address| addresses.contains(address)) {
+                let host = hosts.entry(*address).or_insert_with(|| Host {
+                    address: *address,
+                    nodes: Vec::new(),
+                    pods: Vec::new(),
+                });
+                host.pods.push(pod.key.clone());
+            }
+        }
+        for node in inventory.state.nodes().values() {
+            for address in &node.addresses {
+                if let Some(host) = hosts.get_mut(address) {
+                    host.nodes.push(node.name.clone());
+                }
+            }
+        }
+        hosts.into_values().collect()
     }
 
     /// Those of a list that are asked for.
@@ -155,7 +161,8 @@ impl Asked {
             // Classes are asked for by the names that they are told by. Pods in their node's network are in none.
             ends.retain(|end| matches!(end, End::Pods(_)));
         }
-        let single = crowd.addresses.iter().copied().map(IpNet::from);
+        let outside = |address: &&IpAddr| matches!(relation.reach.end(**address), Some(End::Outside(_)));
+        let single = crowd.addresses.iter().filter(outside).copied().map(IpNet::from);
         let within = single.chain(crowd.blocks.iter().copied()).collect();
         if ends.is_empty() {
             return Err(Unresolved::NoPod(asked.clone()));

@@ -115,9 +115,7 @@ fn outside_addresses(
     let external = spec.external_ips.iter().flatten().enumerate();
     let external = external.map(|(index, text)| address(text, &EXTERNAL_IPS.entry(index)));
     let balancer = status.and_then(|status| status.load_balancer.as_ref());
-    let given = balancer
-        .and_then(|balancer| balancer.ingress.as_deref())
-        .unwrap_or_default();
+    let given = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
     let given = given.iter().enumerate();
     let given = given.filter(|(_, given)| given.ip_mode.as_deref() != Some("Proxy"));
     let given = given.filter_map(|(index, given)| {

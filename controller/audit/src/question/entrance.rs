@@ -23,12 +23,7 @@ pub(super) struct Entrance<'a> {
 
 impl<'a> Finder<'a> {
     /// The Service that answers at a destination, if one does; `object` is what a name was found to be.
-    pub(super) fn entrance(
-        &self,
-        end: &End,
-        object: Option<Object<'a>>,
-        port: &Port,
-    ) -> Option<Entrance<'a>> {
+    pub(super) fn entrance(&self, end: &End, object: Option<Object<'a>>, port: &Port) -> Option<Entrance<'a>> {
         let plain = |service, note| Entrance {
             service,
             port: port.clone(),

@@ -180,20 +180,13 @@ impl<'a> Finder<'a> {
         let title = end_title(end);
         let (title, places, blocks) = match end {
             End::Anybody => (title, self.owned(|_| true), everywhere()),
-            End::Block(block) => (
-                title,
-                self.owned(|address| block.contains(&address)),
-                vec![*block],
-            ),
+            End::Block(block) => (title, self.owned(|address| block.contains(&address)), vec![*block]),
             End::Address(address) => (title, vec![self.place(*address)], Vec::new()),
-            End::Labelled { namespace, selector } => (
-                title,
-                self.labelled(end, namespace.as_ref(), selector)?,
-                Vec::new(),
-            ),
+            End::Labelled { namespace, selector } => {
+                (title, self.labelled(end, namespace.as_ref(), selector)?, Vec::new())
+            }
             End::Named { .. } => {
-                let (title, places) =
-                    object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
+                let (title, places) = object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
                 (title, places, Vec::new())
             }
         };

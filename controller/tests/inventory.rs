@@ -473,6 +473,48 @@ fn names_without_a_namespace_are_looked_up_where_one_wants() {
 }
 
 #[test]
+fn objects_without_a_namespace_are_where_one_wants() {
+    let workshop = Workshop::new();
+    let policy = |name: &str, namespace: &str| {
+        format!(
+            "{{\"apiVersion\": \"networking.k8s.io/v1\", \"kind\": \"NetworkPolicy\", \
+             \"metadata\": {{\"name\": \"{name}\"{namespace}}}, \"spec\": {{\"podSelector\": {{}}}}}}"
+        )
+    };
+    workshop.write("a.json", policy("a", ""));
+    workshop.write("b.yaml", policy("b", ", \"namespace\": \"\""));
+    workshop.write("c.json", policy("c", ", \"namespace\": \"lab\""));
+    workshop.write("d.yaml", DEPLOYMENT.replace("namespace: shop, ", ""));
+    workshop.write(
+        "e.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: other}",
+    );
+    let found = |more: &[&str]| {
+        let (loaded, _) = workshop.load(&["."], more);
+        let inventory = loaded.unwrap().inventory;
+        let policies = inventory.state.policies().keys().map(ToString::to_string);
+        let workloads = inventory.workloads.keys().map(ToString::to_string);
+        policies.chain(workloads).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(&[]),
+        ["default/a", "default/b", "lab/c", "Deployment default/web"]
+    );
+    assert_eq!(
+        found(&["-n", "nn"]),
+        ["lab/c", "nn/a", "nn/b", "Deployment nn/web"]
+    );
+    let (old, _) = workshop.load(&["e.yaml"], &["-n", "nn"]);
+    let new = workshop.overlay(&old.unwrap(), &["a.json"]).unwrap();
+    assert!(
+        new.inventory
+            .state
+            .policies()
+            .contains_key(&PolicyKey::new("nn", "a"))
+    );
+}
+
+#[test]
 fn places_are_files_and_lines() {
     let workshop = Workshop::new();
     workshop.write(

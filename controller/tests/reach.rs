@@ -177,8 +177,8 @@ fn filters_show_what_was_asked_for_alone() {
 #[test]
 fn pods_in_the_network_of_their_node_are_meant_by_namespace_and_not_by_class() {
     insta::assert_snapshot!(output(&["--to", "deployment/web", "-n", "shop", "--from", "namespace/watch"]), @r"
-        FROM                                              TO                    PORTS
-        0.0.0.0/0 except 10.0.0.0/8 and 198.51.100.0/24   shop/deployment/web   8080/TCP
+        FROM                         TO                    PORTS
+        192.168.0.11 (node node-1)   shop/deployment/web   8080/TCP
         ");
     insta::assert_snapshot!(output(&["--to", "deployment/web", "-n", "shop", "--from", "watch/*"]), @"FROM   TO   PORTS");
 }
@@ -288,4 +288,111 @@ fn letters_that_no_label_may_have_are_in_no_name() {
         );
         assert!(run.output.contains("api-0"), "{}", run.output);
     }
+}
+
+#[test]
+fn whose_an_address_of_a_node_is_is_said() {
+    for end in ["watch/agent", "node/node-1"] {
+        let run = reach(&["--from", end, "--to", "shop/deployment/web", "-o", "csv"]);
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(run.output, @r"
+        from,from_pods,to,to_pods,family,ports
+        192.168.0.11 (node node-1),,shop/deployment/web,3,,8080/TCP
+        ");
+        }
+        assert!(
+            run.errors.contains(
+                "note: 192.168.0.11 is the address of node node-1, and of pods in its network: watch/agent\n"
+            ),
+            "{}",
+            run.errors
+        );
+    }
+}
+
+#[test]
+fn an_end_has_no_port() {
+    let run = reach(&["--to", "shop/db-0:8080"]);
+    assert_eq!(run.exit, Exit::Failure);
+    insta::assert_snapshot!(run.errors, @r#"error: "shop/db-0:8080": an END has no port here, as reach tells all ports; `explain` takes one"#);
+}
+
+#[test]
+fn that_nothing_is_allowed_is_said() {
+    let run = reach(&["--from", "lab/bench", "--to", "shop/db-0"]);
+    assert_eq!(
+        (run.exit, run.output.as_str()),
+        (Exit::Success, "FROM   TO   PORTS\n")
+    );
+    assert!(
+        run.errors
+            .contains("nothing is allowed from lab/bench to shop/db-0 but what always is\n"),
+        "{}",
+        run.errors
+    );
+    let run = reach(&["--from", "shop/app=api", "--to", "shop/db-0"]);
+    assert!(!run.errors.contains("nothing is allowed"), "{}", run.errors);
+}
+
+/// How many pods a template makes is for the cluster to say, so one that stands for them is never alone.
+#[test]
+fn replicas_of_one_workload_reach_each_other() {
+    let template = "selector: {}, template: {metadata: {labels: {app: NAME}}, spec: {containers: []}}";
+    let workload = |kind: &str, name: &str| {
+        let template = template.replace("NAME", name);
+        format!(
+            "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{{template}}}"
+        )
+    };
+    let gossip = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: own, namespace: shop}\n\
+                  spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}], ports: [{port: 7946}]}]}";
+    for kind in ["Deployment", "DaemonSet"] {
+        let workshop = Workshop::new();
+        workshop.write(
+            "a.yaml",
+            [workload(kind, "web"), gossip.to_owned()].join("\n---\n"),
+        );
+        let file = workshop.path("a.yaml");
+        let arguments = ["policy-audit", "reach", "-f", file.to_str().unwrap(), "-o"];
+        let name = format!("shop/{}/web", kind.to_lowercase());
+        let csv = palisade(&[&arguments[..], &["csv"]].concat()).output;
+        assert!(csv.contains(&format!("{name},1,{name},1,,7946/TCP\n")), "{csv}");
+        let table = palisade(&[&arguments[..], &["table", "--from", "shop/app=web"]].concat()).output;
+        assert!(table.contains("7946/TCP"), "{table}");
+    }
+}
+
+#[test]
+fn a_graph_that_is_too_large_for_mermaid_is_told() {
+    let pod = |number: usize| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}, namespace: shop, labels: {{n: 'x{number}'}}}}\n\
+             status: {{podIP: 10.0.0.{number}}}\n---\n\
+             apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p{number}, namespace: shop}}\n\
+             spec: {{podSelector: {{matchLabels: {{n: 'x{number}'}}}}, ingress: [{{ports: [{{port: {number}}}]}}, \
+             {{from: [{{podSelector: {{matchLabels: {{n: 'x{number}'}}}}}}]}}]}}"
+        )
+    };
+    let workshop = Workshop::new();
+    let all: Vec<String> = (1..40).map(pod).collect();
+    workshop.write("all.yaml", all.join("\n---\n"));
+    let file = workshop.path("all.yaml");
+    let run = palisade(&[
+        "policy-audit",
+        "reach",
+        "-o",
+        "mermaid",
+        "-f",
+        file.to_str().unwrap(),
+    ]);
+    let edges = run.output.matches("-->").count();
+    assert_eq!(
+        run.errors.contains(&format!(
+            "warning: {edges} edges are more than the 500 that Mermaid draws by default"
+        )),
+        edges > 500,
+        "{edges} {}",
+        run.errors
+    );
+    assert!(edges > 500, "{edges}");
 }

@@ -6,30 +6,37 @@
 //!   after ──┘                               └─► objects     what was edited, and whether that says anything
 //! ```
 //!
-//! Pods are the same if they have the same name, whatever their UID. A pod that only one of the states has is told by
-//! itself: it is no change that others can do more or less.
+//! Which pods are the same is told by their names, and then by what made them ([`pairing`]). A pod that only one of the states
+//! has is told by itself: it is no change that others can do more or less. What edited policies mean to it is found out all the
+//! same ([`others`]).
 
 mod cause;
+mod causes;
 mod change;
 mod joint;
 mod objects;
+mod others;
 pub mod output;
+mod pairing;
 mod pairs;
+mod points;
+mod spots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_policy::model::{Direction, PodKey, PolicyKey};
-use palisade_policy::reach::{Class, Difference, End, Outside};
+use palisade_policy::model::{Direction, Pod, PolicyKey};
+use palisade_policy::reach::{Class, Difference, End, Outside, Unpaired};
 
 use crate::inventory::Inventory;
 use crate::relation::{Ends, Names};
 
 pub use cause::{Cause, Grant, Side};
 pub use change::{Change, Effect};
-pub use objects::{Edit, Edits};
+pub use objects::{Edit, Edits, Meaning, PodEdit};
 
-use cause::Causes;
+use causes::Causes;
 use joint::Joint;
+use pairing::Pairing;
 
 /// The difference of what two inventories mean.
 #[derive(Clone, Debug)]
@@ -39,9 +46,9 @@ pub struct Diff<'a> {
     /// Pods that become isolated or open.
     pub isolation: Vec<Isolation>,
     /// Pods that only the state after has, with the directions in which they are isolated.
-    pub new: BTreeMap<PodKey, BTreeSet<Direction>>,
+    pub new: BTreeMap<String, BTreeSet<Direction>>,
     /// Pods that only the state before has.
-    pub gone: BTreeSet<PodKey>,
+    pub gone: BTreeSet<String>,
     /// What was edited.
     pub edits: Edits,
     after: &'a Inventory,
@@ -75,26 +82,31 @@ pub enum Becomes {
 impl<'a> Diff<'a> {
     /// Compares what two inventories mean.
     pub fn of(before: &'a Inventory, after: &'a Inventory) -> Self {
-        let difference = Difference::of(&before.state, &after.state);
-        let joint = Joint::of(&difference, [before, after]);
+        let inventories = [before, after];
+        let pairing = Pairing::of(inventories);
+        let difference = Difference::paired(&before.state, &after.state, &pairing.pairs);
+        let joint = Joint::of(&difference, inventories, &pairing);
+        let names = joint.names(&pairing, inventories);
         let pairs = pairs::changed(&joint, &difference);
-        let mut causes = Causes::of([before, after], &joint);
-        let changes = change::grouped(&joint, &pairs, &mut causes);
+        let mut causes = Causes::of(inventories, &joint);
+        let changes = change::grouped(&joint, &names, &pairs, &mut causes);
         let isolation = isolation(&joint);
-        let policies = changes.iter().flat_map(|change| change.cause.policies());
         let isolating = isolation.iter().flat_map(|change| &change.policies);
-        let effective: BTreeSet<PolicyKey> = policies.chain(isolating).cloned().collect();
-        let edits = Edits::of(&before.state, &after.state, &effective);
-        let mut new: BTreeMap<PodKey, BTreeSet<Direction>> = BTreeMap::new();
+        causes.effective.extend(isolating.cloned());
+        let policies = meanings(inventories, &pairing, &joint, &causes);
+        let edits = Edits::of(inventories, &pairing, policies);
+        let mut new: BTreeMap<String, BTreeSet<Direction>> = BTreeMap::new();
         for unpaired in &difference.new {
             let directions = directions(difference.after.classes().get(unpaired.class));
-            for key in &unpaired.pods {
-                new.entry(key.clone()).or_default().extend(&directions);
+            for pod in alone(after, unpaired, &pairing, 1) {
+                new.entry(pairing.name(1, pod)).or_default().extend(&directions);
             }
         }
-        let gone = difference.gone.iter().flat_map(|unpaired| &unpaired.pods);
-        let gone = gone.cloned().collect();
-        let names = Names::of(after, &joint.classes, &joint.outside);
+        let gone = difference
+            .gone
+            .iter()
+            .flat_map(|unpaired| alone(before, unpaired, &pairing, 0));
+        let gone = gone.map(|pod| pairing.name(0, pod)).collect();
         Self {
             changes,
             isolation,
@@ -108,9 +120,13 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// Whether nobody can do more or less than before, and nobody becomes isolated or open.
+    /// Whether nobody can do more or less than before, nobody becomes isolated or open, and no policy was edited for pods that
+    /// only one of the states has.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.isolation.is_empty()
+        let mut policies = self.edits.policies.values();
+        self.changes.is_empty()
+            && self.isolation.is_empty()
+            && policies.all(|(_, meaning)| *meaning == Meaning::None)
     }
 
     /// The ends that changes are about: what no policy of either state tells apart.
@@ -127,6 +143,57 @@ impl<'a> Diff<'a> {
     pub fn count(&self, ends: impl IntoIterator<Item = End>) -> u64 {
         ends.into_iter().filter_map(|end| self.names.pods(end)).sum()
     }
+}
+
+/// The pods of a class that are in their state alone.
+fn alone<'b>(
+    inventory: &'b Inventory,
+    unpaired: &'b Unpaired,
+    pairing: &'b Pairing<'_>,
+    state: usize,
+) -> impl Iterator<Item = &'b Pod> {
+    let pods = unpaired
+        .pods
+        .iter()
+        .filter(move |uid| pairing.is_alone(state, uid));
+    pods.filter_map(|uid| inventory.state.pods().get(uid))
+}
+
+/// The policies that differ, and what comes of it.
+fn meanings(
+    inventories: [&Inventory; 2],
+    pairing: &Pairing<'_>,
+    joint: &Joint<'_>,
+    causes: &Causes<'_>,
+) -> BTreeMap<PolicyKey, (Edit, Meaning)> {
+    let [before, after] = inventories;
+    let edited = objects::policies(&before.state, &after.state);
+    let known = edited.keys().all(|key| causes.effective.contains(key));
+    let for_others = if known {
+        Some(BTreeSet::new())
+    } else {
+        others::effective(inventories, pairing, &edited)
+    };
+    // One that isolates no pod says nothing of any connection.
+    let mut isolating: BTreeSet<&PolicyKey> = BTreeSet::new();
+    if !causes.complete {
+        for class in 0..joint.classes.len() {
+            let sides = (0..2).filter_map(|state| joint.side(End::Pods(class), state));
+            isolating.extend(sides.flat_map(|class| class.ingress.iter().chain(&class.egress)));
+        }
+    }
+    let meaning = |key: &PolicyKey| match &for_others {
+        _ if causes.effective.contains(key) => Meaning::Changes,
+        _ if isolating.contains(key) => Meaning::Unknown,
+        None => Meaning::Unknown,
+        Some(others) if others.contains(key) => Meaning::ForOthers,
+        Some(_) => Meaning::None,
+    };
+    let meanings = edited.into_iter().map(|(key, edit)| {
+        let meaning = meaning(&key);
+        (key, (edit, meaning))
+    });
+    meanings.collect()
 }
 
 fn directions(class: Option<&Class>) -> BTreeSet<Direction> {

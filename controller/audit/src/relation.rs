@@ -24,11 +24,11 @@ use crate::inventory::Inventory;
 pub use name::Names;
 pub use range::{Addresses, Part};
 pub use row::{Line, Row};
-pub use selection::Selection;
+pub use selection::{Host, Selection};
 pub use summary::Summary;
 pub use words::{Limits, Saying, Word, Words, ports};
 
-pub(crate) use name::{is_plain, members};
+pub(crate) use name::{is_noise, is_plain, members};
 
 /// The reachability of an inventory, with names for its ends.
 #[derive(Clone, Debug)]

@@ -8,13 +8,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use palisade_audit::diff::{Becomes, Diff, Effect};
+use palisade_audit::diff::{Becomes, Diff, Effect, Meaning};
 use palisade_audit::inventory::Inventory;
 use palisade_audit::relation::Addresses;
-use palisade_policy::cluster::ClusterState;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::evaluate::evaluate;
-use palisade_policy::model::{Packet, Pod, PodKey, Protocol, Transport, Verdict};
+use palisade_policy::model::{Packet, Pod, PodKey, PolicyKey, Protocol, Transport, Verdict};
 use palisade_policy::reach::{End, Family};
+use palisade_policy::testing::builders::{everybody, pod, pods_in, policy, port, rule};
 use palisade_policy::testing::{config, strategies};
 use proptest::prelude::*;
 
@@ -55,8 +56,11 @@ fn pods(state: &ClusterState) -> BTreeMap<&PodKey, (&Pod, Vec<IpAddr>)> {
 /// One end, as it is called, with its address in both states.
 type Spot = (String, [IpAddr; 2]);
 
+/// What pods were called that have another name after.
+type Renamed = BTreeMap<String, BTreeSet<String>>;
+
 /// Every pod and every address outside that both states have, in one family.
-fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
+fn spots(states: [&ClusterState; 2], family: Family, renamed: &Renamed) -> Vec<Spot> {
     let [before, after] = states.map(pods);
     let of = |addresses: &[IpAddr]| {
         addresses
@@ -64,9 +68,17 @@ fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
             .copied()
             .find(|address| Family::of(*address) == family)
     };
-    let mut spots: Vec<Spot> = before
+    let was: BTreeMap<String, &Vec<IpAddr>> = before
         .iter()
-        .filter_map(|(key, (_, own))| Some((key.to_string(), [of(own)?, of(&after.get(key)?.1)?])))
+        .map(|(key, (_, own))| (key.to_string(), own))
+        .collect();
+    let mut spots: Vec<Spot> = after
+        .iter()
+        .filter_map(|(key, (_, own))| {
+            let name = key.to_string();
+            let old = renamed.get(&name).and_then(BTreeSet::first).unwrap_or(&name);
+            Some((name.clone(), [of(was.get(old)?)?, of(own)?]))
+        })
         .collect();
     let known = (0..28).flat_map(strategies::pod_addresses);
     let nodes = ["a", "b", "c"].into_iter().flat_map(strategies::node_addresses);
@@ -80,10 +92,10 @@ fn spots(states: [&ClusterState; 2], family: Family) -> Vec<Spot> {
 
 type Pair = (Effect, Family, String, String, Transport);
 
-fn by_the_oracle(states: [&ClusterState; 2]) -> BTreeSet<Pair> {
+fn by_the_oracle(states: [&ClusterState; 2], renamed: &Renamed) -> BTreeSet<Pair> {
     let mut found = BTreeSet::new();
     for family in Family::ALL {
-        let spots = spots(states, family);
+        let spots = spots(states, family, renamed);
         for (from, source) in &spots {
             for (to, destination) in spots.iter().filter(|(to, _)| to != from) {
                 for transport in transports() {
@@ -110,9 +122,10 @@ fn by_the_oracle(states: [&ClusterState; 2]) -> BTreeSet<Pair> {
 
 fn by_the_difference(diff: &Diff<'_>, states: [&ClusterState; 2]) -> BTreeSet<Pair> {
     let ends = diff.ends();
+    let renamed = &diff.edits.renamed;
     let mut found = BTreeSet::new();
     for family in Family::ALL {
-        let spots = spots(states, family);
+        let spots = spots(states, family, renamed);
         let names = |end: &End| -> Vec<&Spot> {
             let is_meant = |spot: &&Spot| match end {
                 End::Pods(class) => {
@@ -168,9 +181,9 @@ fn by_the_difference(diff: &Diff<'_>, states: [&ClusterState; 2]) -> BTreeSet<Pa
 }
 
 /// The pairs that policies decide about in both states: what a pod's own node may changes with the node.
-fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2]) -> BTreeSet<Pair> {
+fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2], renamed: &Renamed) -> BTreeSet<Pair> {
     let own_node = |(_, family, from, to, transport): &Pair| {
-        let spots = spots(states, *family);
+        let spots = spots(states, *family, renamed);
         let find = |name: &String| spots.iter().find(|(own, _)| own == name).unwrap().1;
         let (source, destination) = (find(from), find(to));
         (0..2).any(|state| {
@@ -184,6 +197,58 @@ fn decided(pairs: BTreeSet<Pair>, states: [&ClusterState; 2]) -> BTreeSet<Pair> 
         })
     };
     pairs.into_iter().filter(|pair| !own_node(pair)).collect()
+}
+
+/// More pairs than are asked about one by one: what is not asked about is said, and no policy is called idle for it.
+#[test]
+fn what_is_not_asked_about_is_said() {
+    const PODS: u16 = 110;
+    let names = |number: u16| format!("x{number}");
+    let pods = |namespace: &'static str, third: u8| {
+        (0..PODS).map(move |number| {
+            let id = names(number);
+            let odd = if number % 2 == 1 { "odd" } else { "even" };
+            let pod = pod(&format!("{namespace}/{id}")).at(&format!("10.{third}.{number}.1"));
+            Event::PodApplied(pod.labelled(&[("id", &id), ("is", odd)]))
+        })
+    };
+    // Every pod is a class of its own.
+    let own = (0..PODS).map(|number| {
+        let id = names(number);
+        let guard = policy(&format!("dst/own-{id}"));
+        let from = rule([pods_in(&[], &[("id", &id)])]).on_ports([port(Protocol::Tcp, 1)]);
+        Event::PolicyApplied(guard.selecting(&[("id", &id)]).allowing_from([from]))
+    });
+    let base = pods("one", 1)
+        .chain(pods("two", 2))
+        .chain(pods("dst", 3))
+        .chain(own);
+    let before = inventory(ClusterState::from_events(base));
+    let mut after = before.clone();
+    let https = || [port(Protocol::Tcp, 443)];
+    let from_odd = rule([pods_in(&[], &[("is", "odd")])]).on_ports(https());
+    for added in [
+        policy("dst/open").allowing_from([everybody().on_ports(https())]),
+        // It allows as well what is only asked about as one of many.
+        policy("dst/late")
+            .selecting(&[("id", "x99")])
+            .allowing_from([from_odd]),
+        policy("dst/for-nobody").selecting(&[("id", "none")]),
+    ] {
+        after.state.apply(Event::PolicyApplied(added));
+    }
+    let diff = Diff::of(&before, &after);
+    let asked = |perhaps_others| {
+        let changes = &diff.changes;
+        changes
+            .iter()
+            .any(|change| change.cause.perhaps_others == perhaps_others)
+    };
+    assert!(asked(true) && asked(false));
+    let meaning = |name: &str| diff.edits.policies[&PolicyKey::new("dst", name)].1;
+    assert_eq!(meaning("open"), Meaning::Changes);
+    assert_eq!(meaning("late"), Meaning::Unknown);
+    assert_eq!(meaning("for-nobody"), Meaning::None);
 }
 
 proptest! {
@@ -210,7 +275,15 @@ proptest! {
         let (before, after) = (inventory(before), inventory(after));
         let states = [&before.state, &after.state];
         let diff = Diff::of(&before, &after);
-        let expected = decided(by_the_oracle(states), states);
+        let renamed = &diff.edits.renamed;
+        for (name, was) in renamed {
+            prop_assert_eq!(was.len(), 1);
+            let labels = |state, name: &str| pods(state)[&PodKey::parse(name).unwrap()].0.labels.clone();
+            let old = was.first().unwrap();
+            prop_assert_eq!(labels(states[1], name), labels(states[0], old), "{} was {}", name, old);
+            prop_assert!(PodKey::parse(old).is_some_and(|old| !pods(states[1]).contains_key(&old)));
+        }
+        let expected = decided(by_the_oracle(states, renamed), states, renamed);
         prop_assert_eq!(by_the_difference(&diff, states), expected);
         for change in &diff.changes {
             let denied = match change.effect {

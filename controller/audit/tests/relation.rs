@@ -9,9 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use palisade_audit::inventory::Inventory;
 use palisade_audit::question;
+use palisade_audit::relation::output::{self, Form};
 use palisade_audit::relation::{Addresses, Relation, Selection, Word, Words};
-use palisade_policy::cluster::ClusterState;
+use palisade_audit::style::Style;
+use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::reach::{End, Family, PortSet};
+use palisade_policy::testing::builders::pod;
 use palisade_policy::testing::{config, strategies};
 use proptest::prelude::*;
 
@@ -59,6 +62,47 @@ fn meant(relation: &Relation<'_>, words: &[Word], families: &[Family]) -> BTreeS
     possible.filter(is_meant).collect()
 }
 
+/// A reader that has gone.
+struct Gone;
+
+impl std::io::Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn that_the_reader_has_gone_can_be_told_from_other_errors() {
+    let events = (0..20).map(|number| {
+        let pod = pod(&format!("shop/p{number}")).at(&format!("10.0.0.{number}"));
+        Event::PodApplied(pod.labelled(&[("app", "a")]))
+    });
+    let inventory = Inventory {
+        state: ClusterState::from_events(events),
+        ..Inventory::default()
+    };
+    let relation = Relation::of(&inventory);
+    for form in [
+        Form::Table,
+        Form::Wide,
+        Form::Csv,
+        Form::Dot,
+        Form::Mermaid,
+        Form::Html,
+    ] {
+        let written = output::write(&relation, &Selection::default(), form, Style::PLAIN, &mut Gone);
+        assert_eq!(
+            written.unwrap_err().kind(),
+            std::io::ErrorKind::BrokenPipe,
+            "{form:?}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(config(64))]
 
@@ -81,7 +125,7 @@ proptest! {
         }
         for from in ends(&relation) {
             for to in ends(&relation) {
-                let alone = from == to && relation.names.pods(to) == Some(1);
+                let alone = from == to && relation.names.is_single(to);
                 if alone || matches!((from, to), (End::Outside(_), End::Outside(_))) {
                     continue;
                 }

@@ -175,8 +175,9 @@ proptest! {
         };
         let (was, is) = (names(&before), names(&after));
         let twins: BTreeSet<PodKey> = difference.classes.iter().flat_map(|class| &class.pods).map(|twin| twin.key.clone()).collect();
-        let gone: BTreeSet<PodKey> = difference.gone.iter().flat_map(|gone| gone.pods.clone()).collect();
-        let new: BTreeSet<PodKey> = difference.new.iter().flat_map(|new| new.pods.clone()).collect();
+        let key = |state: &ClusterState, uid: &PodUid| state.pods()[uid].key.clone();
+        let gone: BTreeSet<PodKey> = difference.gone.iter().flat_map(|gone| &gone.pods).map(|uid| key(&before, uid)).collect();
+        let new: BTreeSet<PodKey> = difference.new.iter().flat_map(|new| &new.pods).map(|uid| key(&after, uid)).collect();
         prop_assert_eq!(twins, &was & &is);
         prop_assert_eq!(gone, &was - &is);
         prop_assert_eq!(new, &is - &was);
@@ -208,6 +209,44 @@ proptest! {
         prop_assert_eq!(&difference.gone, &[]);
         prop_assert_eq!(&difference.new, &[]);
     }
+}
+
+/// One pod may stand for several of the other state: each of these is compared with it.
+#[test]
+fn pods_are_the_same_that_are_said_to_be() {
+    let deny = policy("shop/deny").selecting(&[("app", "web")]).allowing_from([]);
+    let state = |pods: &[(&str, &str, &str)], policies: &[Policy]| {
+        let pods = pods.iter().map(|(uid, name, address)| {
+            let mut pod = pod(name).labelled(&[("app", "web")]).at(address);
+            pod.uid = PodUid::from(*uid);
+            Event::PodApplied(pod)
+        });
+        ClusterState::from_events(pods.chain(policies.iter().cloned().map(Event::PolicyApplied)))
+    };
+    let before = state(
+        &[
+            ("a", "shop/web-1", "10.0.0.1"),
+            ("b", "shop/web-2", "10.0.0.2"),
+            ("c", "shop/old", "10.0.0.3"),
+        ],
+        &[],
+    );
+    let after = state(
+        &[("t", "shop/web", "10.1.0.1"), ("n", "shop/old", "10.1.0.2")],
+        &[deny],
+    );
+    let pair = |one: &str, other: &str| (PodUid::from(one), PodUid::from(other));
+    let difference = Difference::paired(&before, &after, &[pair("a", "t"), pair("b", "t")]);
+    assert_eq!(difference.classes.len(), 1);
+    let twins: Vec<(&str, &str)> = difference.classes[0]
+        .pods
+        .iter()
+        .map(|twin| (twin.before.uid.as_str(), twin.after.uid.as_str()))
+        .collect();
+    assert_eq!(twins, [("a", "t"), ("b", "t")]);
+    assert!(!difference.changes.is_empty());
+    assert_eq!(difference.gone[0].pods, [PodUid::from("c")]);
+    assert_eq!(difference.new[0].pods, [PodUid::from("n")]);
 }
 
 fn shop(policies: impl IntoIterator<Item = Policy>) -> ClusterState {

@@ -219,5 +219,6 @@ fn endpoint_port(
 
 /// The name of a port; the empty one is none.
 fn name_of(name: Option<&str>) -> Option<Arc<str>> {
-    name.filter(|name| !name.is_empty()).map(|name| visible(name).into())
+    name.filter(|name| !name.is_empty())
+        .map(|name| visible(name).into())
 }

@@ -11,21 +11,20 @@ use palisade_policy::cluster::{ClusterState, Event};
 use palisade_policy::model::{Direction, NamespaceName, Pod, PodKey, PodUid, PolicyKey};
 
 use super::Published;
+use super::workloads::{POD_TEMPLATE_HASH, Replaced, Workloads};
 use crate::decode::{Endpoints, Template};
 use crate::manifest::{Object, undescribed};
-
-/// The label by which a Deployment tells the pods of its `ReplicaSet`s apart: the last part of the `ReplicaSet`'s name.
-const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A `CronJob` calls its Jobs after itself and the minute that they were due: eight digits, for the next century and more.
 const MINUTE_DIGITS: usize = 8;
 
-/// Puts objects to an inventory.
+/// Puts objects to an inventory. `templates` has the pods that workloads would make, as far as it is known.
 pub(super) fn add(
     objects: impl IntoIterator<Item = Object>,
     inventory: &mut Inventory,
     published: &mut Published,
-) {
+    templates: &mut BTreeMap<WorkloadKey, Pod>,
+) -> Replaced {
     let mut batch = Batch::default();
     for object in objects {
         match object {
@@ -57,8 +56,11 @@ pub(super) fn add(
     replace(&mut published.policies, batch.published.policies);
     replace(&mut published.groups, batch.published.groups);
     let owners = Owners::of(&batch.templates);
+    let came = batch.pods.iter().map(|(pod, _)| pod.uid.clone()).collect();
     add_pods(batch.pods, &owners, inventory, &mut batch.events);
-    add_templates(batch.templates, inventory, &mut batch.events);
+    let mut workloads = Workloads::over(inventory, &mut batch.events, templates, came);
+    workloads.add(batch.templates);
+    let replaced = workloads.replaced;
     add_services(batch.services, batch.endpoints, inventory);
     if inventory.state == ClusterState::default() {
         inventory.state = ClusterState::from_events(batch.events);
@@ -69,6 +71,7 @@ pub(super) fn add(
             .for_each(|event| inventory.state.apply(event));
     }
     describe_namespaces(inventory);
+    replaced
 }
 
 /// Objects that are put to an inventory after all are known.
@@ -223,76 +226,12 @@ fn representatives(inventory: &Inventory) -> BTreeSet<PodUid> {
         .collect()
 }
 
-fn remove_pod(uid: &PodUid, inventory: &mut Inventory, events: &mut Vec<Event>) {
+pub(super) fn remove_pod(uid: &PodUid, inventory: &mut Inventory, events: &mut Vec<Event>) {
     events.push(Event::PodDeleted(uid.clone()));
     inventory.placeholders.remove(uid);
     for workload in inventory.workloads.values_mut() {
         workload.pods.remove(uid);
     }
-}
-
-fn add_templates(templates: Vec<Template>, inventory: &mut Inventory, events: &mut Vec<Event>) {
-    let own: BTreeSet<WorkloadKey> = templates
-        .iter()
-        .filter(|template| template.owner.is_none())
-        .map(|template| template.key.clone())
-        .collect();
-    // What a workload made speaks for it only where it does not speak for itself: the largest, as a Deployment keeps old
-    // ReplicaSets without pods.
-    let mut inherited: BTreeMap<WorkloadKey, Template> = BTreeMap::new();
-    for template in templates {
-        match &template.owner {
-            None => add_template(template.key.clone(), template, inventory, events),
-            Some(owner) if own.contains(owner) => {}
-            Some(owner) => {
-                let rank = |template: &Template| (template.replicas, std::cmp::Reverse(template.key.clone()));
-                let better = inherited
-                    .get(owner)
-                    .is_none_or(|other| rank(other) < rank(&template));
-                if better {
-                    inherited.insert(owner.clone(), template);
-                }
-            }
-        }
-    }
-    for (owner, template) in inherited {
-        add_template(owner, template, inventory, events);
-    }
-}
-
-/// A workload that is described. If none of its pods is there, one made from its template stands for all.
-fn add_template(key: WorkloadKey, template: Template, inventory: &mut Inventory, events: &mut Vec<Event>) {
-    let Template {
-        replicas, mut pod, ..
-    } = template;
-    let known = inventory.workloads.remove(&key);
-    let pods = known
-        .as_ref()
-        .map(|workload| workload.pods.clone())
-        .unwrap_or_default();
-    let stand_in = known.is_some_and(|workload| workload.representative);
-    if !stand_in && !pods.is_empty() {
-        let workload = Workload {
-            key: key.clone(),
-            replicas,
-            pods,
-            representative: false,
-        };
-        inventory.workloads.insert(key, workload);
-        return;
-    }
-    for uid in &pods {
-        remove_pod(uid, inventory, events);
-    }
-    pod.key = PodKey::new(key.namespace.clone(), Arc::clone(&key.name));
-    let workload = Workload {
-        key: key.clone(),
-        replicas,
-        pods: BTreeSet::from([pod.uid.clone()]),
-        representative: true,
-    };
-    events.push(Event::PodApplied(pod));
-    inventory.workloads.insert(key, workload);
 }
 
 fn add_services(services: Vec<Service>, slices: Vec<Endpoints>, inventory: &mut Inventory) {

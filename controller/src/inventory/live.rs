@@ -160,7 +160,7 @@ pub(super) struct Cluster {
 pub(super) fn read(
     surroundings: &Surroundings,
     wanted: Wanted,
-    reading: Reading,
+    reading: Reading<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<Cluster, ClusterError> {
     connected(surroundings, async |cluster| {
@@ -260,11 +260,11 @@ async fn config(surroundings: &Surroundings) -> Result<Config, ClusterError> {
 }
 
 /// Lists objects and counts them.
-struct Lister {
+struct Lister<'a> {
     client: Client,
     server: Arc<str>,
     wanted: Wanted,
-    reading: Reading,
+    reading: Reading<'a>,
     objects: Cell<usize>,
 }
 
@@ -277,7 +277,7 @@ enum Listing {
     Unknown,
 }
 
-impl Lister {
+impl Lister<'_> {
     /// Lists everything. How far it is is told meanwhile, if it takes long and somebody watches.
     async fn all(&self, streams: &mut Streams<'_>) -> Result<Collected, ClusterError> {
         let published = self.wanted == Wanted::Everything;

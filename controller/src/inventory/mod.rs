@@ -13,22 +13,25 @@ mod live;
 mod origins;
 mod placeholders;
 mod snapshot;
+mod workloads;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use ipnet::IpNet;
-use palisade_audit::inventory::Inventory;
+use palisade_audit::inventory::{Inventory, WorkloadKey};
 use palisade_crds::{AddressGroup, NodeRuleSet, PodSlice, PolicySlice};
-use palisade_policy::model::NamespaceName;
+use palisade_policy::model::{NamespaceName, Pod};
 use thiserror::Error;
 
 use crate::cli::{Exit, Streams};
 use crate::error::chain;
 use crate::manifest::{
-    self, Collected, Interest, InvalidManifests, Problem, Reading, Source, Strictness, Text,
+    self, Collected, DEFAULT_NAMESPACE, Interest, InvalidManifests, Problem, Reading, Source, Strictness,
+    Text,
 };
 use placeholders::Assigned;
 
@@ -89,7 +92,8 @@ pub struct Surroundings {
     /// The groups of the one of --as; may be repeated
     #[arg(long = "as-group", value_name = "GROUP", requires = "impersonated", help_heading = HEADING)]
     pub impersonated_groups: Vec<String>,
-    /// The namespace of names that are given without one; by default the context's, or `default`
+    /// The namespace of names that are given without one, and of objects in files that name none, as with `kubectl apply -n`;
+    /// by default the context's, of files `default`
     #[arg(short, long, value_name = "NAME", help_heading = HEADING)]
     pub namespace: Option<String>,
     /// Where pods that have no address yet get one from, so that they can be asked about; once for IPv4, once for IPv6
@@ -111,6 +115,8 @@ pub struct Loaded {
     pub published: Published,
     /// Where names without a namespace are looked up.
     pub namespace: NamespaceName,
+    /// The pods that workloads would make, as far as these are described.
+    templates: BTreeMap<WorkloadKey, Pod>,
     /// The documents as a snapshot has them, if they were asked for: kind and title, and the document.
     documents: Vec<(manifest::Kind, Arc<str>, String)>,
 }
@@ -195,13 +201,14 @@ fn read(
     let reading = Reading {
         interest: Interest::Everything,
         slim,
+        home: surroundings.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE),
     };
     let (collected, texts, home) = if filenames.is_empty() {
         let live::Cluster { objects, namespace } = live::read(surroundings, wanted, reading, streams)?;
         (objects, Vec::new(), namespace)
     } else {
         let (objects, texts) = files(filenames, reading, streams)?;
-        (objects, texts, "default".to_owned())
+        (objects, texts, DEFAULT_NAMESPACE.to_owned())
     };
     let mut loaded = Loaded {
         inventory: Inventory {
@@ -212,6 +219,7 @@ fn read(
         origins: Origins::default(),
         published: Published::default(),
         namespace: surroundings.namespace.clone().unwrap_or(home).into(),
+        templates: BTreeMap::new(),
         documents: Vec::new(),
     };
     loaded.put(collected, texts, streams)?;
@@ -219,11 +227,13 @@ fn read(
 }
 
 /// The same inventory with the objects of some files put over it: those of the same kind, namespace and name are replaced,
-/// others come to it. Pods that a workload has stay, whatever its new template says.
+/// others come to it. Of a workload whose template makes other pods than it has, one made from the new template stands for
+/// these. Nothing is deleted.
 pub fn overlay(base: &Loaded, filenames: &[PathBuf], streams: &mut Streams<'_>) -> Result<Loaded, LoadError> {
     let reading = Reading {
         interest: Interest::Everything,
         slim: false,
+        home: base.namespace.as_str(),
     };
     let (collected, texts) = files(filenames, reading, streams)?;
     let mut loaded = base.clone();
@@ -235,7 +245,7 @@ pub fn overlay(base: &Loaded, filenames: &[PathBuf], streams: &mut Streams<'_>) 
 /// The objects of files. A policy that cannot be understood in part goes on as the controller would let it.
 fn files(
     filenames: &[PathBuf],
-    reading: Reading,
+    reading: Reading<'_>,
     streams: &mut Streams<'_>,
 ) -> Result<(Collected, Vec<Text>), LoadError> {
     let sources: Vec<Source> = filenames.iter().cloned().map(Source::from).collect();
@@ -278,7 +288,19 @@ impl Loaded {
             }
         }
         let objects = found.into_iter().filter_map(|found| found.object);
-        assemble::add(objects, &mut self.inventory, &mut self.published);
+        let replaced = assemble::add(
+            objects,
+            &mut self.inventory,
+            &mut self.published,
+            &mut self.templates,
+        );
+        for (workload, pods) in replaced {
+            let plural = if pods == 1 { "" } else { "s" };
+            writeln!(
+                streams.errors,
+                "note: the template of {workload} has changed: one pod made from it stands for {pods} new pod{plural}"
+            )?;
+        }
         let assigned = placeholders::assign(&mut self.inventory);
         tell_placeholders(&assigned, streams)
     }

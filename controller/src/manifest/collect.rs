@@ -29,7 +29,7 @@ pub(crate) struct Collected {
     pub(crate) warnings: Vec<Problem>,
 }
 
-impl Reading {
+impl Reading<'_> {
     /// Reads all documents. What is wrong goes to `problems`, and the outcome is of use only if nothing is.
     pub(super) fn collect(
         self,
@@ -221,9 +221,10 @@ mod tests {
     use super::super::kind::Interest;
     use super::*;
 
-    const READING: Reading = Reading {
+    const READING: Reading<'static> = Reading {
         interest: Interest::Everything,
         slim: false,
+        home: super::super::kind::DEFAULT_NAMESPACE,
     };
 
     fn page(text: &str) -> Option<Page> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::decode::{self, shortened, workload_kind};
 
 /// Where an object of a namespaced kind is that names no namespace, as with `kubectl`.
-const DEFAULT_NAMESPACE: &str = "default";
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
 /// The kinds of objects that mean something to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +75,7 @@ impl Kind {
         }
     }
 
-    fn is_namespaced(self) -> bool {
+    pub(super) fn is_namespaced(self) -> bool {
         match self {
             Self::Namespace
             | Self::Node

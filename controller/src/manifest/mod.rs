@@ -30,7 +30,7 @@ use thiserror::Error;
 
 pub(crate) use collect::{Collected, Page};
 pub(crate) use document::{describe, options};
-pub(crate) use kind::{Interest, Kind};
+pub(crate) use kind::{DEFAULT_NAMESPACE, Interest, Kind};
 pub(crate) use lines::Lines;
 pub(crate) use object::{Found, Object, Reading, undescribed};
 pub use source::Source;
@@ -103,6 +103,7 @@ pub fn read(
     let reading = Reading {
         interest: Interest::Packets,
         slim: false,
+        home: DEFAULT_NAMESPACE,
     };
     let mut problems = Vec::new();
     let texts = texts(sources, stdin, &mut problems);
@@ -126,7 +127,7 @@ pub fn read(
     })
 }
 
-impl Reading {
+impl Reading<'_> {
     /// Reads all `texts`, those of `sources`. `problems` is what was wrong so far.
     pub(crate) fn read(
         self,

@@ -88,14 +88,16 @@ pub(super) struct Skipped {
 
 /// What is made of documents.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Reading<'a> {
     /// Which kinds are read.
     pub(crate) interest: Interest,
     /// Whether documents are kept as a snapshot has them.
     pub(crate) slim: bool,
+    /// The namespace of objects that name none, as with `kubectl apply -n`.
+    pub(crate) home: &'a str,
 }
 
-impl Reading {
+impl Reading<'_> {
     /// Reads one document.
     pub(super) fn interpret(self, document: Document<'_>) -> Outcome {
         self.at_once(&document)
@@ -131,6 +133,9 @@ impl Reading {
             Err(skipped) => return Some(Outcome::Skipped(skipped)),
         };
         let metadata = head.metadata.as_ref()?;
+        if self.is_homeless(kind, namespace) {
+            return None;
+        }
         let title = kind::title(kind, &metadata.name.as_ref()?.0, namespace).ok()?;
         let (object, defects) = if kind == Kind::NetworkPolicy {
             policy(&policy_text(text)?)
@@ -163,7 +168,7 @@ impl Reading {
                 message,
             })
         };
-        let value = match tree {
+        let mut value = match tree {
             Ok(value) => value,
             Err(message) => return refuse(origin, None, None, message),
         };
@@ -183,6 +188,8 @@ impl Reading {
             Ok(kind) => kind,
             Err(skipped) => return Outcome::Skipped(skipped),
         };
+        self.take_home(kind, &mut value);
+        let name = value.get("kind").and_then(Value::as_str).unwrap_or_default();
         let title = match kind::title_of(kind, &value) {
             Ok(title) => title,
             Err(Defect { field, message }) => return refuse(origin, Some(name), Some(&field), message),
@@ -225,6 +232,26 @@ impl Reading {
         }))
     }
 
+    /// Whether an object is to be in another namespace than what is decoded without one.
+    fn is_homeless(self, kind: Kind, namespace: Option<&str>) -> bool {
+        kind.is_namespaced() && self.home != kind::DEFAULT_NAMESPACE && namespace.is_none_or(str::is_empty)
+    }
+
+    /// Puts an object that names no namespace into the one of those.
+    fn take_home(self, kind: Kind, value: &mut Value) {
+        let named = match value.pointer("/metadata/namespace") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text.as_str()),
+            // That it is no name is told later.
+            Some(_) => return,
+        };
+        if self.is_homeless(kind, named)
+            && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.insert("namespace".to_owned(), self.home.into());
+        }
+    }
+
     /// The kind that is called so, if it is of interest; if not, what is noted of an object of it.
     fn kind(self, version: &str, name: &str, namespace: Option<&str>) -> Result<Kind, Skipped> {
         let kind = Kind::of(version, name).filter(|kind| self.interest.includes(*kind));
@@ -233,8 +260,10 @@ impl Reading {
                 "v1" => visible(name).into_owned(),
                 _ => visible(&format!("{name} ({version})")).into_owned(),
             }),
-            making_pods_in: kind::may_make_pods(version, name)
-                .then(|| NamespaceName::from(kind::namespace_or_default(namespace))),
+            making_pods_in: kind::may_make_pods(version, name).then(|| {
+                let namespace = namespace.filter(|namespace| !namespace.is_empty());
+                NamespaceName::from(namespace.unwrap_or(self.home))
+            }),
         })
     }
 }

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use palisade_policy::model::Packet;
 use palisade_policy::reach::{End, Family, PortSet};
 
-use super::cause::{Cause, Causes};
+use super::cause::Cause;
+use super::causes::{Causes, Found};
 use super::joint::Joint;
 use super::pairs::Changed;
+use crate::relation::Names;
 
 /// What becomes of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +48,7 @@ pub struct Change {
     pub cause: Cause,
     /// One of them, in the state where it is denied. Where a pod's address changes, that state's.
     pub witness: Packet,
-    /// How many pairs of a pod and another pod that is.
+    /// How many pairs of a pod and another pod that is: of templates all replicas count.
     pub pairs: u64,
     /// How many pairs of a pod and a range outside.
     pub outside: u64,
@@ -57,27 +59,22 @@ type Kind = (Effect, PortSet, Option<Family>, Cause, Arc<[End]>);
 
 pub(super) fn grouped(
     joint: &Joint<'_>,
+    names: &Names,
     pairs: &[(End, Arc<[Changed]>)],
     causes: &mut Causes<'_>,
 ) -> Vec<Change> {
-    let mut found: BTreeMap<Kind, (Vec<End>, Packet)> = BTreeMap::new();
+    let mut groups: BTreeMap<Kind, (Vec<End>, Packet)> = BTreeMap::new();
     for (to, changed) in pairs {
         for change in changed.iter() {
-            let mut by_cause: BTreeMap<Cause, (Vec<End>, Packet)> = BTreeMap::new();
-            for (from, cause, witness) in causes.each(change, *to) {
-                let (ends, _) = by_cause.entry(cause).or_insert_with(|| (Vec::new(), witness));
-                ends.extend(from);
-            }
-            for (cause, (mut from, witness)) in by_cause {
-                from.sort_unstable();
-                let kind = (
-                    change.effect,
-                    change.ports.clone(),
-                    change.family,
+            for found in causes.each(change, *to) {
+                let Found {
+                    from,
+                    ports,
                     cause,
-                    from.into(),
-                );
-                found
+                    witness,
+                } = found;
+                let kind = (change.effect, ports, change.family, cause, from.into());
+                groups
                     .entry(kind)
                     .or_insert_with(|| (Vec::new(), witness))
                     .0
@@ -85,10 +82,10 @@ pub(super) fn grouped(
             }
         }
     }
-    let changes = found
+    let changes = groups
         .into_iter()
         .map(|((effect, ports, family, cause, from), (to, witness))| {
-            let (pairs, outside) = count(joint, &from, &to, family);
+            let (pairs, outside) = count(joint, names, &from, &to, family);
             Change {
                 effect,
                 from,
@@ -109,12 +106,10 @@ pub(super) fn grouped(
     changes
 }
 
-/// How many pairs of pods, and of pods and ranges, that meet in a family. Of templates each pod counts once.
-fn count(joint: &Joint<'_>, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
-    let size = |end: &End| match end {
-        End::Pods(_) => joint.pods(*end).len() as u64,
-        End::Outside(_) => 1,
-    };
+/// How many pairs of pods, and of pods and ranges, that meet in a family. A pod that stands for others, nobody knows how
+/// many, counts once, and once beside itself.
+fn count(joint: &Joint<'_>, names: &Names, from: &[End], to: &[End], family: Option<Family>) -> (u64, u64) {
+    let size = |end: &End| names.pods(*end).unwrap_or(1).max(1);
     let (mut pods, mut outside) = (0, 0);
     for to in to {
         for from in from {
@@ -122,7 +117,11 @@ fn count(joint: &Joint<'_>, from: &[End], to: &[End], family: Option<Family>) ->
                 .into_iter()
                 .filter(|own| family.is_none_or(|family| family == *own))
                 .any(|family| joint.has(*from, family) && joint.has(*to, family));
-            let pairs = size(from) * (size(to) - u64::from(from == to));
+            let pairs = if from == to {
+                (size(from) * (size(to) - 1)).max(joint.is_plural(*to).into())
+            } else {
+                size(from) * size(to)
+            };
             match (from, to) {
                 (End::Pods(_), End::Pods(_)) if meet => pods += pairs,
                 (End::Pods(_), End::Outside(_)) | (End::Outside(_), End::Pods(_)) if meet => outside += pairs,

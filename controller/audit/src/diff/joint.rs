@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use palisade_policy::model::{Labels, PodUid};
 use palisade_policy::reach::{Class, Difference, End, Family, Outside, Reach, Twin};
 
+use super::pairing::Pairing;
 use crate::inventory::Inventory;
-use crate::relation::Addresses;
+use crate::relation::{Addresses, Names};
 
 /// The ends of both states.
 #[derive(Debug)]
@@ -23,17 +24,36 @@ pub(super) struct Joint<'a> {
     strangers: Vec<Vec<IpAddr>>,
     /// The place in `outside` of each range of the difference.
     places: Vec<Option<usize>>,
+    /// Whether each class has a pod that stands for others.
+    plural: Vec<bool>,
+    /// The addresses that somebody has in either state: a pod or a node.
+    taken: HashSet<IpAddr>,
 }
 
 impl<'a> Joint<'a> {
-    pub(super) fn of(difference: &'a Difference, inventories: [&Inventory; 2]) -> Self {
+    pub(super) fn of(
+        difference: &'a Difference,
+        inventories: [&Inventory; 2],
+        pairing: &Pairing<'_>,
+    ) -> Self {
         let [_, after] = inventories;
+        let representatives = pairing.representatives();
+        let stands_for_others = |twin: &Twin| {
+            [&twin.before, &twin.after]
+                .into_iter()
+                .any(|member| representatives.contains(&member.uid))
+        };
+        let classes_of = difference.classes.iter();
         let mut joint = Self {
             difference,
             classes: classes(difference, after),
             outside: Vec::new(),
             strangers: Vec::new(),
             places: Vec::new(),
+            plural: classes_of
+                .map(|class| class.pods.iter().any(stands_for_others))
+                .collect(),
+            taken: HashSet::new(),
         };
         let mut owned: HashSet<IpAddr> = HashSet::new();
         let mut nodes: BTreeSet<IpAddr> = BTreeSet::new();
@@ -42,9 +62,9 @@ impl<'a> Joint<'a> {
             owned.extend(pods.flat_map(|pod| &pod.addresses));
             nodes.extend(state.nodes().values().flat_map(|node| &node.addresses));
         }
-        for range in &difference.outside {
+        for (index, range) in difference.outside.iter().enumerate() {
             let addresses = Addresses::of(range.family, &range.blocks);
-            let strangers = strangers(&addresses, &owned, &nodes);
+            let strangers = strangers(&addresses, difference.stranger(index), &owned, &nodes);
             let place = (!strangers.is_empty()).then_some(joint.outside.len());
             joint.places.push(place);
             if place.is_some() {
@@ -52,7 +72,49 @@ impl<'a> Joint<'a> {
                 joint.strangers.push(strangers);
             }
         }
+        joint.taken = owned;
+        joint.taken.extend(nodes);
         joint
+    }
+
+    /// Names for its ends. Classes that are one pod after may be several before: they are told with what they were.
+    pub(super) fn names(&self, pairing: &Pairing<'_>, inventories: [&Inventory; 2]) -> Names {
+        let [before, after] = inventories;
+        let mut names = Names::of(after, &self.classes, &self.outside);
+        names.tell_apart_by(|class| {
+            let pods = self.pods(End::Pods(class)).iter();
+            let was: BTreeSet<String> = pods
+                .filter_map(|twin| before.state.pods().get(&twin.before.uid))
+                .map(|pod| pairing.name(0, pod))
+                .collect();
+            format!("was {}", was.into_iter().collect::<Vec<_>>().join(", "))
+        });
+        names
+    }
+
+    /// Whether an end is more than one pod: of one that stands for others there is a second.
+    pub(super) fn is_plural(&self, end: End) -> bool {
+        match end {
+            End::Pods(class) => {
+                self.plural.get(class).copied().unwrap_or_default() || self.pods(end).len() > 1
+            }
+            End::Outside(_) => false,
+        }
+    }
+
+    /// An address that nobody has and that no policy of either state tells from this one.
+    pub(super) fn beside(&self, address: IpAddr) -> Option<IpAddr> {
+        let range = self.difference.outside.get(self.difference.range(address)?)?;
+        let own = range.blocks.iter().filter(|block| block.contains(&address));
+        let others = range.blocks.iter().filter(|block| !block.contains(&address));
+        let mut blocks = own.chain(others);
+        blocks.find_map(|block| {
+            let addresses = Addresses::of(range.family, [block]);
+            // The address that names a block comes last.
+            let free = |candidate: &IpAddr| *candidate != block.network() && !self.taken.contains(candidate);
+            let found = addresses.iter().find(free);
+            found.or_else(|| Some(block.network()).filter(|candidate| !self.taken.contains(candidate)))
+        })
     }
 
     /// An end of the difference as one of these; `None` of a range that is nobody.
@@ -119,6 +181,8 @@ fn classes(difference: &Difference, inventory: &Inventory) -> Vec<Class> {
         let policies = |of: fn(&Class) -> &BTreeSet<_>| own.map(of).cloned().unwrap_or_default();
         let mut members: Vec<_> = class.pods.iter().map(|twin| twin.after.clone()).collect();
         members.sort_unstable();
+        // One pod may stand for several of the state before.
+        members.dedup();
         Class {
             namespace: class.namespace.clone(),
             labels: common(class.pods.iter().map(|twin| labels(inventory, &twin.after.uid))),
@@ -146,13 +210,16 @@ fn common(mut all: impl Iterator<Item = Labels>) -> Labels {
     })
 }
 
-fn strangers(range: &Addresses, owned: &HashSet<IpAddr>, nodes: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+fn strangers(
+    range: &Addresses,
+    stranger: Option<IpAddr>,
+    owned: &HashSet<IpAddr>,
+    nodes: &BTreeSet<IpAddr>,
+) -> Vec<IpAddr> {
     let is_free = |address: &IpAddr| !owned.contains(address);
-    let mut found: Vec<IpAddr> = range
-        .iter()
-        .filter(is_free)
-        .filter(|address| !nodes.contains(address) && !address.is_unspecified())
-        .take(1)
+    let mut found: Vec<IpAddr> = stranger
+        .filter(|address| is_free(address) && !nodes.contains(address))
+        .into_iter()
         .collect();
     // What a pod's own node may, no policy says: the address of another node may be needed.
     let of_nodes = nodes.iter().copied().filter(is_free);

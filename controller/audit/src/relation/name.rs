@@ -47,12 +47,19 @@ const NOISE: [&str; 4] = [
     "pod-template-hash",
 ];
 
+/// Whether a label is one that a controller made up.
+pub(crate) fn is_noise(key: &str) -> bool {
+    NOISE.contains(&key)
+}
+
 /// The names of classes and ranges.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     classes: Vec<Arc<str>>,
     /// How many pods each class stands for.
     pods: Vec<u64>,
+    /// Whether each class is one pod that is there, and not one that stands for others.
+    single: Vec<bool>,
     ranges: Vec<Arc<str>>,
     /// The nodes whose addresses lie in each range.
     nodes: Vec<BTreeSet<NodeName>>,
@@ -65,6 +72,7 @@ impl Names {
         let mut names = Self::default();
         for class in classes {
             names.pods.push(owners.pods(class));
+            names.single.push(owners.is_single(class));
         }
         for neighbours in classes.chunk_by(|one, other| one.namespace == other.namespace) {
             let telling = Telling::of(inventory, neighbours);
@@ -126,6 +134,28 @@ impl Names {
         match end {
             End::Pods(class) => self.pods.get(class).copied(),
             End::Outside(_) => None,
+        }
+    }
+
+    /// Whether an end is one pod, so that connections within it are those from the pod to itself. A pod that is made from a
+    /// template stands for others like it, however many there are to be.
+    pub fn is_single(&self, end: End) -> bool {
+        match end {
+            End::Pods(class) => self.single.get(class).copied().unwrap_or_default(),
+            End::Outside(_) => false,
+        }
+    }
+
+    /// Tells classes apart that have the same name all the same, by what else there is to say about each.
+    pub(crate) fn tell_apart_by(&mut self, more: impl Fn(usize) -> String) {
+        let mut counts: HashMap<Arc<str>, usize> = HashMap::new();
+        for name in &self.classes {
+            *counts.entry(name.clone()).or_default() += 1;
+        }
+        for (class, name) in self.classes.iter_mut().enumerate() {
+            if counts.get(name).is_some_and(|count| *count > 1) {
+                *name = format!("{name} ({})", more(class)).into();
+            }
         }
     }
 
@@ -197,6 +227,14 @@ impl<'a> Owners<'a> {
             .keys()
             .map(|key| format!("{}/{}", key.kind.as_str().to_lowercase(), key.name));
         whole.then(|| format!("{}/{}", class.namespace, words.collect::<Vec<_>>().join("+")))
+    }
+
+    fn is_single(&self, class: &Class) -> bool {
+        let stands_for_others = |uid| {
+            let workload = self.of_pod.get(uid);
+            workload.is_some_and(|workload| workload.representative)
+        };
+        matches!(class.members.as_slice(), [member] if !stands_for_others(&member.uid))
     }
 
     fn pods(&self, class: &Class) -> u64 {
@@ -308,7 +346,7 @@ fn by_telling(labels: &Labels) -> Vec<(&str, &str)> {
     let mut found: Vec<(usize, &str, &str)> = labels
         .iter()
         .map(|(key, value)| (&**key, &**value))
-        .filter(|(key, value)| !NOISE.contains(key) && is_plain(key) && is_plain(value))
+        .filter(|(key, value)| !is_noise(key) && is_plain(key) && is_plain(value))
         .map(|(key, value)| {
             let rank = TELLING.iter().position(|telling| *telling == key);
             (rank.unwrap_or(TELLING.len()), key, value)

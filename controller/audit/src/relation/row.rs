@@ -104,7 +104,7 @@ fn take(flows: &mut Peekable<impl Iterator<Item = Flow>>, to: End) -> Flows {
 
 /// Whether a row says no more than that a pod reaches itself, which it always does.
 fn is_itself(relation: &Relation<'_>, row: &Row) -> bool {
-    *row.from == [row.to] && relation.names.pods(row.to) == Some(1)
+    *row.from == [row.to] && relation.names.is_single(row.to)
 }
 
 impl Merging<'_> {

@@ -1,14 +1,17 @@
 //! Which ends are asked for: what [`question`] calls an end, in terms of a relation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use palisade_policy::model::NamespaceName;
+use palisade_policy::model::{NamespaceName, NodeName, PodKey};
 use palisade_policy::reach::{End, Family};
 
 use super::Relation;
 use super::range::Addresses;
+use crate::inventory::Inventory;
 use crate::question::{self, Crowd, Unresolved};
 
 /// The sources and destinations that are asked for.
@@ -23,9 +26,46 @@ pub struct Selection {
 struct Asked {
     /// Never empty. Of a class all pods are told, as policies do not tell them apart.
     ends: BTreeSet<End>,
-    /// The block that was asked for, if it was one.
-    block: Option<IpNet>,
+    /// The addresses that were asked for and that no pod has: of a range only what is in these is told.
+    within: Vec<IpNet>,
 }
+
+/// Whose an address is that no pod has for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The address.
+    pub address: IpAddr,
+    /// The nodes that have it.
+    pub nodes: Vec<NodeName>,
+    /// The pods in the network of their node. Never empty.
+    pub pods: Vec<PodKey>,
+}
+
+impl fmt::Display for Host {
+    /// `192.168.0.1 is node a's, and shop/agent's, which is in its network`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, nodes, pods } = self;
+        let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+        let of = match nodes.as_slice() {
+            [] => "a node".to_owned(),
+            [node] => format!("node {node}"),
+            nodes => format!("nodes {}", nodes.join(" and ")),
+        };
+        let named: Vec<String> = pods.iter().take(NAMED).map(PodKey::to_string).collect();
+        let more = match pods.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = named.join(", ");
+        write!(
+            f,
+            "{address} is the address of {of}, and of pods in its network: {named}{more}"
+        )
+    }
+}
+
+/// How many pods are named.
+const NAMED: usize = 3;
 
 impl Selection {
     /// What is asked for in a relation; without an end, everybody. Names without a namespace are looked up in `home`.
@@ -60,14 +100,43 @@ impl Selection {
         self.to.as_ref().is_none_or(|asked| asked.ends.contains(&to))
     }
 
-    /// The block that sources outside are asked for of.
-    pub fn sources_within(&self) -> Option<&IpNet> {
-        self.from.as_ref()?.block.as_ref()
+    /// The addresses that sources are asked for by; `None`: everybody.
+    pub fn sources_within(&self) -> Option<&[IpNet]> {
+        self.from.as_ref().map(|asked| asked.within.as_slice())
     }
 
-    /// The block that destinations outside are asked for of.
-    pub fn destinations_within(&self) -> Option<&IpNet> {
-        self.to.as_ref()?.block.as_ref()
+    /// The addresses that destinations are asked for by; `None`: everybody.
+    pub fn destinations_within(&self) -> Option<&[IpNet]> {
+        self.to.as_ref().map(|asked| asked.within.as_slice())
+    }
+
+    /// Whose the addresses are that were asked for and are no pod's own: of nodes, and of pods in their network.
+    pub fn hosts(&self, inventory: &Inventory) -> Vec<Host> {
+        let asked = self.from.iter().chain(&self.to).flat_map(|asked| &asked.within);
+        let addresses: BTreeSet<IpAddr> = asked
+            .filter(|net| net.prefix_len() == net.max_prefix_len())
+            .map(IpNet::addr)
+            .collect();
+        let mut hosts: BTreeMap<IpAddr, Host> = BTreeMap::new();
+        let pods = inventory.state.pods().values();
+        for pod in pods.filter(|pod| pod.host_network && !pod.finished) {
+            for address in pod.addresses.iter().filter(|address| addresses.contains(address)) {
+                let host = hosts.entry(*address).or_insert_with(|| Host {
+                    address: *address,
+                    nodes: Vec::new(),
+                    pods: Vec::new(),
+                });
+                host.pods.push(pod.key.clone());
+            }
+        }
+        for node in inventory.state.nodes().values() {
+            for address in &node.addresses {
+                if let Some(host) = hosts.get_mut(address) {
+                    host.nodes.push(node.name.clone());
+                }
+            }
+        }
+        hosts.into_values().collect()
     }
 
     /// Those of a list that are asked for.
@@ -86,21 +155,19 @@ impl Selection {
 impl Asked {
     fn of(relation: &Relation<'_>, home: &NamespaceName, asked: &question::End) -> Result<Self, Unresolved> {
         // Whether it is to connect or to answer: what answers for a Service are its pods.
-        let mut ends = met(relation, &question::sources(relation.inventory, home, asked)?);
-        let block = match asked {
-            question::End::Block(block) => Some(*block),
-            question::End::Address(address) => Some(IpNet::from(*address)),
-            question::End::Labelled { .. } => {
-                // Classes are asked for by the names that they are told by. Pods in their node's network are in none.
-                ends.retain(|end| matches!(end, End::Pods(_)));
-                None
-            }
-            question::End::Anybody | question::End::Named { .. } => None,
-        };
+        let crowd = question::sources(relation.inventory, home, asked)?;
+        let mut ends = met(relation, &crowd);
+        if matches!(asked, question::End::Labelled { .. }) {
+            // Classes are asked for by the names that they are told by. Pods in their node's network are in none.
+            ends.retain(|end| matches!(end, End::Pods(_)));
+        }
+        let outside = |address: &&IpAddr| matches!(relation.reach.end(**address), Some(End::Outside(_)));
+        let single = crowd.addresses.iter().filter(outside).copied().map(IpNet::from);
+        let within = single.chain(crowd.blocks.iter().copied()).collect();
         if ends.is_empty() {
             return Err(Unresolved::NoPod(asked.clone()));
         }
-        Ok(Self { ends, block })
+        Ok(Self { ends, within })
     }
 }
 

@@ -207,9 +207,9 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Ends one by one, with nothing but the ranges joined: what was asked for by name. Of ranges only what is `within` a
-    /// block is told, if one was asked for.
-    pub fn each(&self, ends: &[End], within: Option<&IpNet>) -> Vec<Word> {
+    /// Ends one by one, with nothing but the ranges joined: what was asked for by name. Of ranges only what is `within` some
+    /// blocks is told, if such were asked for.
+    pub fn each(&self, ends: &[End], within: Option<&[IpNet]>) -> Vec<Word> {
         let classes = ends.iter().filter_map(|end| match end {
             End::Pods(class) => Some(Word::Class(*class)),
             End::Outside(_) => None,
@@ -298,13 +298,13 @@ impl<'a> Words<'a> {
         })
     }
 
-    fn parts(&self, ends: &[End], family: Family, within: Option<&IpNet>) -> Vec<Word> {
+    fn parts(&self, ends: &[End], family: Family, within: Option<&[IpNet]>) -> Vec<Word> {
         let all = self.all.outside;
         let ranges = self.ranges(ends, family).filter_map(|index| all.get(index));
         let blocks: Vec<IpNet> = ranges.flat_map(|range| range.blocks.iter().copied()).collect();
         let mut addresses = Addresses::of(family, &blocks);
-        if let Some(block) = within {
-            addresses = addresses.intersection(&Addresses::of(family, [block]));
+        if let Some(blocks) = within {
+            addresses = addresses.intersection(&Addresses::of(family, blocks));
         }
         addresses.parts().into_iter().map(Word::Addresses).collect()
     }

@@ -85,22 +85,22 @@ fn someone(reach: &Reach, end: End, family: Family) -> Option<IpAddr> {
 
 /// Two different pods, one of each list.
 fn pair<'a>(from: &'a [Member], to: &'a [Member]) -> Option<(&'a Member, &'a Member)> {
-    different(from, to, |member| &member.uid)
+    different(from, to, |one, other| one.uid != other.uid)
 }
 
-/// One of each list, such that the two differ in something.
-pub(super) fn different<'a, T, K: PartialEq>(
+/// One of each list, such that the two differ.
+pub(super) fn different<'a, T>(
     from: &'a [T],
     to: &'a [T],
-    key: impl Fn(&T) -> &K,
+    differ: impl Fn(&T, &T) -> bool,
 ) -> Option<(&'a T, &'a T)> {
     let first = from.first()?;
-    if let Some(other) = to.iter().find(|other| key(other) != key(first)) {
+    if let Some(other) = to.iter().find(|other| differ(first, other)) {
         return Some((first, other));
     }
     // All of `to` is what `from` begins with.
     let to = to.first()?;
-    let other = from.iter().find(|other| key(other) != key(to))?;
+    let other = from.iter().find(|other| differ(to, other))?;
     Some((other, to))
 }
 

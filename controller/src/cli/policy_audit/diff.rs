@@ -13,7 +13,10 @@ use crate::inventory::{self, LoadError, Loaded, OF_A_CLUSTER, Sources, Surroundi
 ///
 /// Compares OLD and NEW, or the cluster with NEW laid over it: which connections become allowed or denied, on which ports,
 /// and because of which policies; which pods become isolated or open. What is written differently and means the same is no
-/// difference. Pods are the same if they have the same name.
+/// difference. Pods are the same if they have the same name, or else if the same workload made them, or if they have the same
+/// labels; new pods and those that are gone are told apart.
+///
+/// What is laid over never deletes: of files of a repository compare the whole, OLD and NEW.
 ///
 /// Exit codes: 0, no change in meaning; 1, there is one; 2, it could not run.
 #[derive(Debug, Args)]
@@ -26,10 +29,11 @@ pub(super) struct Options {
         conflicts_with = "changes"
     )]
     states: Vec<PathBuf>,
-    /// What is to be applied: objects that replace those of the same kind and name, and come to the others; may be repeated
+    /// What is to be applied: objects that replace those of the same kind and name, and come to the others; nothing is
+    /// deleted; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "NEW")]
     changes: Vec<PathBuf>,
-    /// What -f is laid over, instead of the cluster; may be repeated
+    /// What -f is laid over, instead of the cluster; what is here and not in -f stays; may be repeated
     #[arg(long, value_name = "FILE|DIR|-", requires = "changes", conflicts_with_all = OF_A_CLUSTER)]
     base: Vec<PathBuf>,
     #[command(flatten)]

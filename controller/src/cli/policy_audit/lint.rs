@@ -178,8 +178,16 @@ fn answer(options: &Options, loaded: &Loaded, streams: &mut Streams<'_>) -> io::
             streams.text().write_all(text.as_bytes())?;
         }
         Form::Json => writeln!(streams.output, "{}", output::json(&findings, origins)?)?,
-        Form::Sarif => writeln!(streams.output, "{}", output::sarif(&findings, &Below::here(origins))?)?,
-        Form::Github => write!(streams.text(), "{}", output::github(&findings, &Below::here(origins)))?,
+        Form::Sarif => writeln!(
+            streams.output,
+            "{}",
+            output::sarif(&findings, &Below::here(origins))?
+        )?,
+        Form::Github => write!(
+            streams.text(),
+            "{}",
+            output::github(&findings, &Below::here(origins))
+        )?,
     }
     if let Some(unread) = unchecked(inventory) {
         writeln!(streams.errors, "note: {unread}")?;

@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::{Args, ValueEnum};
-use palisade_audit::question::End;
+use palisade_audit::question::{End, InvalidQuestion};
 use palisade_audit::relation::output;
 use palisade_audit::relation::{Relation, Selection, Summary};
 
@@ -72,6 +72,13 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     let end = |text: &Option<String>| text.as_deref().map(End::parse).transpose();
     let (from, to) = match end(&options.from).and_then(|from| Ok((from, end(&options.to)?))) {
         Ok(ends) => ends,
+        Err(InvalidQuestion::SourcePort(end)) => {
+            writeln!(
+                streams.errors,
+                "error: {end:?}: an END has no port here, as reach tells all ports; `explain` takes one"
+            )?;
+            return Ok(Exit::Failure);
+        }
         Err(error) => return failed(&error, streams),
     };
     let loaded = match inventory::load(&options.sources, streams) {
@@ -86,7 +93,13 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Ok(selection) => selection,
         Err(error) => return failed(&error, streams),
     };
+    for host in selection.hosts(inventory) {
+        writeln!(streams.errors, "note: {host}")?;
+    }
     let (form, style) = (options.output.into(), streams.style);
+    if let Some(warning) = output::warning(&relation, &selection, form) {
+        writeln!(streams.errors, "warning: {warning}")?;
+    }
     match options.output {
         Form::Table | Form::Wide => {
             output::write(&relation, &selection, form, style, &mut streams.text())?;
@@ -94,6 +107,14 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
         Form::Json | Form::Csv | Form::Dot | Form::Mermaid | Form::Html => {
             output::write(&relation, &selection, form, style, streams.output)?;
         }
+    }
+    if !selection.has_all_sources() && relation.rows(&selection).next().is_none() {
+        let of = |end: &Option<String>| end.clone().unwrap_or_else(|| "anybody".to_owned());
+        let (from, to) = (of(&options.from), of(&options.to));
+        writeln!(
+            streams.errors,
+            "nothing is allowed from {from} to {to} but what always is"
+        )?;
     }
     writeln!(streams.errors, "{}", Summary::of(&relation))?;
     Ok(Exit::Success)

@@ -3,12 +3,13 @@
 //! | field | what it has |
 //! |---|---|
 //! | `version` | 1; another where a field changes its meaning |
-//! | `changed` | whether anything changes its meaning: `changes` or `isolation` has an entry |
-//! | `changes[]` | `effect` (`allowed`, `denied`), `from` and `to` (names of classes and ranges), `family` (`IPv4`, `IPv6`, or `null`: each that both have), `ports` as `reach` has them, `podPairs` and `outsidePairs`, `egress` and `ingress` (`null`: has no part in it), `witness` |
+//! | `changed` | whether anything changes its meaning: `changes` or `isolation` has an entry, or a policy is `effective` |
+//! | `changes[]` | `effect` (`allowed`, `denied`), `from` and `to` (names of classes and ranges), `family` (`IPv4`, `IPv6`, or `null`: each that both have), `ports` as `reach` has them, `podPairs` and `outsidePairs`, `egress` and `ingress` (`null`: has no part in it), `perhapsOthers`: not everything was asked about, `witness` |
 //! | `changes[].egress` | `isolating`: in the state that denies, the policies that isolate the pod; `grants[]`: in the state that allows, what does: `open: true`, or `policy` and `rule` (counted from 0) |
 //! | `isolation[]` | `direction`, `becomes` (`isolated`, `open`), `pods`, `count`, `policies` |
-//! | `policies[]` | `name`, `edit` (`added`, `removed`, `changed`), `effective`: whether any change is for its sake |
-//! | `namespaces[]`, `pods[]` | `name` and `labels` that are others now, as `kubectl label` writes them |
+//! | `policies[]` | `name`, `edit` (`added`, `removed`, `changed`), `effective`: whether it may change anything, `meaning` (`none`, `changes`, `newOrGone`: only for pods that one of the states has, `unknown`: not everything was asked about) |
+//! | `namespaces[]`, `pods[]` | `name` and `labels` that are others now, as `kubectl label` writes them; of pods also `ports` and `addresses` |
+//! | `renamed[]` | pods that have another `name` now, and what they were called (`was`) |
 //! | `new[]`, `gone[]` | pods that only one of the states has; of new ones the directions in which they are `isolated` |
 
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use super::word;
-use crate::diff::{Becomes, Change, Diff, Grant, Isolation, Side};
+use crate::diff::{Becomes, Change, Diff, Grant, Isolation, Meaning, Side};
 use crate::relation::output::Transports;
 
 #[derive(Serialize)]
@@ -31,9 +32,10 @@ struct Document<'a> {
     isolation: Vec<IsolationEntry<'a>>,
     policies: Vec<PolicyEntry>,
     namespaces: Vec<LabelsEntry<'a>>,
-    pods: Vec<LabelsEntry<'a>>,
-    new: Vec<NewEntry>,
-    gone: Vec<String>,
+    pods: Vec<PodEntry<'a>>,
+    renamed: Vec<RenamedEntry<'a>>,
+    new: Vec<NewEntry<'a>>,
+    gone: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +51,8 @@ struct ChangeEntry<'a> {
     outside_pairs: u64,
     egress: Option<SideEntry>,
     ingress: Option<SideEntry>,
+    #[serde(rename = "perhapsOthers")]
+    perhaps_others: bool,
     witness: WitnessEntry,
 }
 
@@ -86,6 +90,7 @@ struct PolicyEntry {
     name: String,
     edit: &'static str,
     effective: bool,
+    meaning: &'static str,
 }
 
 #[derive(Serialize)]
@@ -95,8 +100,22 @@ struct LabelsEntry<'a> {
 }
 
 #[derive(Serialize)]
-struct NewEntry {
-    name: String,
+struct PodEntry<'a> {
+    name: &'a str,
+    labels: &'a [String],
+    ports: &'a [String],
+    addresses: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RenamedEntry<'a> {
+    name: &'a str,
+    was: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct NewEntry<'a> {
+    name: &'a str,
     isolated: Vec<String>,
 }
 
@@ -114,10 +133,11 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
         policies: edits
             .policies
             .iter()
-            .map(|(key, (edit, effective))| PolicyEntry {
+            .map(|(key, (edit, meaning))| PolicyEntry {
                 name: key.to_string(),
                 edit: word(*edit),
-                effective: *effective,
+                effective: *meaning != Meaning::None,
+                meaning: meaning.as_str(),
             })
             .collect(),
         namespaces: edits
@@ -131,20 +151,30 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
         pods: edits
             .pods
             .iter()
-            .map(|(key, labels)| LabelsEntry {
-                name: key.to_string(),
-                labels,
+            .map(|(name, edit)| PodEntry {
+                name,
+                labels: &edit.labels,
+                ports: &edit.ports,
+                addresses: edit.addresses.iter().map(ToString::to_string).collect(),
+            })
+            .collect(),
+        renamed: edits
+            .renamed
+            .iter()
+            .map(|(name, was)| RenamedEntry {
+                name,
+                was: was.iter().map(String::as_str).collect(),
             })
             .collect(),
         new: diff
             .new
             .iter()
-            .map(|(key, directions)| NewEntry {
-                name: key.to_string(),
+            .map(|(name, directions)| NewEntry {
+                name,
                 isolated: directions.iter().map(Direction::to_string).collect(),
             })
             .collect(),
-        gone: diff.gone.iter().map(ToString::to_string).collect(),
+        gone: diff.gone.iter().map(String::as_str).collect(),
     };
     serde_json::to_writer(&mut *to, &document)?;
     writeln!(to)
@@ -170,6 +200,7 @@ fn change_entry<'a>(diff: &'a Diff<'a>, change: &'a Change) -> ChangeEntry<'a> {
         outside_pairs: change.outside,
         egress: change.cause.egress.as_ref().map(side),
         ingress: change.cause.ingress.as_ref().map(side),
+        perhaps_others: change.cause.perhaps_others,
         witness: WitnessEntry {
             source: change.witness.source.to_string(),
             destination: change.witness.destination.to_string(),

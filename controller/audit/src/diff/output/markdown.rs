@@ -16,6 +16,9 @@ const LINES: usize = 60;
 /// How long a cell may be.
 const CELL: usize = 300;
 
+/// How long a line of a list may be. It names policies, which nobody can do without.
+const LINE: usize = 900;
+
 pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
     let speech = Speech::of(diff);
     let headline = Headline(diff).to_string();
@@ -23,7 +26,7 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
     writeln!(
         to,
         "### Network policies\n\n{mark}{}{mark}",
-        escaped(&capitalised(&headline))
+        escaped(&capitalised(&headline), LINE)
     )?;
     if !diff.changes.is_empty() {
         writeln!(to, "\n| | From | To | Ports | Why |\n|---|---|---|---|---|")?;
@@ -36,14 +39,14 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
             let why: Vec<String> = speech
                 .reasons(change)
                 .iter()
-                .map(|reason| escaped(reason))
+                .map(|reason| escaped(reason, CELL))
                 .collect();
             writeln!(
                 to,
                 "| {effect} | {} | {} | {} | {} |",
-                escaped(&speech.sources(change, LIMITS)),
-                escaped(&speech.destinations(&change.to, LIMITS)),
-                escaped(&on),
+                escaped(&speech.sources(change, LIMITS), CELL),
+                escaped(&speech.destinations(&change.to, LIMITS), CELL),
+                escaped(&on, CELL),
                 why.join("<br>")
             )?;
         }
@@ -57,6 +60,7 @@ pub(super) fn write(diff: &Diff<'_>, to: &mut dyn Write) -> io::Result<()> {
         .map(|isolation| speech.isolation(isolation, LIMITS));
     folded(to, "Isolation", &isolation.collect::<Vec<_>>())?;
     folded(to, "Edited", &speech.edits())?;
+    folded(to, "Pods with another name", &speech.renamed())?;
     folded(to, "New pods", &speech.newcomers())?;
     folded(to, "Pods that are gone", &speech.gone())
 }
@@ -67,7 +71,7 @@ fn folded(to: &mut dyn Write, title: &str, lines: &[String]) -> io::Result<()> {
     }
     writeln!(to, "\n<details><summary>{title} ({})</summary>\n", lines.len())?;
     for line in lines.iter().take(LINES) {
-        writeln!(to, "- {}", escaped(line))?;
+        writeln!(to, "- {}", escaped(line, LINE))?;
     }
     if lines.len() > LINES {
         writeln!(to, "- … and {} more", lines.len() - LINES)?;
@@ -81,10 +85,10 @@ fn capitalised(text: &str) -> String {
     first.into_iter().chain(letters).collect()
 }
 
-/// Text that means nothing to Markdown, on one line, and no longer than a cell may be.
-fn escaped(text: &str) -> String {
+/// Text that means nothing to Markdown, on one line, and no longer than some letters.
+fn escaped(text: &str, most: usize) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars().take(CELL) {
+    for letter in text.chars().take(most) {
         match letter {
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '!'
             | '@' => {
@@ -95,7 +99,7 @@ fn escaped(text: &str) -> String {
             letter => escaped.push(letter),
         }
     }
-    if text.chars().nth(CELL).is_some() {
+    if text.chars().nth(most).is_some() {
         escaped.push('…');
     }
     escaped
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_cell_stays_a_cell() {
-        assert_eq!(escaped("a|b `c`\n<d>"), "a\\|b \\`c\\` \\<d\\>");
-        assert_eq!(escaped(&"x".repeat(1000)).chars().count(), CELL + 1);
+        assert_eq!(escaped("a|b `c`\n<d>", CELL), "a\\|b \\`c\\` \\<d\\>");
+        assert_eq!(escaped(&"x".repeat(1000), CELL).chars().count(), CELL + 1);
     }
 }

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use palisade_policy::model::{Direction, PolicyKey};
 use palisade_policy::reach::{End, Family};
 
-use super::{Becomes, Change, Diff, Edit, Effect, Grant, Isolation, Side};
+use super::{Becomes, Change, Diff, Edit, Effect, Grant, Isolation, Meaning, PodEdit, Side};
 use crate::relation::{Limits, Words};
 use crate::style::Style;
 
@@ -69,7 +69,14 @@ impl<'a> Speech<'a> {
     fn reasons(&self, change: &Change) -> Vec<String> {
         let sides = change.cause.sides();
         sides
-            .map(|(direction, side)| self.reason(change.effect, direction, side))
+            .map(|(direction, side)| {
+                let reason = self.reason(change.effect, direction, side);
+                if change.cause.perhaps_others {
+                    format!("{reason} (and perhaps others)")
+                } else {
+                    reason
+                }
+            })
             .collect()
     }
 
@@ -142,36 +149,65 @@ impl<'a> Speech<'a> {
     /// Edits, a sentence each; of policies, whether that has any effect.
     fn edits(&self) -> Vec<String> {
         let edits = &self.diff.edits;
-        let policies = edits.policies.iter().map(|(policy, (edit, effective))| {
-            let effect = if *effective { "" } else { ": no change in meaning" };
-            format!("NetworkPolicy {policy} {edit}{effect}")
+        let policies = edits.policies.iter().map(|(policy, (edit, meaning))| {
+            let meaning = match meaning {
+                Meaning::Changes => "",
+                Meaning::None => ": no change in meaning",
+                Meaning::ForOthers => ": only for pods that are new or gone",
+                Meaning::Unknown => ": may have a part in the changes",
+            };
+            format!("NetworkPolicy {policy} {edit}{meaning}")
         });
         let namespaces = edits
             .namespaces
             .iter()
             .map(|(name, labels)| format!("Namespace {name} labelled {}", labels.join(" ")));
-        let pods = edits
-            .pods
-            .iter()
-            .map(|(key, labels)| format!("Pod {key} labelled {}", labels.join(" ")));
+        let pods = edits.pods.iter().map(|(name, edit)| {
+            let PodEdit {
+                labels,
+                ports,
+                addresses,
+            } = edit;
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let parts = [
+                ("labelled", labels.join(" ")),
+                ("with port", ports.join(", ")),
+                ("at", addresses.join(" and ")),
+            ];
+            let parts = parts
+                .iter()
+                .filter(|(_, what)| !what.is_empty())
+                .map(|(word, what)| format!("{word} {what}"));
+            format!("Pod {name} {}", parts.collect::<Vec<_>>().join(", "))
+        });
         policies.chain(namespaces).chain(pods).collect()
+    }
+
+    /// Pods that have another name, and what they were called.
+    fn renamed(&self) -> Vec<String> {
+        let renamed = self.diff.edits.renamed.iter();
+        let renamed = renamed.map(|(name, was)| {
+            let was: Vec<&str> = was.iter().map(String::as_str).collect();
+            format!("{name} (was {})", was.join(" and "))
+        });
+        renamed.collect()
     }
 
     /// Pods that only the state after has, and whether they are isolated.
     fn newcomers(&self) -> Vec<String> {
-        let new = self.diff.new.iter().map(|(key, directions)| {
+        let new = self.diff.new.iter().map(|(name, directions)| {
             let isolated: Vec<String> = directions.iter().map(ToString::to_string).collect();
             if isolated.is_empty() {
-                format!("{key} (not isolated)")
+                format!("{name} (not isolated)")
             } else {
-                format!("{key} (isolated for {})", isolated.join(" and "))
+                format!("{name} (isolated for {})", isolated.join(" and "))
             }
         });
         new.collect()
     }
 
     fn gone(&self) -> Vec<String> {
-        self.diff.gone.iter().map(ToString::to_string).collect()
+        self.diff.gone.iter().cloned().collect()
     }
 }
 
@@ -196,8 +232,18 @@ struct Headline<'a>(&'a Diff<'a>);
 impl fmt::Display for Headline<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(diff) = self;
+        let policies = |meaning| {
+            let policies = diff.edits.policies.values();
+            policies.filter(|(_, own)| *own == meaning).count()
+        };
+        let counted = |count: usize| match count {
+            1 => "1 policy".to_owned(),
+            count => format!("{count} policies"),
+        };
         if diff.is_empty() {
             f.write_str("no change in meaning")?;
+        } else if diff.changes.is_empty() && diff.isolation.is_empty() {
+            f.write_str("no change between pods that both states have")?;
         } else {
             let of = |effect| {
                 let changes = diff.changes.iter().filter(move |change| change.effect == effect);
@@ -222,14 +268,28 @@ impl fmt::Display for Headline<'_> {
                 }
             }
         }
-        let idle = diff.edits.policies.values().filter(|(_, effective)| !effective);
-        match (diff.edits.policies.len(), idle.count()) {
-            (0, _) | (_, 0) => Ok(()),
-            (_, 1) => f.write_str("; 1 policy edited without effect"),
-            (_, idle) => write!(f, "; {idle} policies edited without effect"),
+        for (meaning, what) in [
+            (Meaning::ForOthers, "edited for pods that are new or gone"),
+            (Meaning::Unknown, "perhaps with a part in it"),
+            (Meaning::None, "edited without effect"),
+        ] {
+            match policies(meaning) {
+                0 => {}
+                count => write!(f, "; {} {what}", counted(count))?,
+            }
         }
+        let new = diff.new.keys().map(|name| format!("{name} (new)"));
+        let gone = diff.gone.iter().map(|name| format!("{name} (gone)"));
+        let apart: Vec<String> = new.chain(gone).collect();
+        if apart.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; not compared: {}", bounded(apart.into_iter(), APART))
     }
 }
+
+/// How many pods that are not compared are named in a sentence.
+const APART: usize = 3;
 
 /// Pairs of pods, and of pods and ranges outside.
 struct Connections((u64, u64));

@@ -51,6 +51,7 @@ pub(super) fn write(diff: &Diff<'_>, style: Style, to: &mut dyn Write) -> io::Re
     )?;
     section(to, "edited", speech.edits().into_iter())?;
     for (title, pods) in [
+        ("pods with another name", speech.renamed()),
         ("new pods", speech.newcomers()),
         ("pods that are gone", speech.gone()),
     ] {

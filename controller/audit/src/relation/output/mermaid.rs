@@ -6,6 +6,15 @@ use std::io::{self, Write};
 use super::graph::Graph;
 use crate::relation::{Relation, Selection};
 
+/// How many edges a graph may have that Mermaid draws, unless it is told otherwise (`maxEdges`).
+const EDGES: usize = 500;
+
+/// How many edges there are, if these are too many to be drawn.
+pub(super) fn excess(relation: &Relation<'_>, selection: &Selection) -> Option<usize> {
+    let edges = Graph::of(relation, selection).edges.len();
+    (edges > EDGES).then_some(edges)
+}
+
 pub(super) fn write(relation: &Relation<'_>, selection: &Selection, to: &mut dyn Write) -> io::Result<()> {
     let graph = Graph::of(relation, selection);
     writeln!(to, "flowchart LR")?;

@@ -57,6 +57,19 @@ pub fn write(
     }
 }
 
+/// What is worth knowing about a form of a selection, if anything is.
+pub fn warning(relation: &Relation<'_>, selection: &Selection, form: Form) -> Option<String> {
+    match form {
+        Form::Mermaid => {
+            let edges = mermaid::excess(relation, selection)?;
+            Some(format!(
+                "{edges} edges are more than the 500 that Mermaid draws by default: ask for less with --from and --to"
+            ))
+        }
+        Form::Table | Form::Wide | Form::Json | Form::Csv | Form::Dot | Form::Html => None,
+    }
+}
+
 /// The sources of a line, as shortly as they can be said.
 fn sources(words: &Words<'_>, selection: &Selection, line: &Line) -> Saying {
     // Of what was asked for by name, nothing is "all".

@@ -1,8 +1,8 @@
 //! What changes between two states: between which pods, or pods and addresses outside, on which ports.
 //!
-//! Pods are the same by namespace and name, since two files, or a file and a cluster, agree on nothing else. Pods that are in one
-//! class before and in one class after are one *joint* class; addresses outside that are in one range before and in one after are
-//! one joint range. For every joint destination the lists of those who reach it are compared, before and after. Lists are shared
+//! Pods are the same by namespace and name, since two files, or a file and a cluster, agree on nothing else; or whoever asks
+//! says which are ([`Difference::paired`]). Pods that are in one class before and in one class after are one *joint* class;
+//! addresses outside that are in one range before and in one after are one joint range. For every joint destination the lists of those who reach it are compared, before and after. Lists are shared
 //! by many destinations, so they are translated and compared once for all of these.
 //!
 //! [`twins`] finds the joint classes, [`lists`] translates, [`turns`] compares.
@@ -21,7 +21,7 @@ use super::ground::refine;
 use super::witness::{different, example, strangers};
 use super::{End, Family, Member, Outside, PortSet, Reach};
 use crate::cluster::ClusterState;
-use crate::model::{NamespaceName, Packet, PodKey};
+use crate::model::{NamespaceName, Packet, PodKey, PodUid};
 
 /// The difference of two states. Its ends are of its own: [`End::Pods`] is one of [`Difference::classes`], [`End::Outside`] one
 /// of [`Difference::outside`].
@@ -60,7 +60,7 @@ pub struct JointClass {
 /// A pod that is there before and after.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Twin {
-    /// Its name, by which it is the same.
+    /// Its name after.
     pub key: PodKey,
     /// As it is before.
     pub before: Member,
@@ -73,8 +73,8 @@ pub struct Twin {
 pub struct Unpaired {
     /// The class: an index into the classes of the state that has it.
     pub class: usize,
-    /// The pods, by name. Never empty.
-    pub pods: Vec<PodKey>,
+    /// The pods, by UID. Never empty.
+    pub pods: Vec<PodUid>,
 }
 
 /// A change: on which ports any of some ends reach one end. As in [`Reach::ports`], a class of one pod is answered as if it had
@@ -143,14 +143,39 @@ impl fmt::Display for Families {
 }
 
 impl Difference {
-    /// What changes from one state to another.
+    /// What changes from one state to another, where pods are the same if they have the same name. Of two pods with one name
+    /// only the newer counts.
     pub fn of(before: &ClusterState, after: &ClusterState) -> Self {
-        let mut difference = Self {
+        let difference = Self::between(before, after);
+        let (pairs, hidden) = twins::by_name(&difference, before, after);
+        let mut difference = difference.compared(before, after, &pairs);
+        for unpaired in [&mut difference.gone, &mut difference.new] {
+            for class in &mut *unpaired {
+                class.pods.retain(|uid| !hidden.contains(uid));
+            }
+            unpaired.retain(|class| !class.pods.is_empty());
+        }
+        difference
+    }
+
+    /// What changes from one state to another, where these pods are the same: one before, and what it is after. A pod may be
+    /// in several pairs, if one stands for several of the other state. Those in none are new or gone.
+    pub fn paired(before: &ClusterState, after: &ClusterState, pairs: &[(PodUid, PodUid)]) -> Self {
+        Self::between(before, after).compared(before, after, pairs)
+    }
+
+    /// Two states, not compared yet.
+    fn between(before: &ClusterState, after: &ClusterState) -> Self {
+        Self {
             before: Reach::of(before),
             after: Reach::of(after),
             ..Self::default()
-        };
-        twins::pair(&mut difference, before, after);
+        }
+    }
+
+    fn compared(mut self, before: &ClusterState, after: &ClusterState, pairs: &[(PodUid, PodUid)]) -> Self {
+        let difference = &mut self;
+        twins::pair(difference, before, after, pairs);
         let classes = difference.classes.iter().enumerate();
         let mut links: Vec<Link> = classes
             .map(|(number, class)| Link {
@@ -170,8 +195,20 @@ impl Difference {
         }
         let known = [(&difference.before, before), (&difference.after, after)];
         difference.strangers = strangers(&difference.outside, &known);
-        difference.changes = turns::changes(&difference, &links);
-        difference
+        difference.changes = turns::changes(difference, &links);
+        self
+    }
+
+    /// The range of addresses that an address lies in, whoever has it: an index into [`Difference::outside`].
+    pub fn range(&self, address: IpAddr) -> Option<usize> {
+        let mut ranges = self.outside.iter();
+        ranges.position(|range| range.blocks.iter().any(|block| block.contains(&address)))
+    }
+
+    /// An address of a range outside that is neither a pod's nor a node's in either state, if it has one: one that people know
+    /// as nobody's where there is a choice.
+    pub fn stranger(&self, range: usize) -> Option<IpAddr> {
+        self.strangers.get(range).copied().flatten()
     }
 
     /// A packet from one end to another on one of some ports, as it would be before and after, where there is one: the pod may
@@ -180,7 +217,7 @@ impl Difference {
         let (source, destination) = match (from, to) {
             (End::Pods(from), End::Pods(to)) => {
                 let (from, to) = (self.classes.get(from)?, self.classes.get(to)?);
-                let (from, to) = different(&from.pods, &to.pods, |twin| &twin.key)?;
+                let (from, to) = different(&from.pods, &to.pods, Twin::differs)?;
                 (from.addresses(family)?, to.addresses(family)?)
             }
             (from, to) => (self.someone(from, family)?, self.someone(to, family)?),
@@ -220,6 +257,11 @@ impl Difference {
 }
 
 impl Twin {
+    /// Whether it is another pod than the other in both states.
+    fn differs(&self, other: &Self) -> bool {
+        self.before.uid != other.before.uid && self.after.uid != other.after.uid
+    }
+
     /// Its address of a family before and after, if it has one in both.
     fn addresses(&self, family: Family) -> Option<(IpAddr, IpAddr)> {
         Some((self.before.address(family)?, self.after.address(family)?))

@@ -292,7 +292,7 @@ fn letters_that_no_label_may_have_are_escaped() {
     assert_eq!(text.exit, Exit::Success);
     assert!(
         text.output
-            .contains(r#"Pod watch/probe labelled app="<b>|\n\u{1b}[31m`""#),
+            .contains(r#"Pod watch/probe labelled app="<b>|\\n\\u{1b}[31m`""#),
         "{}",
         text.output
     );

@@ -1,5 +1,9 @@
 //! What nodes enforce of each policy, from what is published and what they report.
-#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail like tests"
+)]
 
 mod common;
 
@@ -71,10 +75,7 @@ fn published(inventory: &Inventory) -> Published {
     published
 }
 
-fn named<T: kube::Resource>(documents: &[T], name: &str) -> T
-where
-    T: Clone,
-{
+fn named<T: kube::Resource + Clone>(documents: &[T], name: &str) -> T {
     let mut documents = documents.iter();
     let found = documents.find(|document| document.meta().name.as_deref() == Some(name));
     found.unwrap().clone()
@@ -101,6 +102,9 @@ fn report(rule_set: &NodeRuleSet, published: &Published) -> NodeRuleSetStatus {
         ],
     }
 }
+
+/// Nothing is wrong.
+const NONE: [&str; 0] = [];
 
 /// What is wrong with node `a`, in words.
 fn differences(inventory: &Inventory, published: &Published) -> Vec<String> {
@@ -254,7 +258,7 @@ fn front_pod() -> Pod {
 #[test]
 fn what_was_published_of_pods_before_they_changed_is_told() {
     let now = town(web_pod(), front_pod());
-    assert_eq!(differences(&now, &published(&now)), [String::new(); 0]);
+    assert_eq!(differences(&now, &published(&now)), NONE);
     let other = |web: Pod, front: Pod| differences(&now, &published(&town(web, front)));
     let labels = other(
         pod("shop/web-1").labelled(&[("app", "other")]).at("10.0.0.1"),
@@ -339,7 +343,7 @@ fn a_group_in_slices_is_compared_as_a_whole() {
     let (now, before) = (town(600), town(599));
     let whole = published(&now);
     assert!(whole.groups.len() > 2, "{}", whole.groups.len());
-    assert_eq!(differences(&now, &whole), [String::new(); 0]);
+    assert_eq!(differences(&now, &whole), NONE);
     let told = differences(
         &now,
         &Published {
@@ -400,7 +404,7 @@ fn a_placeholder_is_no_address() {
         Event::PolicyApplied(policy("shop/web").allowing_from([everybody()])),
     ]));
     now.placeholders.insert("shop/one".into());
-    assert_eq!(differences(&now, &published), [String::new(); 0]);
+    assert_eq!(differences(&now, &published), NONE);
 }
 
 #[test]
@@ -422,7 +426,7 @@ fn pods_in_slices_count_and_a_slice_that_is_missing_is_named() {
         inventory.state.apply(Event::PodApplied(pod));
     }
     let mut published = published(&inventory);
-    assert_eq!(differences(&inventory, &published), [String::new(); 0]);
+    assert_eq!(differences(&inventory, &published), NONE);
     let last = published.pods.pop().unwrap().metadata.name.unwrap();
     assert_eq!(
         differences(&inventory, &published),

@@ -185,9 +185,6 @@ fn pods(
     let labels = changed(|one, other| one.labels != other.labels);
     let addresses = changed(|one, other| one.addresses != other.addresses);
     let ports = changed(|one, other| one.ports != other.ports);
-    fn key<'a>((_, pod): (&'a PodUid, &'a Arc<Resident>)) -> &'a PodKey {
-        &pod.key
-    }
     let differences = [
         Pods::of(unknown.map(key)).map(Difference::UnknownPods),
         Pods::of(gone.map(key)).map(Difference::GonePods),
@@ -196,4 +193,8 @@ fn pods(
         ports.map(|pods| Difference::ChangedPods(Aspect::Ports, pods)),
     ];
     differences.into_iter().flatten().collect()
+}
+
+fn key<'a>((_, pod): (&'a PodUid, &'a Arc<Resident>)) -> &'a PodKey {
+    &pod.key
 }

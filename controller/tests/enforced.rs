@@ -194,7 +194,7 @@ fn a_node_that_reports_something_else_does_not_count() {
         ),
         (
             |rule_set| status_of(rule_set).conditions[0].status = "Unknown".to_owned(),
-            "Enforced: ",
+            "the kernel is not said to enforce the newest rules (Enforced)",
         ),
         (
             |rule_set| status_of(rule_set).conditions.clear(),

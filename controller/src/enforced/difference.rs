@@ -164,6 +164,9 @@ impl fmt::Display for Difference {
                 let enforced = enforced.unwrap_or_default();
                 write!(f, "it enforces {enforced} of the {pods} pods of its rule set")
             }
+            Self::NotProgrammed { reason, message } if message.is_empty() => {
+                write!(f, "the kernel is not said to enforce the newest rules ({reason})")
+            }
             Self::NotProgrammed { reason, message } => write!(f, "{reason}: {message}"),
             Self::Unsaid => f.write_str("it does not say whether the kernel enforces what it has seen"),
             Self::MissingSlice(name) => write!(f, "{name} is missing"),

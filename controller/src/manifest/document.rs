@@ -24,6 +24,9 @@ const MAX_NODES: usize = 12_000_000;
 /// The largest text that is read as YAML, which takes fifty times as long as JSON and several times the memory.
 const MAX_YAML: usize = 128 << 20;
 
+/// The most documents of a text in YAML: each takes its reader some fifty microseconds, however small it is.
+const MAX_DOCUMENTS: usize = 300_000;
+
 /// The most objects of all texts. A cluster with 100,000 pods has some 300,000 that are of interest.
 pub(super) const MAX_OBJECTS: usize = 1_000_000;
 
@@ -113,6 +116,10 @@ fn trees<'t>(
             }
             if documents.len() > MAX_OBJECTS {
                 return Err(too_many(origin));
+            }
+            if number > MAX_DOCUMENTS {
+                let message = format!("there are more than {MAX_DOCUMENTS} documents; JSON may have more");
+                return Err(Box::new(Problem::at(origin, message)));
             }
             if problems.len() >= MAX_PROBLEMS {
                 return Err(Box::new(and_more(origin)));

@@ -21,7 +21,8 @@ use crate::inventory::{self, Loaded, Sources};
 pub(super) struct Options {
     #[command(flatten)]
     sources: Sources,
-    /// The file, or `-` for the standard output. A file that is there is replaced once the new one is whole
+    /// The file, or `-` for the standard output. A file that is there is replaced once the new one is whole, and keeps its
+    /// permissions; a new one may only be read by its owner
     #[arg(short, long, value_name = "FILE.html")]
     output: PathBuf,
     /// What the page calls the cluster; by default the files that it is read from, or the context

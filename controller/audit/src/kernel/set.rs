@@ -187,8 +187,8 @@ fn flows(key: &[Kind], elements: &[Element]) -> Option<[usize; 2]> {
     let most = |place: usize| {
         let mut groups: HashMap<Vec<&Part>, usize> = HashMap::new();
         for element in elements {
-            let parts = element.parts.iter().enumerate();
-            let rest = parts.filter(|(other, _)| *other != place).map(|(_, part)| part);
+            let rest = element.parts.iter().enumerate();
+            let rest = rest.filter(|(other, _)| *other != place).map(|(_, part)| part);
             *groups.entry(rest.collect()).or_default() += 1;
         }
         groups.into_values().max().unwrap_or(0)

@@ -12,6 +12,7 @@
 //! address of the node's pod networks that no pod has is closed; between bridged pods link-local addresses are closed; a pod
 //! sends from its own addresses. What the node itself sends or receives is not forwarded and not compared.
 
+mod merge;
 mod named;
 mod notes;
 mod path;

@@ -17,7 +17,7 @@ use super::path::Standing;
 /// What tables name.
 pub(super) struct Names {
     /// Interfaces by a name that stands for them; a pattern by one that it covers.
-    names: BTreeSet<String>,
+    all: BTreeSet<String>,
     /// Patterns that are closed in both directions, and the name that stands for each.
     closed: BTreeMap<String, String>,
     /// Interfaces of pods and of bridges of pods.
@@ -43,7 +43,7 @@ impl Names {
         own.extend(node.facts.uplinks.keys().cloned());
         let places = node.facts.places.values();
         let mut found = Self {
-            names: BTreeSet::new(),
+            all: BTreeSet::new(),
             closed: BTreeMap::new(),
             own,
             of_pods: places.map(|place| place.interface.clone()).collect(),
@@ -65,7 +65,7 @@ impl Names {
     /// Takes what a table says of interfaces for what is so: nobody contradicts it.
     fn believe(&mut self, table: &Table) {
         let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
-        self.names
+        self.all
             .extend(bases.filter_map(|base| base.devices.clone()).flatten());
         for set in table.sets.values().filter_map(|set| set.as_ref().ok()) {
             let pairs = set
@@ -104,7 +104,7 @@ impl Names {
     }
 
     fn parts(&mut self, parts: &[Part]) {
-        self.names.extend(parts.iter().filter_map(|part| match part {
+        self.all.extend(parts.iter().filter_map(|part| match part {
             Part::Interface(name) => Some(name.to_string()),
             Part::Interfaces(stem) => Some(example(stem)),
             Part::Numbers(..) => None,
@@ -113,7 +113,7 @@ impl Names {
 
     /// The ways out of the node that have a name.
     pub(super) fn outsides(&self) -> impl Iterator<Item = (String, Standing)> {
-        let others = self.names.iter().filter(|name| !self.own.contains(*name));
+        let others = self.all.iter().filter(|name| !self.own.contains(*name));
         others.map(|name| {
             let is_unknown = self.closed.contains_key(name) || self.of_pods.contains(name);
             let standing = if is_unknown {

@@ -36,15 +36,23 @@ pub(super) enum Standing {
 pub(super) struct Paths {
     /// Hooks at which the tables have chains.
     hooks: BTreeSet<(Family, Hook)>,
+    /// Interfaces that have chains of their own.
+    devices: BTreeSet<String>,
     outsides: Vec<Outside>,
 }
 
 impl Paths {
     pub(super) fn new(node: &Node<'_>, tables: &NodeTables, names: &Names) -> Self {
-        let hooks = tables.ruleset.tables.iter().flat_map(|(family, table)| {
+        let tables = tables.ruleset.tables.iter();
+        let bases = tables.flat_map(|(family, table)| {
             let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
-            bases.map(|base| (*family, base.hook))
+            bases.map(|base| (*family, base))
         });
+        let (mut hooks, mut devices) = (BTreeSet::new(), BTreeSet::new());
+        for (family, base) in bases {
+            hooks.insert((family, base.hook));
+            devices.extend(base.devices.iter().flatten().cloned());
+        }
         let outside = |interface: String, uplink, standing| Outside {
             interface,
             uplink,
@@ -63,7 +71,8 @@ impl Paths {
                 .map(|(name, standing)| outside(name, None, standing)),
         );
         Self {
-            hooks: hooks.collect(),
+            hooks,
+            devices,
             outsides,
         }
     }
@@ -75,6 +84,11 @@ impl Paths {
             Standing::Shared => seat.bridge.as_ref() == Some(&outside.interface),
         };
         self.outsides.iter().filter(is_for).cloned().collect()
+    }
+
+    /// Whether a way out meets no chain that others do not.
+    pub(super) fn has_no_chains(&self, outside: &Outside) -> bool {
+        outside.uplink.is_none() && !self.devices.contains(&outside.interface)
     }
 
     /// From a pod out of the node.

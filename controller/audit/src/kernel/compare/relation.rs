@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use palisade_policy::model::{Direction, Pod};
 use palisade_policy::reach::Family;
 
-use crate::kernel::difference::{Difference, Finding, Judged, Kernel, Lost, Others, Witness};
+use crate::kernel::difference::{Difference, Finding, Judged, Kernel, Others, Witness};
 use crate::kernel::expected::{family, last, number};
 use crate::kernel::node::{Ground, Seat};
 use crate::kernel::spans::{Pieces, Spans};
@@ -116,7 +116,7 @@ impl<'s> Comparison<'s, '_> {
                 Direction::Egress => Judged::Egress,
                 Direction::Ingress => Judged::Ingress,
             };
-            if !(calm.is_free(local) && outside.uplink.is_none()) {
+            if !(calm.is_free(local) && self.paths.has_no_chains(&outside)) {
                 let begun = bounds.zip(&passed.accept, |bounds, accept| bounds.must.intersection(accept));
                 self.outside_goes_on(local, judged, &outside, &stops, &begun);
             }
@@ -261,84 +261,6 @@ impl<'s> Comparison<'s, '_> {
                 policies,
             }));
         }
-    }
-
-    /// Makes one of differences that have all but the pod in common.
-    fn merge(&mut self) {
-        let mut merged: Vec<Finding> = Vec::new();
-        let mut places: BTreeMap<_, usize> = BTreeMap::new();
-        for finding in std::mem::take(&mut self.findings) {
-            let key = match &finding {
-                Finding::Difference(Difference {
-                    judged,
-                    kernel,
-                    carried,
-                    others,
-                    witness,
-                    steps,
-                    policies,
-                    ..
-                }) => Some((
-                    None,
-                    *judged,
-                    *kernel,
-                    carried,
-                    others,
-                    witness,
-                    steps,
-                    policies.clone(),
-                )),
-                Finding::Lost(Lost {
-                    judged,
-                    kernel,
-                    carried,
-                    others,
-                    witness,
-                    steps,
-                    packets,
-                    ..
-                }) => Some((
-                    Some(*packets),
-                    *judged,
-                    *kernel,
-                    carried,
-                    others,
-                    witness,
-                    steps,
-                    Vec::new(),
-                )),
-                _ => None,
-            };
-            let key = key.map(
-                |(packets, judged, kernel, carried, others, witness, steps, policies)| {
-                    let (carried, addresses) = (carried.clone(), others.addresses.clone());
-                    let (is_v4, last) = (witness.source.is_ipv4(), steps.last().cloned());
-                    (packets, judged, kernel, carried, addresses, is_v4, last, policies)
-                },
-            );
-            if let Some(key) = key {
-                let place = *places.entry(key).or_insert(merged.len());
-                match (merged.get_mut(place), &finding) {
-                    (Some(Finding::Difference(same)), Finding::Difference(more)) => {
-                        same.pods.extend_from_slice(&more.pods);
-                        continue;
-                    }
-                    (Some(Finding::Lost(same)), Finding::Lost(more)) => {
-                        same.pods.extend_from_slice(&more.pods);
-                        continue;
-                    }
-                    _ => {}
-                }
-            }
-            merged.push(finding);
-        }
-        for finding in &mut merged {
-            if let Finding::Difference(Difference { pods, .. }) | Finding::Lost(Lost { pods, .. }) = finding {
-                pods.sort_unstable();
-                pods.dedup();
-            }
-        }
-        self.findings = merged;
     }
 }
 

@@ -210,7 +210,7 @@ impl<'s> Comparison<'s, '_> {
                 destination,
                 carried: example,
             };
-            let (stops, packet) = match packets {
+            let (way, packet) = match packets {
                 LostPackets::Later => (forth, witness),
                 LostPackets::Replies => (
                     back,
@@ -221,8 +221,8 @@ impl<'s> Comparison<'s, '_> {
                     },
                 ),
             };
-            let stops: Vec<Stop> = stops.iter().map(|stop| stop.in_phase(phase(packets))).collect();
-            let steps = self.steps(&stops, &packet);
+            let way: Vec<Stop> = way.iter().map(|stop| stop.in_phase(phase(packets))).collect();
+            let steps = self.steps(&way, &packet);
             let pods = self.pods_at(&addresses, of);
             self.findings.push(Finding::Lost(Lost {
                 pods: vec![local.pod.key.clone()],

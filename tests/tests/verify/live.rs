@@ -418,7 +418,7 @@ async fn each_fault_is_found(topology: Topology) {
 
     // What follows the first packet of a connection, and what comes back.
     let report = live
-        .after("insert rule inet palisade forwarded ct state established drop")
+        .after("insert rule inet palisade forwarded ct state established,related drop")
         .await;
     for lost in [LostPackets::Replies, LostPackets::Later] {
         let is_lost = |finding: &Finding| match finding {

@@ -59,9 +59,21 @@ fn document(rules: &[Value]) -> String {
         json!({ "chain": { "family": "inet", "table": "palisade", "name": "f", "type": "filter", "hook": "forward",
                            "prio": 0, "policy": "accept" } }),
         json!({ "table": { "family": "netdev", "name": "palisade" } }),
-        json!({ "chain": { "family": "netdev", "table": "palisade", "name": "n", "type": "filter", "hook": "ingress",
-                           "prio": 0, "policy": "accept" } }),
     ];
+    for (device, own) in [("veth1", "10.0.0.1"), ("veth2", "10.0.0.2")] {
+        objects.push(
+            json!({ "chain": { "family": "netdev", "table": "palisade", "name": device, "type": "filter",
+                                        "hook": "ingress", "dev": device, "prio": 0, "policy": "drop" } }),
+        );
+        let arp = json!({ "payload": { "protocol": "arp", "field": "saddr ip" } });
+        let arp = json!({ "match": { "op": "==", "left": arp, "right": own } });
+        for condition in [address("saddr", own), arp] {
+            let expr = json!([condition, { "accept": null }]);
+            objects.push(
+                json!({ "rule": { "family": "netdev", "table": "palisade", "chain": device, "expr": expr } }),
+            );
+        }
+    }
     for (rule, handle) in rules.iter().zip(10..) {
         let rule =
             json!({ "family": "inet", "table": "palisade", "chain": "f", "handle": handle, "expr": rule });
@@ -76,7 +88,10 @@ fn document(rules: &[Value]) -> String {
 }
 
 fn rules() -> Vec<Value> {
+    let established =
+        json!({ "op": "in", "left": { "ct": { "key": "state" } }, "right": ["established", "related"] });
     vec![
+        json!([{ "match": established }, { "accept": null }]),
         json!([address("saddr", "10.0.0.1"), address("daddr", "10.0.0.1"), { "accept": null }]),
         json!([address("saddr", "10.0.0.2"), address("daddr", "10.0.0.1"), port(80), { "accept": null }]),
         json!([address("daddr", "10.0.0.1"), { "counter": { "packets": 3, "bytes": 180 } }, { "drop": null }]),
@@ -156,7 +171,7 @@ fn flows_that_were_ended_are_told_and_no_difference() {
 #[test]
 fn a_difference_comes_with_packet_rule_and_policy() {
     let mut changed = rules();
-    changed[1] =
+    changed[2] =
         json!([address("saddr", "10.0.0.2"), address("daddr", "10.0.0.1"), port(81), { "accept": null }]);
     let run = verify(&document(&changed), &[]);
     assert_eq!(run.exit, Exit::Negative, "{}", run.errors);
@@ -177,7 +192,7 @@ fn a_difference_comes_with_packet_rule_and_policy() {
         ]
     );
     assert_eq!(findings[0]["policies"], json!(["shop/web"]));
-    assert_eq!(findings[0]["rules"][0]["handle"], json!(11));
+    assert_eq!(findings[0]["rules"][0]["handle"], json!(12));
 }
 
 #[test]
@@ -196,6 +211,22 @@ fn a_rule_that_is_not_understood_is_told_and_never_guessed() {
         "{}",
         run.output
     );
+}
+
+#[test]
+fn a_connection_whose_replies_are_dropped_is_no_connection() {
+    let run = verify(&document(&rules()[1..]), &["-o", "json"]);
+    assert_eq!(run.exit, Exit::Negative, "{}", run.errors);
+    let report: Value = serde_json::from_str(&run.output).unwrap();
+    let found = &report["nodes"][0]["findings"][0];
+    let facts = ["kind", "packets", "kernel", "judged"].map(|field| &found[field]);
+    assert_eq!(
+        facts,
+        ["lost", "replies", "deny", "egress"]
+            .map(|word| json!(word))
+            .each_ref()
+    );
+    assert_eq!(found["rules"][0]["handle"], json!(12));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
 
-use palisade_audit::kernel::{Finding, Kernel, NodeReport, NodeTables, Verifier, text};
+use palisade_audit::kernel::{Finding, Judged, Kernel, LostPackets, NodeReport, NodeTables, Verifier, text};
 use palisade_enforcer::nft::model::{Ruleset, TableKey};
 use palisade_enforcer::nft::{Kernel as _, Nlink};
 use palisade_policy::cluster::{ClusterState, Event};
@@ -414,6 +414,33 @@ async fn each_fault_is_found(topology: Topology) {
         _ => false,
     };
     assert!(report.findings.iter().any(forged), "{}", text(&[report]));
+    live.repair().await;
+
+    // What follows the first packet of a connection, and what comes back.
+    let report = live
+        .after("insert rule inet palisade forwarded ct state established,related drop")
+        .await;
+    for lost in [LostPackets::Replies, LostPackets::Later] {
+        let is_lost = |finding: &Finding| match finding {
+            Finding::Lost(found) => {
+                let ends = (found.witness.source, found.witness.destination);
+                found.packets == lost && found.kernel == Kernel::Denies && ends == (front, web)
+            }
+            _ => false,
+        };
+        assert!(report.findings.iter().any(is_lost), "{}", text(&[report]));
+    }
+    live.repair().await;
+
+    // An interface that is no pod's: it may be the one that leads out.
+    let report = live
+        .after("insert rule inet palisade forwarded iifname \"uplink9\" drop")
+        .await;
+    let closed = |finding: &Finding| match finding {
+        Finding::Difference(found) => found.kernel == Kernel::Denies && found.judged == Judged::Ingress,
+        _ => false,
+    };
+    assert!(report.findings.iter().any(closed), "{}", text(&[report]));
     live.repair().await;
 
     // A rule that nobody of us writes: of its chain nothing can be said.

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use palisade_audit::kernel::{Finding, Verifier, Witness, text};
+use palisade_audit::kernel::{Finding, Kernel, Lost, LostPackets, Verifier, Witness, text};
 use palisade_enforcer::nft::model::{
     Element, Interface, KeyType, Match, Part, Rule, Ruleset, Set, Table, TableKey, Value, Verdict,
 };
@@ -101,6 +101,46 @@ impl Judge<'_> {
         None
     }
 
+    /// Whether a ruleset drops a packet of a connection that is there: one that follows the first, or one that comes back to a
+    /// port that no rule names.
+    fn loses(&self, lost: &Lost, ruleset: &Ruleset) -> bool {
+        const CLIENT: u16 = 50_123;
+        let Witness {
+            source,
+            destination,
+            carried,
+        } = lost.witness;
+        let packet = match (lost.packets, carried.transport()) {
+            (LostPackets::Later, transport) => Packet {
+                source,
+                destination,
+                transport,
+            },
+            (LostPackets::Replies, transport) => Packet {
+                source: destination,
+                destination: source,
+                transport: match transport {
+                    Transport::Port(protocol, _) => Transport::Port(protocol, CLIENT),
+                    other @ Transport::Other(_) => other,
+                },
+            },
+        };
+        let ways = |address| match self.at(address) {
+            (own, true) => vec![own],
+            (_, false) => ["eth0", "bridge0"]
+                .map(interface)
+                .into_iter()
+                .chain(named(ruleset))
+                .collect(),
+        };
+        let outputs = ways(packet.destination);
+        ways(packet.source).iter().any(|input| {
+            outputs
+                .iter()
+                .any(|output| !passes_as(ruleset, packet, input, output, true))
+        })
+    }
+
     /// Whether a packet shows that two rulesets differ, by whatever interface its other end is.
     fn shows(&self, witness: &Witness, a: &Ruleset, b: &Ruleset) -> bool {
         let packet = Packet {
@@ -156,11 +196,21 @@ fn named(ruleset: &Ruleset) -> Vec<Interface> {
 }
 
 fn passes(ruleset: &Ruleset, packet: Packet, input: &Interface, output: &Interface) -> bool {
+    passes_as(ruleset, packet, input, output, false)
+}
+
+fn passes_as(
+    ruleset: &Ruleset,
+    packet: Packet,
+    input: &Interface,
+    output: &Interface,
+    established: bool,
+) -> bool {
     let forwarded = Forwarded {
         input: input.clone(),
         output: output.clone(),
         packet,
-        established: false,
+        established,
     };
     walk(ruleset, &forwarded).accepted
 }
@@ -367,6 +417,32 @@ proptest! {
     #![proptest_config(config(15))]
 
     #[test]
+    fn replies_are_missed_where_a_profile_would_drop_them(events in history(150)) {
+        let state = without_networks(events);
+        let mut verifier = Verifier::new(&state);
+        for attachment in ATTACHMENTS {
+            for (name, node) in nodes(&state, attachment) {
+                let judge = Judge { state: &state, node: &name, attachment };
+                let mut changed = node.ruleset.clone();
+                let table = changed.tables.get_mut(&TableKey::Inet).unwrap();
+                for chain in table.chains.values_mut() {
+                    chain.rules.retain(|rule| !rule.matches.contains(&Match::CtEstablishedOrRelated));
+                }
+                let report = verifier.verify(&name, &parse(&name, &changed, &node.observed));
+                let lost = report.findings.iter().filter_map(|finding| match finding {
+                    Finding::Lost(lost) => Some(lost),
+                    _ => None,
+                });
+                for lost in lost.filter(|lost| lost.kernel == Kernel::Denies) {
+                    prop_assert!(judge.loses(lost, &changed), "{attachment:?} {}", text(std::slice::from_ref(&report)));
+                }
+                let differences = report.findings.iter().filter(|finding| matches!(finding, Finding::Difference(_)));
+                prop_assert_eq!(differences.count(), 0, "{}", text(std::slice::from_ref(&report)));
+            }
+        }
+    }
+
+    #[test]
     fn a_change_of_meaning_is_found_and_shown(
         events in history(150),
         mutations in prop::collection::vec((prop::sample::select(&MUTATIONS[..]), any::<[Index; 3]>()), 6),
@@ -389,6 +465,12 @@ proptest! {
                         "{:?} {:?} is not found: {}", attachment, mutation, differ.unwrap()
                     );
                     for finding in &report.findings {
+                        if let Finding::Lost(lost) = finding && lost.kernel == Kernel::Denies {
+                            prop_assert!(
+                                judge.loses(lost, &changed),
+                                "{:?} {:?}: {} is not lost\n{}", attachment, mutation, lost.witness, text(std::slice::from_ref(&report))
+                            );
+                        }
                         if let Finding::Difference(difference) = finding {
                             let witness = &difference.witness;
                             prop_assert!(

@@ -20,6 +20,8 @@ fn objects(node: &NodeBed) -> Value {
     let addresses: Vec<Value> = addresses
         .map(|address| json!({"type": "InternalIP", "address": address}))
         .collect();
+    let networks = described.pod_networks.iter();
+    let networks: Vec<String> = networks.map(ToString::to_string).collect();
     let pod = |name: &str, slot: &Slot| {
         let addresses: Vec<Value> = slot.addresses().iter().map(|ip| json!({"ip": ip})).collect();
         json!({
@@ -36,7 +38,7 @@ fn objects(node: &NodeBed) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": [
         {
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name()},
-            "spec": {"podCIDRs": described.pod_networks}, "status": {"addresses": addresses},
+            "spec": {"podCIDRs": networks}, "status": {"addresses": addresses},
         },
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
         pod("web", &node.slots()[0]),

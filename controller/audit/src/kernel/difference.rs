@@ -1,6 +1,8 @@
 //! What verification finds.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use palisade_policy::model::{Direction, NodeName, PodKey, PolicyKey};
 
@@ -25,6 +27,15 @@ pub struct NodeReport {
     pub notes: Vec<String>,
     /// How much was compared.
     pub compared: Compared,
+    /// All nodes that the API has pods on, this one or others.
+    pub with_pods: Arc<BTreeSet<NodeName>>,
+}
+
+/// The nodes that the API has pods on and no report is of: nothing is known of them.
+pub(super) fn unreported(reports: &[NodeReport]) -> Vec<&NodeName> {
+    let known: BTreeSet<&NodeName> = reports.iter().map(|report| &report.node).collect();
+    let all = reports.first().into_iter().flat_map(|report| &*report.with_pods);
+    all.filter(|node| !known.contains(node)).collect()
 }
 
 impl NodeReport {
@@ -37,7 +48,7 @@ impl NodeReport {
 /// How much was compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// Pods of the node.
+    /// Pods of the node that have an address and a place.
     pub pods: usize,
     /// Pairs of addresses of pods of the node.
     pub pairs: usize,
@@ -50,12 +61,25 @@ pub struct Compared {
 pub enum Finding {
     /// The kernel lets pass what the API denies, or the other way round, or it cannot be said.
     Difference(Difference),
-    /// The API names a pod, and neither the node nor its tables know where it is: all that it does is closed.
+    /// Connections that may be begun, and are, cannot go on.
+    Lost(Lost),
+    /// The API names a pod, and neither the node nor its tables know where it is.
     Unplaced {
         /// The pod.
         pod: PodKey,
         /// Its addresses.
         addresses: Vec<IpAddr>,
+        /// A packet that reaches it, or may, although all should be closed until the node knows it.
+        open: Option<Witness>,
+    },
+    /// A chain of which the tables do not say which interfaces it is on.
+    Unbound {
+        /// The table's family.
+        family: Family,
+        /// The chain.
+        chain: String,
+        /// Its hook.
+        hook: &'static str,
     },
     /// The tables name something that no pod of the node has.
     Stale(Stale),
@@ -132,6 +156,36 @@ pub struct Difference {
     pub reason: String,
     /// The policies that say so.
     pub policies: Vec<PolicyKey>,
+}
+
+/// Which packets of a connection do not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LostPackets {
+    /// Those that come back.
+    Replies,
+    /// Those that follow the first.
+    Later,
+}
+
+/// Connections of which the first packet passes, as the API says, and others do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Pods of the node that they are from or, where its ingress is judged, to.
+    pub pods: Vec<PodKey>,
+    /// Which sides are judged.
+    pub judged: Judged,
+    /// The other end.
+    pub others: Others,
+    /// What the first packets carry.
+    pub carried: Transports,
+    /// Which packets are concerned.
+    pub packets: LostPackets,
+    /// What the kernel does with them.
+    pub kernel: Kernel,
+    /// The first packet of one such connection.
+    pub witness: Witness,
+    /// The rules that a packet meets that does not pass.
+    pub steps: Vec<Step>,
 }
 
 /// The other end of connections.

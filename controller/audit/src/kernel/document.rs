@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::read::{self, Listing, Object, Unreadable};
 use super::ruleset::{Family, NotUnderstood, Ruleset};
+use super::text::escaped;
 
 /// What was read of a node.
 #[derive(Debug, Default)]
@@ -113,10 +114,11 @@ impl NodeTables {
             places,
             uplinks,
             addresses,
-            foreign,
+            mut foreign,
         } = written.rest;
         let mut ruleset = read::read(written.tables.unwrap_or_default())?;
         close(&mut ruleset, &foreign);
+        foreign.extend(flagged(&ruleset));
         let facts = places.map(|places| Facts {
             places: places
                 .into_iter()
@@ -134,29 +136,31 @@ impl NodeTables {
         })
     }
 
-    /// What `nft` has listed. An enforcer looks into the same things by itself: into whether a set grew while it was listed, and
-    /// into flags.
+    /// What `nft` has listed. An enforcer looks by itself into whether a set grew while it was listed.
     fn listed(ruleset: Ruleset) -> Result<Self, Unreadable> {
-        let mut foreign = Vec::new();
         for (family, table) in &ruleset.tables {
             if let Some(set) = table.repeating() {
-                let set = set.to_owned();
+                let set = escaped(set);
                 return Err(Unreadable::Torn { family: *family, set });
-            }
-            if table.has_flags {
-                foreign.push(Foreign {
-                    family: family.to_string(),
-                    chain: None,
-                    what: "the table has flags, which nobody of us gives it; one that is dormant filters nothing".to_owned(),
-                });
             }
         }
         Ok(Self {
+            foreign: flagged(&ruleset).collect(),
             ruleset,
-            foreign,
             ..Self::default()
         })
     }
+}
+
+/// The tables that have flags.
+fn flagged(ruleset: &Ruleset) -> impl Iterator<Item = Foreign> {
+    let flagged = ruleset.tables.iter().filter(|(_, table)| table.has_flags);
+    flagged.map(|(family, _)| Foreign {
+        family: family.to_string(),
+        chain: None,
+        what: "the table has flags, which nobody of us gives it; one that is dormant filters nothing"
+            .to_owned(),
+    })
 }
 
 /// Of a chain with a rule that the document cannot show, not even the place of that rule is known: nothing can be said of
@@ -216,6 +220,8 @@ mod tests {
         let dormant = LISTING.replace(r#""handle": 1}"#, r#""handle": 1, "flags": "inet"}"#);
         let tables = NodeTables::parse(dormant.as_bytes()).unwrap();
         assert_eq!(tables.foreign.len(), 1);
+        let document = format!(r#"{{"node": "a", "tables": {dormant}, "places": []}}"#);
+        assert_eq!(NodeTables::parse(document.as_bytes()).unwrap().foreign.len(), 1);
         assert!(NodeTables::parse(LISTING.as_bytes()).unwrap().foreign.is_empty());
     }
 

@@ -159,27 +159,34 @@ impl<'a> Expected<'a> {
         }
     }
 
-    /// What the side of the pod that has an address lets pass, for each address at the other end.
-    pub(crate) fn over(&mut self, direction: Direction, address: IpAddr) -> Rc<Pieces<Transports>> {
+    /// What the side of a pod with an address lets pass, for each address at the other end. No two pods may have the address.
+    pub(crate) fn over(
+        &mut self,
+        direction: Direction,
+        pod: &'a Pod,
+        address: IpAddr,
+    ) -> Rc<Pieces<Transports>> {
         if let Some(known) = self.known.get(&(direction, address)) {
             return known.clone();
         }
-        let pieces = match self.state.owner(address) {
-            Some(pod) => self.side(direction, pod, family(address)),
-            None => Pieces::constant(Transports::all()),
-        };
-        let pieces = Rc::new(pieces);
+        let pieces = Rc::new(self.side(direction, pod, family(address)));
         self.known.insert((direction, address), pieces.clone());
         pieces
     }
 
     /// What one side lets pass between two addresses, the pod being its source for egress, its destination for ingress.
-    pub(crate) fn at(&mut self, direction: Direction, source: IpAddr, destination: IpAddr) -> Transports {
+    pub(crate) fn at(
+        &mut self,
+        direction: Direction,
+        pod: &'a Pod,
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> Transports {
         let (own, other) = match direction {
             Direction::Egress => (source, destination),
             Direction::Ingress => (destination, source),
         };
-        self.over(direction, own)
+        self.over(direction, pod, own)
             .at(number(other))
             .cloned()
             .unwrap_or_default()
@@ -400,7 +407,9 @@ mod tests {
                 for (direction, side) in [(Direction::Egress, egress), (Direction::Ingress, ingress)] {
                     let Some(side) = side else { continue };
                     let Packet { source, destination, transport } = packet;
-                    let passes = expected.at(direction, source, destination).contains(Carried::from(transport));
+                    let own = if direction == Direction::Egress { source } else { destination };
+                    let Some(pod) = state.owner(own) else { continue };
+                    let passes = expected.at(direction, pod, source, destination).contains(Carried::from(transport));
                     let denied = matches!(side.outcome, Outcome::Denied { .. });
                     prop_assert_eq!(passes, !denied, "{} {}", direction, evaluation);
                 }

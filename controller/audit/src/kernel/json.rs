@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::difference::{Finding, Kernel, NodeReport, Witness};
+use super::difference::{Finding, Kernel, LostPackets, NodeReport, Witness, unreported};
 use super::expected::family;
 use super::spans::Spans;
 use super::text::{block, headline};
@@ -13,7 +13,7 @@ use super::walk::Step;
 /// The reports of nodes as one document.
 pub fn json(reports: &[NodeReport]) -> Value {
     let nodes: Vec<Value> = reports.iter().map(report).collect();
-    json!({ "nodes": nodes })
+    json!({ "nodes": nodes, "not_compared": strings(&unreported(reports)) })
 }
 
 fn report(report: &NodeReport) -> Value {
@@ -50,10 +50,34 @@ fn finding(finding: &Finding) -> Value {
             "api": difference.reason,
             "policies": strings(&difference.policies),
         }),
-        Finding::Unplaced { pod, addresses } => json!({
+        Finding::Lost(lost) => json!({
+            "kind": "lost",
+            "packets": match lost.packets {
+                LostPackets::Replies => "replies",
+                LostPackets::Later => "later",
+            },
+            "judged": lost.judged.as_str(),
+            "pods": strings(&lost.pods),
+            "others": {
+                "addresses": blocks(&lost.others.addresses, lost.witness.source),
+                "pods": strings(&lost.others.pods),
+            },
+            "transports": lost.carried.to_string(),
+            "kernel": kernel(lost.kernel),
+            "witness": witness(&lost.witness),
+            "rules": steps(&lost.steps),
+        }),
+        Finding::Unplaced { pod, addresses, open } => json!({
             "kind": "unplaced",
             "pods": [pod.to_string()],
             "addresses": addresses,
+            "open": open.as_ref().map(witness),
+        }),
+        Finding::Unbound { family, chain, hook } => json!({
+            "kind": "unbound",
+            "table": family.as_str(),
+            "chain": chain,
+            "hook": hook,
         }),
         Finding::Stale(stale) => json!({
             "kind": "stale",

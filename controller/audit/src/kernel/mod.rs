@@ -17,16 +17,23 @@ mod json;
 mod node;
 mod read;
 mod ruleset;
+mod set;
 mod spans;
+#[cfg(test)]
+mod tests;
 mod text;
 mod transport;
 mod walk;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use palisade_policy::cluster::ClusterState;
 use palisade_policy::model::NodeName;
 
 pub use difference::{
-    Compared, Difference, Finding, Judged, Kernel, NodeReport, Others, SourceCheck, Stale, Witness,
+    Compared, Difference, Finding, Judged, Kernel, Lost, LostPackets, NodeReport, Others, SourceCheck, Stale,
+    Witness,
 };
 pub use document::{Facts, Foreign, InvalidDocument, NodeTables, Place};
 pub use json::json;
@@ -40,20 +47,25 @@ pub use walk::Step;
 /// The policies of a cluster, ready to be compared with the tables of any number of nodes.
 pub struct Verifier<'a> {
     state: &'a ClusterState,
+    with_pods: Arc<BTreeSet<NodeName>>,
     expected: expected::Expected<'a>,
 }
 
 impl<'a> Verifier<'a> {
     /// Reads the policies.
     pub fn new(state: &'a ClusterState) -> Self {
+        let workloads = state.pods().values().filter(|pod| pod.is_workload());
         Self {
             state,
+            with_pods: Arc::new(workloads.filter_map(|pod| pod.node.clone()).collect()),
             expected: expected::Expected::of(state),
         }
     }
 
     /// Compares what a node's kernel does with what the API says.
     pub fn verify(&mut self, node: &NodeName, tables: &NodeTables) -> NodeReport {
-        compare::verify(self.state, &mut self.expected, node, tables)
+        let mut report = compare::verify(self.state, &mut self.expected, node, tables);
+        report.with_pods = self.with_pods.clone();
+        report
     }
 }

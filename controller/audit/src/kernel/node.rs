@@ -18,8 +18,19 @@ pub(crate) struct Resident<'a> {
     pub(crate) pod: &'a Pod,
     /// The addresses that are its own: not those that it reports and another has by now.
     pub(crate) addresses: Vec<IpAddr>,
+    /// Those that its node says it has and the API does not give to anybody. They are judged by the pod's policies too.
+    pub(crate) unreported: Vec<IpAddr>,
+    /// Those that it may send from.
+    pub(crate) sending: Vec<IpAddr>,
     /// Where it is attached; `None` where nothing tells.
     pub(crate) seat: Option<Seat>,
+}
+
+impl Resident<'_> {
+    /// The addresses by which it is judged.
+    pub(crate) fn judged(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().chain(&self.unreported).copied()
+    }
 }
 
 /// Where a pod is attached.
@@ -86,16 +97,33 @@ impl<'a> Node<'a> {
             .pods()
             .values()
             .filter(|pod| pod.is_workload() && pod.node.as_ref() == Some(name));
-        let residents: Vec<Resident<'a>> = workloads
-            .map(|pod| {
-                let addresses: Vec<IpAddr> = own_addresses(state, pod).collect();
-                let seat = seat(&pod.uid, &addresses, &facts, &believed);
-                Resident { pod, addresses, seat }
-            })
-            .collect();
+        let workloads: Vec<&Pod> = workloads.collect();
         let node = state.nodes().get(name);
         let mut own = std::mem::take(&mut facts.addresses);
         own.extend(node.into_iter().flat_map(|node| &node.addresses));
+        let mut claims: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        let places = workloads.iter().filter_map(|pod| facts.places.get(&pod.uid));
+        for address in places.flat_map(|place| &place.addresses) {
+            *claims.entry(*address).or_default() += 1;
+        }
+        let resident = |pod: &'a Pod| {
+            let addresses: Vec<IpAddr> = own_addresses(state, pod).collect();
+            let seat = seat(&pod.uid, &addresses, &facts, &believed);
+            // What two pods of the node claim is the one's that the API gives it to.
+            let given = seat.iter().flat_map(|seat| &seat.addresses).copied();
+            let given =
+                given.filter(|address| claims.get(address) == Some(&1) && !addresses.contains(address));
+            let given: Vec<IpAddr> = given.collect();
+            let is_nobodys = |address: &IpAddr| state.owner(*address).is_none() && !own.contains(address);
+            Resident {
+                pod,
+                unreported: given.iter().copied().filter(is_nobodys).collect(),
+                sending: addresses.iter().copied().chain(given).collect(),
+                addresses,
+                seat,
+            }
+        };
+        let residents: Vec<Resident<'a>> = workloads.into_iter().map(resident).collect();
         let networks = node.into_iter().flat_map(|node| &node.pod_networks);
         let pod_networks = networks.map(|network| {
             let network = network.trunc();
@@ -119,21 +147,10 @@ impl<'a> Node<'a> {
     pub(crate) fn ground(&self, of: AddressFamily) -> Pieces<Ground> {
         let networks = self.pod_networks.iter().filter(|(family, ..)| *family == of);
         let closed = Spans::of(networks.map(|(_, first, last)| (*first, *last)).collect());
-        let seats = self
-            .residents
-            .iter()
-            .filter_map(|resident| resident.seat.as_ref());
-        let given = seats.flat_map(|seat| &seat.addresses);
-        let residents = self.residents.iter().flat_map(|resident| &resident.addresses);
-        let apart = self
-            .own
-            .iter()
-            .chain(residents)
-            .chain(given)
-            .filter(|address| family(**address) == of);
-        let mut apart: Vec<_> = apart
-            .map(|address| (number(*address), number(*address)))
-            .collect();
+        let residents = self.residents.iter().flat_map(Resident::judged);
+        let apart = self.own.iter().copied().chain(residents);
+        let apart = apart.filter(|address| family(*address) == of);
+        let mut apart: Vec<_> = apart.map(|address| (number(address), number(address))).collect();
         // What is no address of the family is no matter of anybody.
         apart.extend(last(of).checked_add(1).map(|after| (after, u128::MAX)));
         let closed = Pieces::within(&closed, &Ground::Closed, Ground::Open);

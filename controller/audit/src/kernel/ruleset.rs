@@ -4,10 +4,11 @@
 //! or does not. `tcp dport 80` is a lookup in a set of one element. What could not be understood stays in its place as
 //! [`NotUnderstood`], so that whoever comes to it knows that nothing can be said from there on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use super::set::{Element, Kind, Part, Set};
 use super::transport::ICMP;
 
 /// Tables by their family.
@@ -59,6 +60,8 @@ impl fmt::Display for Family {
 pub(crate) struct Table {
     /// Its chains; the walk names them by their place here.
     pub(crate) chains: Vec<Chain>,
+    /// The place of each chain by its name.
+    places: HashMap<String, usize>,
     /// Its sets and maps by name.
     pub(crate) sets: BTreeMap<String, Result<Arc<Set>, NotUnderstood>>,
     /// Whether it has flags. `nft` 1.0.6 writes each of them as `inet`; a dormant table filters nothing.
@@ -66,9 +69,19 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Adds a chain, unless there is one of its name.
+    pub(crate) fn add(&mut self, chain: Chain) -> bool {
+        let is_new = !self.places.contains_key(&chain.name);
+        if is_new {
+            self.places.insert(chain.name.clone(), self.chains.len());
+            self.chains.push(chain);
+        }
+        is_new
+    }
+
     /// The place of a chain.
     pub(crate) fn chain(&self, name: &str) -> Option<usize> {
-        self.chains.iter().position(|chain| chain.name == name)
+        self.places.get(name).copied()
     }
 
     /// A set or a map that has an element twice, by its name.
@@ -151,6 +164,29 @@ pub(crate) enum Hook {
     Egress,
 }
 
+impl Hook {
+    /// Whether its chains are bound to interfaces.
+    pub(crate) fn is_of_interfaces(self) -> bool {
+        match self {
+            Self::Ingress | Self::Egress => true,
+            Self::Prerouting | Self::Forward | Self::Postrouting | Self::Input | Self::Output => false,
+        }
+    }
+
+    /// As `nft` spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Prerouting => "prerouting",
+            Self::Forward => "forward",
+            Self::Postrouting => "postrouting",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Egress => "egress",
+        }
+    }
+}
+
 /// A rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
@@ -184,8 +220,13 @@ impl fmt::Display for NotUnderstood {
 /// One condition of a rule.
 #[derive(Clone, Debug)]
 pub(crate) enum Condition {
-    /// About what conntrack knows of the packet's connection: whether it holds of the first packet of a new one.
-    OfNewConnections(bool),
+    /// About what conntrack knows of the packet's connection.
+    OfConnections {
+        /// Whether it holds of the first packet of a new one.
+        new: bool,
+        /// Whether it holds of all others of a connection, in both directions.
+        established: bool,
+    },
     /// About the packet.
     Lookup(Lookup),
 }
@@ -201,26 +242,44 @@ pub(crate) struct Lookup {
     pub(crate) negated: bool,
 }
 
-impl Lookup {
-    /// Whether it asks for the port that a packet comes from.
-    pub(crate) fn asks_for_source_port(&self) -> bool {
-        self.key.iter().any(|field| matches!(field, Field::SourcePort(_)))
-    }
+/// How many of one side's ports may be named for flows that were ended: at half of all ports, who begins a connection may no
+/// longer find one that is free.
+const ENDED: usize = 1 << 15;
 
-    /// Whether it holds of single source ports alone.
+impl Lookup {
+    /// Whether it holds of single flows alone: both addresses, both ports and the protocol.
     ///
-    /// Whoever begins a connection chooses its source port, so a rule that *drops* those of single source ports denies no
-    /// connection: it concerns flows that were there before. A rule that lets some source ports pass, or drops many, would
-    /// make the verdict a matter of the source port, of which policies say nothing.
-    pub(crate) fn is_of_single_source_ports(&self, set: &Set) -> bool {
-        let is_single = |element: &Element| {
-            let mut parts = self.key.iter().zip(&element.parts);
-            parts.any(|(field, part)| {
-                matches!((field, part), (Field::SourcePort(_), Part::Numbers(first, last)) if first == last)
-            })
-        };
-        !self.negated && set.elements.iter().all(is_single)
+    /// Whoever begins a connection chooses its port, and has others to choose from, so a rule that *drops* single flows denies
+    /// no connection: it concerns those that were there before. `hidden` is the end whose port is his choice. Any other rule
+    /// about that port would make the verdict a matter of it, of which policies say nothing.
+    pub(crate) fn is_of_ended_flows(&self, set: &Set, hidden: End) -> bool {
+        let count = |is: &dyn Fn(&Field) -> bool| self.key.iter().filter(|field| is(field)).count();
+        let is_full = count(&|field| matches!(field, Field::Source(_))) == 1
+            && count(&|field| matches!(field, Field::Destination(_))) == 1
+            && count(&|field| field.port() == Some(End::Source)) == 1
+            && count(&|field| field.port() == Some(End::Destination)) == 1
+            && (self.key.contains(&Field::Protocol)
+                || count(&|field| {
+                    matches!(
+                        field,
+                        Field::SourcePort(Some(_)) | Field::DestinationPort(Some(_))
+                    )
+                }) == 2);
+        let mut ports = self.key.iter().filter_map(|field| field.port());
+        let named = ports
+            .position(|end| end == hidden)
+            .and_then(|place| set.flows()?.get(place).copied());
+        !self.negated && is_full && named.is_some_and(|named| named <= ENDED)
     }
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Where the packet comes from.
+    Source,
+    /// Where it goes.
+    Destination,
 }
 
 /// A set of a table, or one that is part of a rule.
@@ -304,7 +363,7 @@ impl Frame {
 /// Whom a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Cast {
-    /// One receiver.
+    /// One receiver: whether the interface that it comes in by or another, is not told.
     Unicast,
     /// All.
     Broadcast,
@@ -313,12 +372,13 @@ pub(crate) enum Cast {
 }
 
 impl Cast {
-    /// The number by which sets hold it (`PACKET_HOST`, `PACKET_BROADCAST`, `PACKET_MULTICAST`).
-    pub(crate) fn number(self) -> u128 {
+    /// The first and the last of the numbers by which sets hold it (`PACKET_HOST`, `PACKET_BROADCAST`, `PACKET_MULTICAST`,
+    /// `PACKET_OTHERHOST`). What a bridge passes on to a pod is for another host than the port's own, what is routed is not.
+    pub(crate) fn numbers(self) -> [u128; 2] {
         match self {
-            Self::Unicast => 0,
-            Self::Broadcast => 1,
-            Self::Multicast => 2,
+            Self::Unicast => [0, 3],
+            Self::Broadcast => [1, 1],
+            Self::Multicast => [2, 2],
         }
     }
 }
@@ -349,6 +409,22 @@ pub(crate) enum Field {
 }
 
 impl Field {
+    /// The end whose port it is.
+    pub(crate) fn port(self) -> Option<End> {
+        match self {
+            Self::SourcePort(_) => Some(End::Source),
+            Self::DestinationPort(_) => Some(End::Destination),
+            Self::Input
+            | Self::Output
+            | Self::Source(_)
+            | Self::Destination(_)
+            | Self::Protocol
+            | Self::IcmpType(_)
+            | Self::Frame
+            | Self::Cast => None,
+        }
+    }
+
     /// What its values are.
     pub(crate) fn kind(self) -> Kind {
         match self {
@@ -361,93 +437,6 @@ impl Field {
             Self::IcmpType(_) => Kind::IcmpV6Type,
             Self::Frame => Kind::Frame,
             Self::Cast => Kind::Cast,
-        }
-    }
-}
-
-/// What the values of a field, or of a part of a set's key, are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
-    /// Names of interfaces.
-    Interface,
-    /// IPv4 addresses.
-    V4,
-    /// IPv6 addresses.
-    V6,
-    /// IP protocols.
-    Protocol,
-    /// Ports.
-    Port,
-    /// Types of ICMP messages.
-    IcmpType,
-    /// Types of `ICMPv6` messages.
-    IcmpV6Type,
-    /// Kinds of frames.
-    Frame,
-    /// Receivers of frames.
-    Cast,
-}
-
-impl Kind {
-    /// The largest number of this kind.
-    pub(crate) fn last(self) -> u128 {
-        match self {
-            Self::Interface | Self::V6 => u128::MAX,
-            Self::V4 => u128::from(u32::MAX),
-            Self::Protocol | Self::IcmpType | Self::IcmpV6Type => u128::from(u8::MAX),
-            Self::Port => u128::from(u16::MAX),
-            Self::Frame => 2,
-            Self::Cast => 3,
-        }
-    }
-}
-
-/// A set, or a map of verdicts.
-#[derive(Clone, Debug)]
-pub(crate) struct Set {
-    /// What its key is made of.
-    pub(crate) key: Vec<Kind>,
-    /// What it holds.
-    pub(crate) elements: Vec<Element>,
-}
-
-impl Set {
-    /// Whether an element is there twice.
-    fn repeats(&self) -> bool {
-        let mut seen = HashSet::with_capacity(self.elements.len());
-        !self.elements.iter().all(|element| seen.insert(&element.parts))
-    }
-}
-
-/// An element of a set, or an entry of a map.
-#[derive(Clone, Debug)]
-pub(crate) struct Element {
-    /// Its parts, as many as the key has.
-    pub(crate) parts: Box<[Part]>,
-    /// What the map has for it; `None` in a set.
-    pub(crate) verdict: Option<Verdict>,
-    /// Its comment.
-    pub(crate) comment: Option<String>,
-}
-
-/// A part of an element.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Part {
-    /// The interface of this name.
-    Interface(Arc<str>),
-    /// The interfaces whose names begin like this.
-    Interfaces(Arc<str>),
-    /// The numbers from the first to the last: addresses, protocols, ports.
-    Numbers(u128, u128),
-}
-
-impl Part {
-    /// Whether it holds an interface.
-    pub(crate) fn names(&self, interface: &str) -> bool {
-        match self {
-            Self::Interface(name) => **name == *interface,
-            Self::Interfaces(stem) => interface.starts_with(&**stem),
-            Self::Numbers(..) => false,
         }
     }
 }

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use palisade_policy::model::PodKey;
 use palisade_policy::reach::Family;
 
-use super::difference::{Difference, Finding, Judged, Kernel, NodeReport, SourceCheck, Stale, Witness};
+use super::difference::{
+    Finding, Judged, Kernel, Lost, LostPackets, NodeReport, Others, SourceCheck, Stale, Witness, unreported,
+};
 use super::expected::{address, family, last};
 use super::spans::Spans;
 use super::walk::Step;
@@ -46,37 +48,84 @@ pub fn text(reports: &[NodeReport]) -> String {
         }
         line(&mut text, 0, "");
     }
+    let unreported = unreported(reports);
+    if !unreported.is_empty() {
+        let words = listed(unreported.into_iter());
+        line(
+            &mut text,
+            0,
+            &format!("not compared, although the API has pods there: {words}"),
+        );
+    }
     text
 }
 
 fn line(text: &mut String, indent: usize, words: &str) {
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{:indent$}{words}", "");
+    let _ = writeln!(text, "{:indent$}{}", "", escaped(words));
+}
+
+/// Words of others for a line of their reader's terminal. Comments and names may hold anything, also what a terminal obeys, what
+/// begins a line, and what turns the order of letters around.
+pub(super) fn escaped(words: &str) -> String {
+    let mut safe = String::with_capacity(words.len());
+    for letter in words.chars() {
+        let is_hidden = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if letter.is_control() || is_hidden {
+            safe.extend(letter.escape_default());
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
 }
 
 /// A finding in one line.
 pub(super) fn headline(finding: &Finding) -> String {
     match finding {
         Finding::Difference(difference) => {
-            let Difference { pods, carried, .. } = difference;
-            let (pods, others) = (listed(pods), others(difference));
-            let (from, to) = match difference.judged {
-                Judged::Egress | Judged::Both => (pods, others),
-                Judged::Ingress => (others, pods),
-            };
             let verdict = match difference.kernel {
                 Kernel::Allows => "the kernel allows, the API denies",
                 Kernel::Denies => "the kernel denies, the API allows",
                 Kernel::Unknown => "it cannot be said what the kernel does",
             };
-            format!("{verdict}: {from} → {to}, {carried}")
+            let ends = ends(
+                &difference.pods,
+                difference.judged,
+                &difference.others,
+                &difference.witness,
+            );
+            format!("{verdict}: {ends}, {}", difference.carried)
         }
-        Finding::Unplaced { pod, addresses } => {
+        Finding::Lost(lost) => {
+            let packets = match lost.packets {
+                LostPackets::Replies => "the replies",
+                LostPackets::Later => "the packets that follow",
+            };
+            let ends = ends(&lost.pods, lost.judged, &lost.others, &lost.witness);
+            let carried = &lost.carried;
+            match lost.kernel {
+                Kernel::Allows | Kernel::Denies => {
+                    format!("the kernel lets connections begin and drops {packets}: {ends}, {carried}")
+                }
+                Kernel::Unknown => format!(
+                    "the kernel lets connections begin, it cannot be said what it does with {packets}: {ends}, {carried}"
+                ),
+            }
+        }
+        Finding::Unplaced { pod, addresses, open } => {
+            let becomes = match open {
+                None => "it is closed",
+                Some(_) => "and it may be open",
+            };
             format!(
-                "the API has {pod} ({}) on this node, the node does not know where: it is closed",
+                "the API has {pod} ({}) on this node, the node does not know where: {becomes}",
                 comma(addresses)
             )
         }
+        Finding::Unbound { family, chain, hook } => format!(
+            "{family} palisade, chain {chain}: it is not told which interfaces it is on ({hook}), so not whose packets it drops"
+        ),
         Finding::Stale(Stale {
             family,
             object,
@@ -147,10 +196,24 @@ fn details(text: &mut String, finding: &Finding) {
             fact("kernel", &way(&difference.steps));
             fact("API", &difference.reason);
         }
-        Finding::Unplaced { .. } | Finding::Foreign(_) => {}
+        Finding::Lost(lost) => {
+            let Lost { witness, packets, .. } = lost;
+            let packet = match packets {
+                LostPackets::Replies => format!("the reply to {witness}"),
+                LostPackets::Later => format!("{witness}, of a connection that is there"),
+            };
+            fact("packet", &packet);
+            fact("kernel", &way(&lost.steps));
+        }
+        Finding::Unplaced { open, .. } => {
+            if let Some(witness) = open {
+                fact("packet", &format!("{witness} may pass"));
+            }
+        }
+        Finding::Unbound { .. } | Finding::Foreign(_) => {}
         Finding::Stale(stale) => {
             if let Some(comment) = &stale.comment {
-                fact("comment", comment);
+                fact("comment", &escaped(comment));
             }
             if let Some((witness, kernel)) = &stale.witness {
                 let becomes = match kernel {
@@ -188,29 +251,39 @@ fn way(steps: &[Step]) -> String {
     }
     steps
         .iter()
-        .map(ToString::to_string)
+        .map(|step| escaped(&step.to_string()))
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-fn others(difference: &Difference) -> String {
-    let of = family(difference.witness.source);
-    let pods = &difference.others.pods;
-    let stretches = difference.others.addresses.stretches();
-    let blocks = blocks(&difference.others.addresses, of);
+/// Who sends, and to whom.
+fn ends(own: &[PodKey], judged: Judged, other: &Others, witness: &Witness) -> String {
+    let (own, others) = (listed(own.iter()), others(other, family(witness.source)));
+    let (from, to) = match judged {
+        Judged::Egress | Judged::Both => (own, others),
+        Judged::Ingress => (others, own),
+    };
+    format!("{from} → {to}")
+}
+
+fn others(others: &Others, of: Family) -> String {
+    let pods = &others.pods;
+    let stretches = others.addresses.stretches();
+    let blocks = blocks(&others.addresses, of);
     if pods.is_empty() {
         blocks
     } else if stretches.len() <= pods.len() {
-        listed(pods)
+        listed(pods.iter())
     } else {
-        format!("{blocks} ({} and others)", listed(pods))
+        format!("{blocks} ({} and others)", listed(pods.iter()))
     }
 }
 
-fn listed(pods: &[PodKey]) -> String {
-    let mut words: Vec<String> = pods.iter().take(SHOWN).map(ToString::to_string).collect();
-    if pods.len() > SHOWN {
-        words.push(format!("{} more", pods.len() - SHOWN));
+fn listed<T: ToString>(names: impl ExactSizeIterator<Item = T>) -> String {
+    let count = names.len();
+    let mut words: Vec<String> = names.take(SHOWN).map(|name| name.to_string()).collect();
+    if count > SHOWN {
+        words.push(format!("{} more", count - SHOWN));
     }
     words.join(", ")
 }
@@ -250,5 +323,22 @@ pub(super) fn block(first: u128, end: u128, of: Family) -> String {
         format!("{}/{}", address(first, of), width - host.count_ones())
     } else {
         format!("{}-{}", address(first, of), address(end, of))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_others_stay_on_their_line_and_say_nothing_to_a_terminal() {
+        for (words, safe) in [
+            ("shop/web → 10.0.0.1, “allowed”", "shop/web → 10.0.0.1, “allowed”"),
+            ("a\nnode b: agrees", "a\\nnode b: agrees"),
+            ("\u{1b}[31m", "\\u{1b}[31m"),
+            ("a\u{202e}b\u{9b}c", "a\\u{202e}b\\u{9b}c"),
+        ] {
+            assert_eq!(escaped(words), safe);
+        }
     }
 }

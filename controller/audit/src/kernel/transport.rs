@@ -17,6 +17,16 @@ pub(crate) const ICMP: u8 = 1;
 /// The form of ICMP for IPv6.
 pub(crate) const ICMP_V6: u8 = 58;
 
+/// Messages of both forms of ICMP that conntrack expects an answer to: the form, the type that asks, and the one that answers
+/// (RFC 792, RFC 950, RFC 4443).
+const ANSWERED: [(u8, u8, u8); 5] = [
+    (ICMP, 8, 0),
+    (ICMP, 13, 14),
+    (ICMP, 15, 16),
+    (ICMP, 17, 18),
+    (ICMP_V6, 128, 129),
+];
+
 /// First and last number of all transports.
 const EVERYTHING: (u32, u32) = (0, 0x00ff_ffff);
 
@@ -51,6 +61,21 @@ impl Carried {
             Some(protocol) => Transport::Port(protocol, self.detail),
             None => Transport::Other(self.protocol),
         }
+    }
+
+    /// What answers it, with the port that was asked for as its source port; `None` where nothing does.
+    pub(crate) fn reply(self) -> Option<Self> {
+        let [kind, _] = self.detail.to_be_bytes();
+        if ![ICMP, ICMP_V6].contains(&self.protocol) {
+            return Some(self);
+        }
+        let mut known = ANSWERED
+            .iter()
+            .filter(|(protocol, asks, _)| (*protocol, *asks) == (self.protocol, kind));
+        known.next().map(|(protocol, _, answers)| Self {
+            protocol: *protocol,
+            detail: u16::from(*answers) << 8,
+        })
     }
 
     /// Whether it is neighbour discovery or multicast listener discovery, without which a pod has no IPv6: it always
@@ -133,6 +158,23 @@ impl Transports {
     /// Router advertisements and redirects (RFC 4861): what only routers send.
     pub fn of_routers() -> Self {
         Self::icmp_types(ICMP_V6, 134, 134).union(&Self::icmp_types(ICMP_V6, 137, 137))
+    }
+
+    /// What these answer, and what needs no answer.
+    #[must_use]
+    pub(crate) fn answered(&self) -> Self {
+        let asking = ANSWERED.map(|(protocol, asks, _)| Self::icmp_types(protocol, asks, asks));
+        let asking = asking.iter().fold(Self::none(), |all, one| all.union(one));
+        let icmp = [ICMP, ICMP_V6].map(|protocol| Self::protocols(protocol, protocol));
+        let icmp = icmp.iter().fold(Self::none(), |all, one| all.union(one));
+        let mut answered = self.difference(&icmp).union(&icmp.difference(&asking));
+        for (protocol, asks, answers) in ANSWERED {
+            let detail = u16::from(answers) << 8;
+            if self.contains(Carried { protocol, detail }) {
+                answered = answered.union(&Self::icmp_types(protocol, asks, asks));
+            }
+        }
+        answered
     }
 
     /// Whether nothing is in it.

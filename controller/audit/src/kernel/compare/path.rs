@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::kernel::document::NodeTables;
 use crate::kernel::node::{Node, Seat};
 use crate::kernel::ruleset::{Cast, Family, Frame, Hook};
-use crate::kernel::walk::{Stop, View, Walker};
+use crate::kernel::walk::{Phase, Stop, View, Walker};
 
-use super::{ELSEWHERE, named};
+use super::ELSEWHERE;
+use super::named::Names;
 
 /// A way out of the node, or into it, that is no pod's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,33 +24,35 @@ pub(super) struct Outside {
 /// What is known of a way out of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Connections take it.
+    /// Connections take it, for all that is known: an interface that nothing names, or that the tables name and no pod has.
     Used,
     /// It is a bridge that is the pod's own as well.
     Shared,
-    /// The tables name an interface that no pod of the node has. It may be closed, but must not be more open than others.
-    Named,
+    /// Its name says that it is a pod's that is not known. It may be closed, but must not be more open than others.
+    Unknown,
 }
 
 /// What all paths of a node have in common.
 pub(super) struct Paths {
     /// Hooks at which the tables have chains.
     hooks: BTreeSet<(Family, Hook)>,
+    /// Interfaces that have chains of their own.
+    devices: BTreeSet<String>,
     outsides: Vec<Outside>,
 }
 
 impl Paths {
-    pub(super) fn new(node: &Node<'_>, tables: &NodeTables) -> Self {
-        let hooks = tables.ruleset.tables.iter().flat_map(|(family, table)| {
+    pub(super) fn new(node: &Node<'_>, tables: &NodeTables, names: &Names) -> Self {
+        let tables = tables.ruleset.tables.iter();
+        let bases = tables.flat_map(|(family, table)| {
             let bases = table.chains.iter().filter_map(|chain| chain.base.as_ref());
-            bases.map(|base| (*family, base.hook))
+            bases.map(|base| (*family, base))
         });
-        let seats = node
-            .residents
-            .iter()
-            .filter_map(|resident| resident.seat.as_ref());
-        let mut own: BTreeSet<&str> = seats.flat_map(|seat| [seat.forwarding(), &seat.veth]).collect();
-        own.extend(node.facts.uplinks.keys().map(String::as_str));
+        let (mut hooks, mut devices) = (BTreeSet::new(), BTreeSet::new());
+        for (family, base) in bases {
+            hooks.insert((family, base.hook));
+            devices.extend(base.devices.iter().flatten().cloned());
+        }
         let outside = |interface: String, uplink, standing| Outside {
             interface,
             uplink,
@@ -62,12 +65,14 @@ impl Paths {
                 .map(|uplink| outside(bridge.clone(), Some(uplink.clone()), Standing::Shared));
             outsides.extend(shared);
         }
-        let named = named(tables)
-            .into_iter()
-            .filter(|name| !own.contains(name.as_str()));
-        outsides.extend(named.map(|name| outside(name, None, Standing::Named)));
+        outsides.extend(
+            names
+                .outsides()
+                .map(|(name, standing)| outside(name, None, standing)),
+        );
         Self {
-            hooks: hooks.collect(),
+            hooks,
+            devices,
             outsides,
         }
     }
@@ -75,23 +80,30 @@ impl Paths {
     /// The ways between a pod and what is outside of the node.
     pub(super) fn outsides(&self, seat: &Seat) -> Vec<Outside> {
         let is_for = |outside: &&Outside| match outside.standing {
-            Standing::Used | Standing::Named => true,
+            Standing::Used | Standing::Unknown => true,
             Standing::Shared => seat.bridge.as_ref() == Some(&outside.interface),
         };
         self.outsides.iter().filter(is_for).cloned().collect()
     }
 
+    /// Whether a way out meets no chain that others do not.
+    pub(super) fn has_no_chains(&self, outside: &Outside) -> bool {
+        outside.uplink.is_none() && !self.devices.contains(&outside.interface)
+    }
+
     /// From a pod out of the node.
     pub(super) fn out(&self, walker: &mut Walker<'_>, frame: Frame, from: &Seat, to: &Outside) -> Vec<Stop> {
+        let uplink = bridged(from, to);
         let mut stops = Stops::new(self, walker, frame);
-        stops.leave_pod(from);
+        stops.leave_pod(from, uplink.is_some());
         stops.forwarded(
             from.forwarding(),
             &to.interface,
-            bridged(from, to).map(|uplink| (&*from.veth, uplink)),
+            uplink.map(|uplink| (&*from.veth, uplink)),
         );
-        if let Some(uplink) = &to.uplink {
-            stops.add(Family::Bridge, Hook::Postrouting, None, Some(uplink));
+        match uplink {
+            Some(uplink) => stops.reach_port(uplink),
+            None => stops.add(Family::Netdev, Hook::Egress, None, Some(&to.interface)),
         }
         stops.way
     }
@@ -104,30 +116,32 @@ impl Paths {
         from: &Outside,
         to: &Seat,
     ) -> Vec<Stop> {
+        let uplink = bridged(to, from);
         let mut stops = Stops::new(self, walker, frame);
-        if let Some(uplink) = &from.uplink {
-            stops.add(Family::Bridge, Hook::Prerouting, Some(uplink), None);
+        match uplink {
+            Some(uplink) => stops.leave_port(uplink),
+            None => stops.come_in(&from.interface),
         }
         stops.forwarded(
             &from.interface,
             to.forwarding(),
-            bridged(to, from).map(|uplink| (uplink, &*to.veth)),
+            uplink.map(|uplink| (uplink, &*to.veth)),
         );
-        stops.reach_pod(to);
+        stops.reach_pod(to, uplink.is_some());
         stops.way
     }
 
     /// Between two pods of the node.
     pub(super) fn between(&self, walker: &mut Walker<'_>, frame: Frame, from: &Seat, to: &Seat) -> Vec<Stop> {
         let mut stops = Stops::new(self, walker, frame);
-        stops.leave_pod(from);
         let same = from.bridge.is_some() && from.bridge == to.bridge;
+        stops.leave_pod(from, same);
         stops.forwarded(
             from.forwarding(),
             to.forwarding(),
             same.then_some((&*from.veth, &*to.veth)),
         );
-        stops.reach_pod(to);
+        stops.reach_pod(to, same);
         stops.way
     }
 
@@ -136,6 +150,21 @@ impl Paths {
         let mut stops = Stops::new(self, walker, frame);
         stops.add(Family::Netdev, Hook::Ingress, Some(&from.veth), None);
         stops.way.pop()
+    }
+
+    /// What packets from a pod may pass that no others do, and what those to it may.
+    pub(super) fn of_pod(&self, walker: &mut Walker<'_>, frame: Frame, seat: &Seat) -> [Vec<Stop>; 2] {
+        let mut from = Stops::new(self, walker, frame);
+        from.leave_pod(seat, false);
+        let from = from.way;
+        let mut to = Stops::new(self, walker, frame);
+        to.reach_pod(seat, false);
+        [from, to.way]
+    }
+
+    /// The hooks at which the tables have chains for packets between interfaces.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = (Family, Hook)> {
+        self.hooks.iter().copied()
     }
 
     /// Where a bridge sees what a pod sends to everybody, and what it would hand to it.
@@ -183,29 +212,58 @@ impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
         }
     }
 
-    /// A pod's packets as they come in.
-    fn leave_pod(&mut self, seat: &Seat) {
-        self.add(Family::Netdev, Hook::Ingress, Some(&seat.veth), None);
-        if seat.bridge.is_some() {
-            self.add(Family::Bridge, Hook::Prerouting, Some(&seat.veth), None);
+    /// Packets as they come in by an interface.
+    fn come_in(&mut self, interface: &str) {
+        self.add(Family::Netdev, Hook::Ingress, Some(interface), None);
+        self.add(Family::Inet, Hook::Ingress, Some(interface), None);
+    }
+
+    /// Packets as they come in by the port of a bridge.
+    fn leave_port(&mut self, port: &str) {
+        self.come_in(port);
+        self.add(Family::Bridge, Hook::Prerouting, Some(port), None);
+    }
+
+    /// Packets as they leave by the port of a bridge.
+    fn reach_port(&mut self, port: &str) {
+        self.add(Family::Bridge, Hook::Postrouting, None, Some(port));
+        self.add(Family::Netdev, Hook::Egress, None, Some(port));
+    }
+
+    /// A pod's packets as they come in, to stay on its bridge or to be routed.
+    fn leave_pod(&mut self, seat: &Seat, stays: bool) {
+        let Some(bridge) = &seat.bridge else {
+            return self.come_in(&seat.veth);
+        };
+        self.leave_port(&seat.veth);
+        if !stays {
+            self.add(Family::Bridge, Hook::Input, Some(&seat.veth), None);
+            self.come_in(bridge);
         }
     }
 
-    /// Packets as they leave to a pod.
-    fn reach_pod(&mut self, seat: &Seat) {
-        if seat.bridge.is_some() {
-            self.add(Family::Bridge, Hook::Postrouting, None, Some(&seat.veth));
+    /// Packets as they leave to a pod, from its bridge or routed.
+    fn reach_pod(&mut self, seat: &Seat, stays: bool) {
+        let Some(bridge) = &seat.bridge else {
+            return self.add(Family::Netdev, Hook::Egress, None, Some(&seat.veth));
+        };
+        if !stays {
+            self.add(Family::Netdev, Hook::Egress, None, Some(bridge));
+            self.add(Family::Bridge, Hook::Output, None, Some(&seat.veth));
         }
+        self.reach_port(&seat.veth);
     }
 
-    /// On their way, on a bridge between two of its ports or not.
+    /// On their way, on a bridge between two of its ports or not. What is routed still tells after that where it came from
+    /// (since Linux 5.7), what is bridged does not.
     fn forwarded(&mut self, input: &str, output: &str, ports: Option<(&str, &str)>) {
         self.add(Family::Inet, Hook::Prerouting, Some(input), None);
         if let Some((from, to)) = ports {
             self.add(Family::Bridge, Hook::Forward, Some(from), Some(to));
         }
         self.add(Family::Inet, Hook::Forward, Some(input), Some(output));
-        self.add(Family::Inet, Hook::Postrouting, None, Some(output));
+        let input = Some(input).filter(|_| ports.is_none());
+        self.add(Family::Inet, Hook::Postrouting, input, Some(output));
     }
 
     fn add(&mut self, family: Family, hook: Hook, input: Option<&str>, output: Option<&str>) {
@@ -215,6 +273,7 @@ impl<'p, 'w, 'r> Stops<'p, 'w, 'r> {
         let view = View {
             frame: self.frame,
             cast: self.cast,
+            phase: Phase::New,
             input: input.map(|name| self.walker.name(name)),
             output: output.map(|name| self.walker.name(name)),
         };

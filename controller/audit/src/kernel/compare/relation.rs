@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use palisade_policy::model::{Direction, PodKey};
+use palisade_policy::model::{Direction, Pod};
 use palisade_policy::reach::Family;
 
 use crate::kernel::difference::{Difference, Finding, Judged, Kernel, Others, Witness};
@@ -15,6 +15,7 @@ use crate::kernel::transport::Transports;
 use crate::kernel::walk::{Axis, Ends, Passed, Stop};
 
 use super::path::{Outside, Standing};
+use super::replies::Calm;
 use super::witness::frame;
 use super::{Comparison, FOLLOWED};
 
@@ -31,10 +32,10 @@ struct Bounds {
 
 /// An address of a pod of the node.
 #[derive(Clone)]
-struct Local {
-    key: PodKey,
-    seat: Seat,
-    address: IpAddr,
+pub(super) struct Local<'s> {
+    pub(super) pod: &'s Pod,
+    pub(super) seat: Seat,
+    pub(super) address: IpAddr,
 }
 
 /// What differs, before anybody asks why: by what the kernel does and what is carried, from or to which addresses.
@@ -48,41 +49,42 @@ enum Way<'w> {
     Pods,
 }
 
-impl Comparison<'_, '_> {
+impl<'s> Comparison<'s, '_> {
     /// Compares all connections of the node's pods.
     pub(super) fn relation(&mut self) {
         let locals = self.locals();
         for family in [Family::V4, Family::V6] {
             let ground = self.node.ground(family);
-            let of_family = |local: &&Local| crate::kernel::expected::family(local.address) == family;
-            let own: Vec<Local> = locals.iter().filter(of_family).cloned().collect();
+            let of_family = |local: &&Local<'_>| crate::kernel::expected::family(local.address) == family;
+            let own: Vec<Local<'s>> = locals.iter().filter(of_family).cloned().collect();
+            let calm = self.calm(&own);
             for local in &own {
-                self.outward(local, &ground, Direction::Egress);
-                self.outward(local, &ground, Direction::Ingress);
-                self.inward(local, &own);
+                self.outward(local, &ground, Direction::Egress, &calm);
+                self.outward(local, &ground, Direction::Ingress, &calm);
+                self.inward(local, &own, &calm);
             }
         }
         self.merge();
     }
 
-    fn locals(&self) -> Vec<Local> {
+    fn locals(&self) -> Vec<Local<'s>> {
         let residents = self.node.residents.iter();
         let locals = residents.filter_map(|resident| {
             let seat = resident.seat.clone()?;
-            let key = resident.pod.key.clone();
-            Some(resident.addresses.iter().map(move |address| Local {
-                key: key.clone(),
+            let pod = resident.pod;
+            Some(resident.judged().map(move |address| Local {
+                pod,
                 seat: seat.clone(),
-                address: *address,
+                address,
             }))
         });
         locals.flatten().collect()
     }
 
     /// A pod and everybody who is no pod of the node.
-    fn outward(&mut self, local: &Local, ground: &Pieces<Ground>, direction: Direction) {
+    fn outward(&mut self, local: &Local<'s>, ground: &Pieces<Ground>, direction: Direction, calm: &Calm) {
         let family = family(local.address);
-        let says = self.expected.over(direction, local.address);
+        let says = self.expected.over(direction, local.pod, local.address);
         for outside in self.paths.outsides(&local.seat) {
             let bounds = bounds(
                 &says,
@@ -110,6 +112,14 @@ impl Comparison<'_, '_> {
             for stop in &stops {
                 passed = passed.and(&self.walker.over(stop, axis, ends));
             }
+            let judged = match direction {
+                Direction::Egress => Judged::Egress,
+                Direction::Ingress => Judged::Ingress,
+            };
+            if !(calm.is_free(local) && self.paths.has_no_chains(&outside)) {
+                let begun = bounds.zip(&passed.accept, |bounds, accept| bounds.must.intersection(accept));
+                self.outside_goes_on(local, judged, &outside, &stops, &begun);
+            }
             let mut differing = Differing::new();
             let does = passed.accept.zip(&passed.unknown, |accept, unknown| {
                 (accept.clone(), unknown.clone())
@@ -128,16 +138,12 @@ impl Comparison<'_, '_> {
                         .push((first, last));
                 }
             }
-            let judged = match direction {
-                Direction::Egress => Judged::Egress,
-                Direction::Ingress => Judged::Ingress,
-            };
             self.follow(local, judged, differing, &Way::Outside(&stops), &[]);
         }
     }
 
     /// A pod and the other pods of the node, itself included.
-    fn inward(&mut self, local: &Local, own: &[Local]) {
+    fn inward(&mut self, local: &Local<'s>, own: &[Local<'s>], calm: &Calm) {
         let mut differing = Differing::new();
         for other in own {
             let bounds = self.between(local, other);
@@ -156,6 +162,10 @@ impl Comparison<'_, '_> {
                 passed = passed.and(&self.walker.at(stop, ends));
             }
             self.compared.pairs += 1;
+            if !(calm.is_free(local) && calm.is_free(other)) {
+                let begun = bounds.must.intersection(&passed.accept);
+                self.pair_goes_on(local, other, &stops, &begun);
+            }
             for (kernel, carried) in differences(&bounds, &passed.accept, &passed.unknown) {
                 differing
                     .entry((kernel, carried))
@@ -167,16 +177,24 @@ impl Comparison<'_, '_> {
     }
 
     /// What must pass between two pods of the node.
-    fn between(&mut self, from: &Local, to: &Local) -> Bounds {
+    fn between(&mut self, from: &Local<'s>, to: &Local<'s>) -> Bounds {
+        // What a pod sends to another of its addresses does not leave it.
+        if from.pod.uid == to.pod.uid && from.address != to.address {
+            return Bounds {
+                must: Transports::none(),
+                may: Transports::all(),
+            };
+        }
         let discovery = match family(from.address) {
             Family::V4 => Transports::none(),
             Family::V6 => Transports::discovery(),
         };
-        let says = if from.key == to.key {
+        let says = if from.address == to.address {
             Transports::all()
         } else {
-            let egress = self.expected.at(Direction::Egress, from.address, to.address);
-            egress.intersection(&self.expected.at(Direction::Ingress, from.address, to.address))
+            let (source, destination) = (from.address, to.address);
+            let egress = self.expected.at(Direction::Egress, from.pod, source, destination);
+            egress.intersection(&self.expected.at(Direction::Ingress, to.pod, source, destination))
         };
         Bounds {
             must: says
@@ -187,7 +205,14 @@ impl Comparison<'_, '_> {
     }
 
     /// Finds out why, with a packet of each kind.
-    fn follow(&mut self, local: &Local, judged: Judged, differing: Differing, way: &Way<'_>, own: &[Local]) {
+    fn follow(
+        &mut self,
+        local: &Local<'s>,
+        judged: Judged,
+        differing: Differing,
+        way: &Way<'_>,
+        own: &[Local<'s>],
+    ) {
         for ((kernel, carried), stretches) in differing {
             if self.findings.len() >= FOLLOWED {
                 self.untold += 1;
@@ -225,7 +250,7 @@ impl Comparison<'_, '_> {
             let (reason, policies) = self.reason(judged, &witness);
             let pods = self.pods_at(&addresses, family(local.address));
             self.findings.push(Finding::Difference(Difference {
-                pods: vec![local.key.clone()],
+                pods: vec![local.pod.key.clone()],
                 judged,
                 others: Others { addresses, pods },
                 carried,
@@ -236,40 +261,6 @@ impl Comparison<'_, '_> {
                 policies,
             }));
         }
-    }
-
-    /// Makes one of differences that have all but the pod in common.
-    fn merge(&mut self) {
-        let mut merged: Vec<Finding> = Vec::new();
-        let mut places: BTreeMap<_, usize> = BTreeMap::new();
-        for finding in std::mem::take(&mut self.findings) {
-            if let Finding::Difference(difference) = &finding {
-                let key = (
-                    difference.judged,
-                    difference.kernel,
-                    difference.carried.clone(),
-                    difference.others.addresses.clone(),
-                    difference.witness.source.is_ipv4(),
-                    difference.steps.last().cloned(),
-                    difference.policies.clone(),
-                );
-                if let Some(Finding::Difference(same)) =
-                    places.get(&key).and_then(|place| merged.get_mut(*place))
-                {
-                    same.pods.extend_from_slice(&difference.pods);
-                    continue;
-                }
-                places.insert(key, merged.len());
-            }
-            merged.push(finding);
-        }
-        for finding in &mut merged {
-            if let Finding::Difference(difference) = finding {
-                difference.pods.sort_unstable();
-                difference.pods.dedup();
-            }
-        }
-        self.findings = merged;
     }
 }
 
@@ -289,7 +280,7 @@ fn tolerance(outside: &Outside, direction: Direction, seat: &Seat, family: Famil
     };
     let link_local = Spans::one(first, end);
     match (outside.standing, direction) {
-        (Standing::Named, _) => Spans::one(0, last(family)),
+        (Standing::Unknown, _) => Spans::one(0, last(family)),
         (Standing::Shared, _) => link_local,
         (Standing::Used, Direction::Ingress) if seat.bridge.is_some() => link_local,
         (Standing::Used, _) => Spans::default(),

@@ -37,8 +37,7 @@ impl Comparison<'_, '_> {
             .enumerate()
             .filter_map(|(pod, resident)| {
                 let seat = resident.seat.clone()?;
-                let mut own = resident.addresses.clone();
-                own.extend(&seat.addresses);
+                let own = resident.sending.clone();
                 Some(Sender { pod, seat, own })
             });
         senders.collect()
@@ -46,11 +45,11 @@ impl Comparison<'_, '_> {
 
     /// That pods send from their own addresses alone.
     pub(super) fn sources(&mut self) {
-        if !self.devices_are_known() {
+        if !self.tells_devices() {
             return;
         }
         for sender in self.senders() {
-            if sender.own.is_empty() {
+            if sender.own.is_empty() || !self.is_bound(&sender.seat.veth) {
                 continue;
             }
             for frame in Frame::ALL {

@@ -9,7 +9,7 @@ use crate::kernel::expected::family;
 use crate::kernel::node::{Source, pair, single};
 use crate::kernel::ruleset::{Cast, Element, Family, Hook, Kind, Part};
 use crate::kernel::transport::Carried;
-use crate::kernel::walk::{Fate, Stop, View};
+use crate::kernel::walk::{Fate, Phase, Stop, View};
 
 use super::witness::{frame, packet};
 use super::{Comparison, ELSEWHERE};
@@ -44,7 +44,7 @@ impl Comparison<'_, '_> {
                     }
                 }
             }
-            if *family != Family::Netdev || !self.node.has_facts {
+            if !self.node.has_facts {
                 continue;
             }
             for chain in &table.chains {
@@ -157,6 +157,7 @@ impl Comparison<'_, '_> {
         let view = View {
             frame: frame(family(destination)),
             cast: Cast::Unicast,
+            phase: Phase::New,
             input: Some(self.walker.name(ELSEWHERE)),
             output: Some(self.walker.name(interface)),
         };

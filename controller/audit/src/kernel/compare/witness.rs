@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use palisade_policy::evaluate::{Outcome, Reason, evaluate};
-use palisade_policy::model::{self, PodKey, PolicyKey};
+use palisade_policy::model::{self, Direction, PodKey, PolicyKey};
 use palisade_policy::reach::Family;
 
 use crate::kernel::difference::{Judged, Witness};
@@ -78,6 +78,9 @@ impl Comparison<'_, '_> {
         if witness.carried.is_discovery() && family(witness.source) == Family::V6 {
             return ("neighbour discovery always passes".to_owned(), Vec::new());
         }
+        if let Some(said) = self.of_unreported(judged, witness) {
+            return said;
+        }
         let evaluation = evaluate(
             self.state,
             &model::Packet {
@@ -114,6 +117,40 @@ impl Comparison<'_, '_> {
         }
         let words: Vec<String> = sides.iter().map(ToString::to_string).collect();
         (words.join("\n"), policies)
+    }
+}
+
+impl Comparison<'_, '_> {
+    /// What is said of a pod's address that the API does not have: the oracle cannot be asked of it.
+    fn of_unreported(&self, judged: Judged, witness: &Witness) -> Option<(String, Vec<PolicyKey>)> {
+        let sides = match judged {
+            Judged::Egress => &[(Direction::Egress, witness.source)][..],
+            Judged::Ingress => &[(Direction::Ingress, witness.destination)],
+            Judged::Both => &[
+                (Direction::Egress, witness.source),
+                (Direction::Ingress, witness.destination),
+            ],
+        };
+        let mut words = Vec::new();
+        let mut isolating = Vec::new();
+        for (direction, address) in sides {
+            let mut residents = self.node.residents.iter();
+            let Some(resident) = residents.find(|resident| resident.unreported.contains(address)) else {
+                continue;
+            };
+            let pod = resident.pod;
+            let own = self.state.policies().values().filter(|policy| {
+                policy.key.namespace == pod.key.namespace
+                    && policy.subject.matches(&pod.labels)
+                    && policy.rules(*direction).is_some()
+            });
+            isolating.extend(own.map(|policy| policy.key.clone()));
+            words.push(format!(
+                "{address} is an address of {} that its node knows and the API does not: its policies for {direction} hold for it",
+                pod.key
+            ));
+        }
+        (!words.is_empty()).then(|| (words.join("\n"), isolating))
     }
 }
 

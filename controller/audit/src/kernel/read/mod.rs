@@ -8,7 +8,7 @@ mod object;
 mod rule;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -19,8 +19,13 @@ use super::ruleset::{
 
 pub(crate) use object::{Listing, Object};
 
+use super::text::escaped;
+
 /// The name of the tables that are read.
 pub(crate) const TABLE: &str = "palisade";
+
+/// How many chains can lead from one to the next in a kernel.
+const DEPTH: usize = 16;
 
 /// Why tables could not be read at all.
 #[derive(Debug, Error)]
@@ -54,6 +59,24 @@ pub enum Unreadable {
         /// The set.
         set: String,
     },
+    /// Two chains, or two sets, of one name.
+    #[error("table {family} {TABLE}: {name} is listed twice")]
+    Twice {
+        /// The table's family.
+        family: Family,
+        /// Their name.
+        name: String,
+    },
+    /// More chains in a row than a kernel would take (`NFT_JUMP_STACK_SIZE`).
+    #[error(
+        "table {family} {TABLE}: from chain {chain} on more than {DEPTH} chains lead from one to the next"
+    )]
+    Deep {
+        /// The table's family.
+        family: Family,
+        /// The chain.
+        chain: String,
+    },
     /// Chains that lead back to themselves, which no kernel has.
     #[error("table {family} {TABLE}: chain {chain} leads back to itself")]
     Circle {
@@ -80,24 +103,26 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
             if let Some((family, table)) = own(&mut ruleset, &chain.family, &chain.table) {
                 let base = base(&chain).map_err(|what| Unreadable::Chain {
                     family,
-                    chain: chain.name.clone(),
-                    what,
+                    chain: escaped(&chain.name),
+                    what: escaped(&what),
                 })?;
-                let name = chain.name;
-                table.chains.push(Chain {
-                    name,
+                let name = escaped(&chain.name);
+                let is_new = table.add(Chain {
+                    name: chain.name,
                     base,
                     rules: Vec::new(),
                 });
+                if !is_new {
+                    return Err(Unreadable::Twice { family, name });
+                }
             }
-        } else if let Some(set) = object.set {
-            if let Some((_, table)) = own(&mut ruleset, &set.family, &set.table) {
-                table.sets.insert(set.name.clone(), named_set(&set, None));
-            }
-        } else if let Some(map) = object.map {
-            if let Some((_, table)) = own(&mut ruleset, &map.set.family, &map.set.table) {
-                let name = map.set.name.clone();
-                table.sets.insert(name, named_set(&map.set, Some(&map.data)));
+        } else if let Some(set) = object.set.or(object.map) {
+            if let Some((family, table)) = own(&mut ruleset, &set.family, &set.table) {
+                let read = named_set(&set);
+                let name = escaped(&set.name);
+                if table.sets.insert(set.name, read).is_some() {
+                    return Err(Unreadable::Twice { family, name });
+                }
             }
         } else if let Some(rule) = object.rule {
             rules.push(rule);
@@ -109,13 +134,13 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
         };
         let place = table.chain(&rule.chain);
         let Some(chain) = place.and_then(|place| table.chains.get_mut(place)) else {
-            let what = format!("a rule of chain {}, which is not listed", rule.chain);
+            let what = format!("a rule of chain {}, which is not listed", escaped(&rule.chain));
             return Err(Unreadable::Incomplete { family, what });
         };
         chain.rules.push(Rule {
             handle: rule.handle,
             comment: rule.comment,
-            body: rule::body(&rule.expr),
+            body: rule::body(family, &rule.expr),
         });
     }
     for (family, table) in &ruleset.tables {
@@ -159,7 +184,11 @@ fn base(chain: &object::Chain) -> Result<Option<Base>, String> {
     }))
 }
 
-fn named_set(set: &object::Set, data: Option<&str>) -> Result<Arc<Set>, NotUnderstood> {
+fn named_set(set: &object::Set) -> Result<Arc<Set>, NotUnderstood> {
+    let data = set.data.as_deref();
+    if let Some(field) = &set.unknown {
+        return Err(NotUnderstood(format!("set {} has {field}", set.name)));
+    }
     if let Some(other) = data.filter(|data| *data != "verdict") {
         return Err(NotUnderstood(format!(
             "map {} has values of type {other}",
@@ -180,7 +209,12 @@ fn named_set(set: &object::Set, data: Option<&str>) -> Result<Arc<Set>, NotUnder
     for raw in &set.elem {
         elements.push(element(raw, &key, data.is_some()).map_err(named)?);
     }
-    Ok(Arc::new(Set { key, elements }))
+    let set = Set::new(key, elements);
+    Ok(Arc::new(if data.is_some() {
+        set.unambiguous().map_err(named)?
+    } else {
+        set
+    }))
 }
 
 fn element(raw: &value::Raw, key: &[super::ruleset::Kind], is_map: bool) -> Result<Element, NotUnderstood> {
@@ -203,44 +237,56 @@ fn element(raw: &value::Raw, key: &[super::ruleset::Kind], is_map: bool) -> Resu
     })
 }
 
-/// That what rules refer to is there, and that no chain leads back to itself.
+/// That what rules refer to is there, that no chain leads back to itself, and that none leads further than a kernel would go.
 fn complete(family: Family, table: &Table) -> Result<(), Unreadable> {
-    let mut done = BTreeSet::new();
-    for chain in &table.chains {
-        follow(family, table, &chain.name, &mut BTreeSet::new(), &mut done)?;
+    let mut heights = BTreeMap::new();
+    for place in 0..table.chains.len() {
+        height(family, table, place, &mut Vec::new(), &mut heights)?;
     }
     Ok(())
 }
 
-fn follow<'t>(
+/// How many chains lead on from one at most.
+fn height(
     family: Family,
-    table: &'t Table,
-    name: &'t str,
-    way: &mut BTreeSet<&'t str>,
-    done: &mut BTreeSet<&'t str>,
-) -> Result<(), Unreadable> {
-    if done.contains(name) {
-        return Ok(());
+    table: &Table,
+    place: usize,
+    way: &mut Vec<usize>,
+    heights: &mut BTreeMap<usize, usize>,
+) -> Result<usize, Unreadable> {
+    let name = |place: usize| {
+        table
+            .chains
+            .get(place)
+            .map_or_else(String::new, |chain| escaped(&chain.name))
+    };
+    let known = heights.get(&place).copied();
+    if known.is_none() && way.contains(&place) {
+        let chain = name(place);
+        return Err(Unreadable::Circle { family, chain });
     }
-    if !way.insert(name) {
-        return Err(Unreadable::Circle {
-            family,
-            chain: name.to_owned(),
-        });
+    if way.len() + known.unwrap_or(0) > DEPTH {
+        let chain = name(way.first().copied().unwrap_or(place));
+        return Err(Unreadable::Deep { family, chain });
     }
-    let chain = table.chain(name).and_then(|place| table.chains.get(place));
-    let chain = chain.ok_or_else(|| Unreadable::Incomplete {
-        family,
-        what: format!("chain {name} is not listed"),
-    })?;
-    for body in chain.rules.iter().filter_map(|rule| rule.body.as_ref().ok()) {
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    way.push(place);
+    let mut highest = 0;
+    let rules = table.chains.get(place).into_iter().flat_map(|chain| &chain.rules);
+    for body in rules.filter_map(|rule| rule.body.as_ref().ok()) {
         for verdict in table.verdicts(body) {
             if let Verdict::Jump(next) | Verdict::Goto(next) = verdict {
-                follow(family, table, next, way, done)?;
+                let next = table.chain(next).ok_or_else(|| Unreadable::Incomplete {
+                    family,
+                    what: format!("chain {} is not listed", escaped(next)),
+                })?;
+                highest = highest.max(1 + height(family, table, next, way, heights)?);
             }
         }
     }
-    way.remove(name);
-    done.insert(name);
-    Ok(())
+    way.pop();
+    heights.insert(place, highest);
+    Ok(highest)
 }

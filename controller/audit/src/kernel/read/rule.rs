@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::value::{self, Raw};
 use crate::kernel::ruleset::{
-    Body, Condition, Element, Field, Frame, Kind, Lookup, NotUnderstood, Outcome, Part, Set, SetRef, Verdict,
+    Body, Condition, Element, Family, Field, Frame, Kind, Lookup, NotUnderstood, Outcome, Part, Set, SetRef,
+    Verdict,
 };
 use crate::kernel::transport::{ICMP, ICMP_V6};
 
 /// What a rule says.
-pub(super) fn body(statements: &[Value]) -> Result<Body, NotUnderstood> {
+pub(super) fn body(family: Family, statements: &[Value]) -> Result<Body, NotUnderstood> {
     let mut conditions = Vec::new();
     let mut outcome = None;
     for statement in statements {
@@ -21,7 +22,7 @@ pub(super) fn body(statements: &[Value]) -> Result<Body, NotUnderstood> {
         }
         let (name, content) = single(statement)?;
         match name {
-            "match" => conditions.push(condition(content)?),
+            "match" => conditions.push(condition(family, content)?),
             "vmap" => outcome = Some(mapped(content)?),
             // They count and tell, and let the packet go on.
             "counter" | "log" | "comment" => {}
@@ -73,7 +74,7 @@ fn mapped(content: &Value) -> Result<Outcome, NotUnderstood> {
     Ok(Outcome::Mapped { key, map })
 }
 
-fn condition(content: &Value) -> Result<Condition, NotUnderstood> {
+fn condition(family: Family, content: &Value) -> Result<Condition, NotUnderstood> {
     let (left, right) = (field_of(content, "left")?, field_of(content, "right")?);
     let operator = field_of(content, "op")?.as_str().unwrap_or_default();
     let negated = match operator {
@@ -82,9 +83,17 @@ fn condition(content: &Value) -> Result<Condition, NotUnderstood> {
         other => return Err(NotUnderstood(format!("the operator {other} is not known"))),
     };
     if let Some(state) = left.get("ct") {
-        return connection(state, right, negated);
+        // Elsewhere a packet may not have been looked up yet.
+        if family != Family::Inet {
+            return Err(NotUnderstood(format!("ct in a table of family {family}")));
+        }
+        return connection(state, operator, right);
     }
     let key = fields(left)?;
+    // In these families it is the number of the family itself.
+    if family != Family::Inet && left.pointer("/meta/key").is_some_and(|key| key == "nfproto") {
+        return Err(NotUnderstood(format!("nfproto in a table of family {family}")));
+    }
     let set = match operator {
         "<" | "<=" | ">" | ">=" => compared(&key, operator, right)?,
         _ => set(right, &key, Holds::Values)?,
@@ -92,24 +101,37 @@ fn condition(content: &Value) -> Result<Condition, NotUnderstood> {
     Ok(Condition::Lookup(Lookup { key, set, negated }))
 }
 
-/// Whether a condition on the connection holds of a new one.
-fn connection(field: &Value, states: &Value, negated: bool) -> Result<Condition, NotUnderstood> {
+/// What a condition on the connection holds of. `nft` writes `ct state a,b` as a list that any of them must be `in`.
+fn connection(field: &Value, operator: &str, states: &Value) -> Result<Condition, NotUnderstood> {
     if field.get("key").and_then(Value::as_str) != Some("state") {
         return Err(NotUnderstood(format!("ct {field} is not known")));
     }
-    let states = states.get("set").unwrap_or(states);
-    let states = states
+    let unknown = || NotUnderstood(format!("ct state {operator} {states} is not known"));
+    let (listed, is_list) = match states.get("set") {
+        Some(set) => (set, false),
+        None => (states, states.is_array()),
+    };
+    let listed = listed
         .as_array()
-        .map_or(std::slice::from_ref(states), Vec::as_slice);
-    let mut is_new = false;
-    for state in states {
+        .map_or(std::slice::from_ref(listed), Vec::as_slice);
+    let negated = match (operator, is_list) {
+        ("in", _) | ("==", false) => false,
+        ("!=", false) => true,
+        _ => return Err(unknown()),
+    };
+    let (mut new, mut established) = (false, false);
+    for state in listed {
         match state.as_str() {
-            Some("new") => is_new = true,
-            Some("established" | "related" | "invalid" | "untracked") => {}
-            Some(_) | None => return Err(NotUnderstood(format!("ct state {state} is not known"))),
+            Some("new") => new = true,
+            Some("established") => established = true,
+            Some("related" | "invalid" | "untracked") => {}
+            Some(_) | None => return Err(unknown()),
         }
     }
-    Ok(Condition::OfNewConnections(is_new != negated))
+    Ok(Condition::OfConnections {
+        new: new != negated,
+        established: established != negated,
+    })
 }
 
 /// The fields that an expression stands for.
@@ -176,7 +198,12 @@ fn set(right: &Value, key: &[Field], holds: Holds) -> Result<SetRef, NotUndersto
     };
     let element = |value: &Raw| super::element(value, &kinds, holds == Holds::Verdicts);
     let elements = values.iter().map(element).collect::<Result<_, _>>()?;
-    Ok(SetRef::Here(Arc::new(Set { key: kinds, elements })))
+    let set = Set::new(kinds, elements);
+    let set = match holds {
+        Holds::Values => set,
+        Holds::Verdicts => set.unambiguous()?,
+    };
+    Ok(SetRef::Here(Arc::new(set)))
 }
 
 /// The numbers that stand in a relation to another.
@@ -184,6 +211,9 @@ fn compared(key: &[Field], operator: &str, right: &Value) -> Result<SetRef, NotU
     let unknown = || NotUnderstood(format!("{operator} {right} is not known"));
     let [field] = key else { return Err(unknown()) };
     let kind = field.kind();
+    if !kind.is_ordered() {
+        return Err(unknown());
+    }
     let raw = Raw::deserialize(right).map_err(|_| unknown())?;
     let Part::Numbers(first, last) = value::part(&raw, kind)? else {
         return Err(unknown());
@@ -201,8 +231,8 @@ fn compared(key: &[Field], operator: &str, right: &Value) -> Result<SetRef, NotU
             verdict: None,
             comment: None,
         });
-    Ok(SetRef::Here(Arc::new(Set {
-        key: vec![kind],
-        elements: elements.into_iter().collect(),
-    })))
+    Ok(SetRef::Here(Arc::new(Set::new(
+        vec![kind],
+        elements.into_iter().collect(),
+    ))))
 }

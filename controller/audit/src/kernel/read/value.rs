@@ -80,14 +80,47 @@ struct RawPrefix {
     len: u8,
 }
 
-/// What an element can carry besides its value. Counters count and do nothing; a timeout would make what it holds a matter
-/// of time, so it is not understood.
-#[derive(Deserialize)]
-struct RawElement {
-    val: Raw,
-    comment: Option<String>,
-    timeout: Option<IgnoredAny>,
-    expires: Option<IgnoredAny>,
+/// What an element can carry besides its value. Counters count and do nothing; anything else (a limit, a quota, a timeout)
+/// would make what it holds a matter of time or of what came before, so it is not understood.
+struct RawElement(Raw);
+
+impl<'de> Deserialize<'de> for RawElement {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ElementVisitor).map(Self)
+    }
+}
+
+struct ElementVisitor;
+
+impl<'de> Visitor<'de> for ElementVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an element of nftables")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let (mut value, mut comment, mut unknown) = (None, None, None);
+        while let Some(field) = map.next_key::<String>()? {
+            match field.as_str() {
+                "val" => value = Some(map.next_value::<Raw>()?),
+                "comment" => comment = map.next_value()?,
+                "counter" => drop(map.next_value::<IgnoredAny>()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    unknown = Some(field);
+                }
+            }
+        }
+        let value = value.ok_or_else(|| A::Error::missing_field("val"))?;
+        Ok(match unknown {
+            None => Raw::Element {
+                value: Box::new(value),
+                comment,
+            },
+            Some(field) => Raw::Unknown(format!("{value} with {field}").into()),
+        })
+    }
 }
 
 impl<'de> Visitor<'de> for RawVisitor {
@@ -149,17 +182,7 @@ impl<'de> Visitor<'de> for RawVisitor {
             "range" => Raw::Range(Box::new(map.next_value()?)),
             "concat" => Raw::Concat(map.next_value()?),
             "set" => Raw::Set(map.next_value()?),
-            "elem" => {
-                let element: RawElement = map.next_value()?;
-                if element.timeout.is_some() || element.expires.is_some() {
-                    Raw::Unknown("an element that times out".into())
-                } else {
-                    Raw::Element {
-                        value: Box::new(element.val),
-                        comment: element.comment,
-                    }
-                }
-            }
+            "elem" => map.next_value::<RawElement>()?.0,
             other => {
                 map.next_value::<IgnoredAny>()?;
                 Raw::Unknown(other.into())
@@ -226,6 +249,8 @@ pub(super) fn part(raw: &Raw, kind: Kind) -> Result<Part, NotUnderstood> {
         return interface(raw).ok_or_else(unknown);
     }
     let (first, last) = match raw {
+        // Their numbers here are not the kernel's: what lies between two of them is something else there.
+        Raw::Range(_) if !kind.is_ordered() => (None, None),
         Raw::Range(ends) => (number(&ends.0, kind), number(&ends.1, kind)),
         Raw::Prefix(address, length) => prefix(*address, *length, kind).unzip(),
         Raw::Text(text) if &**text == "*" => (Some(0), Some(kind.last())),

@@ -10,13 +10,14 @@ use crate::kernel::ruleset::{
 use crate::kernel::spans::{Pieces, overlaid};
 use crate::kernel::transport::{ICMP, ICMP_V6, Transports, WITH_PORTS};
 
-use super::Axis;
+use super::{Axis, Phase};
 
 /// Packets as the rules of a table see them.
 pub(super) struct Seen<'s> {
     pub(super) table: &'s Table,
     pub(super) frame: Frame,
     pub(super) cast: Cast,
+    pub(super) phase: Phase,
     pub(super) input: Option<&'s str>,
     pub(super) output: Option<&'s str>,
     /// The end whose address is left open.
@@ -29,53 +30,111 @@ pub(super) struct Seen<'s> {
 pub(super) struct Matched {
     /// Of these, surely.
     pub(super) certain: Pieces<Transports>,
-    /// Of these, perhaps: a rule asks for the port of a protocol that has none, and sees some other bytes.
+    /// Of these, perhaps: a rule asks for what is not known of them ([`hides`]), or for the port of a protocol that has none, and
+    /// sees some other bytes.
     pub(super) doubtful: Pieces<Transports>,
+}
+
+/// How an element is taken whose match depends on what is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum If {
+    /// It holds what it holds in any case.
+    Surely,
+    /// It holds what it may hold.
+    Perhaps,
+}
+
+/// Whether some fields ask for what is not known of packets: the port that whoever began a connection has chosen, or whether a
+/// frame for one receiver is for the interface itself.
+pub(super) fn hides(key: &[Field], phase: Phase, cast: Cast) -> bool {
+    key.iter().any(|field| match field {
+        Field::Cast => cast == Cast::Unicast,
+        field => field.port() == Some(phase.hidden()),
+    })
+}
+
+/// Why a rule that asks for a port that whoever began a connection has chosen decides nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Never {
+    /// It holds of nothing, or drops single flows that were ended.
+    Matches,
+    /// It lets pass some established packets, and all must pass, whatever port was chosen.
+    Suffices,
+}
+
+/// Whether a rule that asks for what is not known decides nothing all the same.
+pub(super) fn never_matters(lookup: &Lookup, set: &Set, outcome: &Outcome, phase: Phase) -> Option<Never> {
+    if set.elements.is_empty() && !lookup.negated {
+        return Some(Never::Matches);
+    }
+    match outcome {
+        Outcome::Always(Verdict::Drop) => lookup
+            .is_of_ended_flows(set, phase.hidden())
+            .then_some(Never::Matches),
+        Outcome::Always(Verdict::Accept) => {
+            (phase != Phase::New && of_choices_only(&lookup.key, phase)).then_some(Never::Suffices)
+        }
+        Outcome::Always(Verdict::Continue | Verdict::Return | Verdict::Jump(_) | Verdict::Goto(_))
+        | Outcome::Mapped { .. } => None,
+    }
+}
+
+/// Whether the only thing that is not known may be a port.
+fn of_choices_only(key: &[Field], phase: Phase) -> bool {
+    !key.contains(&Field::Cast) && key.iter().any(|field| field.port() == Some(phase.hidden()))
+}
+
+/// Why nothing can be said, where fields ask for what is not known.
+pub(super) fn unsaid(key: &[Field], phase: Phase) -> NotUnderstood {
+    let what = match (of_choices_only(key, phase), phase) {
+        (false, _) => "whether the frame is for the interface itself",
+        (true, Phase::New | Phase::Later) => "the source port",
+        (true, Phase::Reply) => "the port that the connection was begun from",
+    };
+    NotUnderstood(format!("the verdict depends on {what}"))
 }
 
 impl Seen<'_> {
     /// What the conditions of a rule hold of.
     pub(super) fn conditions(&self, body: &Body) -> Result<Matched, NotUnderstood> {
+        let nothing = || Matched {
+            certain: Pieces::nothing(),
+            doubtful: Pieces::nothing(),
+        };
         let mut certain = Pieces::everything();
         // The same, with what is doubtful taken for what holds; as long as nothing is, there is no need for it.
         let mut possible = None;
         for condition in &body.conditions {
             let lookup = match condition {
-                Condition::OfNewConnections(true) => continue,
-                Condition::OfNewConnections(false) => {
-                    return Ok(Matched {
-                        certain: Pieces::nothing(),
-                        doubtful: Pieces::nothing(),
-                    });
+                Condition::OfConnections { new, established } if self.phase.is_met(*new, *established) => {
+                    continue;
                 }
+                Condition::OfConnections { .. } => return Ok(nothing()),
                 Condition::Lookup(lookup) => lookup,
             };
-            if lookup.asks_for_source_port() {
-                return self.of_source_ports(lookup, &body.outcome);
+            let mut might = None;
+            if hides(&lookup.key, self.phase, self.cast) {
+                let set = self.set(&lookup.set, &lookup.key)?;
+                match never_matters(lookup, set, &body.outcome, self.phase) {
+                    Some(Never::Matches) => return Ok(nothing()),
+                    Some(Never::Suffices) => {}
+                    None => might = Some(self.lookup(lookup, If::Perhaps)?),
+                }
             }
-            let holds = self.lookup(lookup)?;
+            let holds = self.lookup(lookup, If::Surely)?;
             let doubt = doubt(&lookup.key);
-            if possible.is_some() || !doubt.is_empty() {
+            if !doubt.is_empty() {
+                let known = might.as_ref().unwrap_or(&holds);
+                might = Some(known.union(&Pieces::constant(doubt)));
+            }
+            if possible.is_some() || might.is_some() {
                 let before = possible.as_ref().unwrap_or(&certain);
-                possible = Some(before.intersection(&holds.union(&Pieces::constant(doubt))));
+                possible = Some(before.intersection(might.as_ref().unwrap_or(&holds)));
             }
             certain = certain.intersection(&holds);
         }
         let doubtful = possible.map_or_else(Pieces::nothing, |possible| possible.difference(&certain));
         Ok(Matched { certain, doubtful })
-    }
-
-    /// What a rule that asks for source ports holds of, as far as it matters for who may begin a connection.
-    fn of_source_ports(&self, lookup: &Lookup, outcome: &Outcome) -> Result<Matched, NotUnderstood> {
-        let set = self.set(&lookup.set, &lookup.key)?;
-        let is_drop = matches!(outcome, Outcome::Always(Verdict::Drop));
-        if set.elements.is_empty() && !lookup.negated || is_drop && lookup.is_of_single_source_ports(set) {
-            return Ok(Matched {
-                certain: Pieces::nothing(),
-                doubtful: Pieces::nothing(),
-            });
-        }
-        Err(NotUnderstood("the verdict depends on the source port".to_owned()))
     }
 
     /// Each verdict that a rule can come to, and on what.
@@ -92,8 +151,8 @@ impl Seen<'_> {
         if !doubt(key).is_empty() {
             return Err(NotUnderstood("a map of ports of any protocol".to_owned()));
         }
-        if key.iter().any(|field| matches!(field, Field::SourcePort(_))) {
-            return Err(NotUnderstood("the verdict depends on the source port".to_owned()));
+        if hides(key, self.phase, self.cast) {
+            return Err(unsaid(key, self.phase));
         }
         let Some(domain) = self.domain(key) else {
             return Ok(Vec::new());
@@ -104,7 +163,7 @@ impl Seen<'_> {
             let verdict =
                 verdict.ok_or_else(|| NotUnderstood("a set where a map is asked for".to_owned()))?;
             let mut held = Vec::new();
-            self.element(key, element, &mut held)?;
+            self.element(key, element, If::Surely, &mut held)?;
             if !held.is_empty() {
                 by_verdict.entry(verdict).or_default().append(&mut held);
             }
@@ -114,8 +173,14 @@ impl Seen<'_> {
         Ok(by_verdict.into_iter().map(pieces).collect())
     }
 
-    fn lookup(&self, lookup: &Lookup) -> Result<Pieces<Transports>, NotUnderstood> {
+    fn lookup(&self, lookup: &Lookup, sure: If) -> Result<Pieces<Transports>, NotUnderstood> {
         let key = &lookup.key;
+        // What is surely not in a set is what is not even perhaps in it.
+        let sure = match (lookup.negated, sure) {
+            (false, sure) => sure,
+            (true, If::Surely) => If::Perhaps,
+            (true, If::Perhaps) => If::Surely,
+        };
         let set = self.set(&lookup.set, key)?;
         let Some(domain) = self.domain(key) else {
             return Ok(Pieces::nothing());
@@ -123,7 +188,7 @@ impl Seen<'_> {
         let domain = Pieces::constant(domain);
         let mut held = Vec::new();
         for element in &set.elements {
-            self.element(key, element, &mut held)?;
+            self.element(key, element, sure, &mut held)?;
         }
         let held = carried(held);
         Ok(if lookup.negated {
@@ -166,7 +231,9 @@ impl Seen<'_> {
                 Field::DestinationPort(Some(protocol)) | Field::SourcePort(Some(protocol)) => {
                     of_ip.then(|| Transports::protocols(*protocol, *protocol))
                 }
-                Field::DestinationPort(None) if key.contains(&Field::Protocol) => of_ip.then(Transports::all),
+                Field::DestinationPort(None) | Field::SourcePort(None) if key.contains(&Field::Protocol) => {
+                    of_ip.then(Transports::all)
+                }
                 Field::DestinationPort(None) | Field::SourcePort(None) => of_ip.then(Transports::with_ports),
                 Field::IcmpType(protocol) => {
                     let frame = if *protocol == ICMP_V6 {
@@ -183,15 +250,20 @@ impl Seen<'_> {
     }
 
     /// Adds the addresses that an element holds and what they carry: nothing, where it holds nothing that is seen here.
-    fn element(&self, key: &[Field], element: &Element, held: &mut Vec<Held>) -> Result<(), NotUnderstood> {
+    fn element(
+        &self,
+        key: &[Field],
+        element: &Element,
+        sure: If,
+        held: &mut Vec<Held>,
+    ) -> Result<(), NotUnderstood> {
         let (mut first, mut last) = (0, u128::MAX);
         let (mut protocols, mut ports, mut types) = ((0, u128::from(u8::MAX)), None, None);
         for (field, part) in key.iter().zip(&element.parts) {
             let holds = match (*field, part) {
                 (Field::Input, part) => self.input.is_some_and(|name| part.names(name)),
                 (Field::Output, part) => self.output.is_some_and(|name| part.names(name)),
-                // A rule that asks for source ports comes no further than `of_source_ports`.
-                (_, Part::Interface(_) | Part::Interfaces(_)) | (Field::SourcePort(_), _) => false,
+                (_, Part::Interface(_) | Part::Interfaces(_)) => false,
                 (field @ (Field::Source(_) | Field::Destination(_)), Part::Numbers(from, to)) => {
                     let axis = if matches!(field, Field::Source(_)) {
                         Axis::Source
@@ -206,12 +278,24 @@ impl Seen<'_> {
                     }
                 }
                 (Field::Frame, Part::Numbers(from, to)) => (*from..=*to).contains(&self.frame.number()),
-                (Field::Cast, Part::Numbers(from, to)) => (*from..=*to).contains(&self.cast.number()),
+                (Field::Cast, Part::Numbers(from, to)) => {
+                    let mut numbers = self.cast.numbers().into_iter();
+                    let holds = |number| (*from..=*to).contains(&number);
+                    match sure {
+                        If::Surely => numbers.all(holds),
+                        If::Perhaps => numbers.any(holds),
+                    }
+                }
                 (Field::Protocol, Part::Numbers(from, to)) => {
                     protocols = (*from, *to);
                     true
                 }
-                (Field::DestinationPort(named), Part::Numbers(from, to)) => {
+                (Field::DestinationPort(_) | Field::SourcePort(_), Part::Numbers(from, to))
+                    if field.port() == Some(self.phase.hidden()) =>
+                {
+                    sure == If::Perhaps || (*from, *to) == (0, u16::MAX.into())
+                }
+                (Field::DestinationPort(named) | Field::SourcePort(named), Part::Numbers(from, to)) => {
                     ports = Some((named, *from, *to));
                     true
                 }
@@ -288,7 +372,8 @@ fn with_ports(
 /// What a rule that asks for the port of any protocol cannot be known of: protocols without ports, of whose header it sees
 /// whatever stands in that place.
 fn doubt(key: &[Field]) -> Transports {
-    if key.contains(&Field::DestinationPort(None)) && !key.contains(&Field::Protocol) {
+    let asks = key.contains(&Field::DestinationPort(None)) || key.contains(&Field::SourcePort(None));
+    if asks && !key.contains(&Field::Protocol) {
         let icmp = [ICMP, ICMP_V6].map(|protocol| Transports::protocols(protocol, protocol));
         let without = Transports::all().difference(&Transports::with_ports());
         icmp.iter().fold(without, |all, one| all.union(one))

@@ -9,6 +9,7 @@
 //!   rules ─► Summary of each chain ─► followed from a base chain through gotos ─► Passed
 //! ```
 
+mod established;
 mod lookup;
 mod summary;
 mod trace;
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::ruleset::{Cast, Family, Frame, Hook, Policy, Ruleset};
+use super::ruleset::{Cast, End, Family, Frame, Hook, Policy, Ruleset};
 use super::spans::Pieces;
 use super::transport::Transports;
 
@@ -29,6 +30,35 @@ pub(crate) use trace::{Fate, Packet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Name(u32);
 
+/// Which packets of a connection are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Phase {
+    /// The first, of a new connection.
+    New,
+    /// Those that follow it the same way.
+    Later,
+    /// Those that come back, their source port being the port that was asked for.
+    Reply,
+}
+
+impl Phase {
+    /// The end whose port was chosen by whoever began the connection. The other's is part of what is carried.
+    pub(crate) fn hidden(self) -> End {
+        match self {
+            Self::New | Self::Later => End::Source,
+            Self::Reply => End::Destination,
+        }
+    }
+
+    /// Whether a condition on the connection holds.
+    fn is_met(self, new: bool, established: bool) -> bool {
+        match self {
+            Self::New => new,
+            Self::Later | Self::Reply => established,
+        }
+    }
+}
+
 /// What is known of packets at a place besides their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct View {
@@ -36,6 +66,8 @@ pub(crate) struct View {
     pub(crate) frame: Frame,
     /// Whom it is for.
     pub(crate) cast: Cast,
+    /// Where in its connection it stands.
+    pub(crate) phase: Phase,
     /// The interface that it came in by, where there is one.
     pub(crate) input: Option<Name>,
     /// The interface that it leaves by, where that is known.
@@ -51,6 +83,23 @@ pub(crate) struct Stop {
     pub(crate) hook: Hook,
     /// What they see.
     pub(crate) view: View,
+}
+
+impl Stop {
+    /// The interface whose own chains are asked.
+    fn device(&self) -> Option<Name> {
+        match self.hook {
+            Hook::Ingress => self.view.input,
+            Hook::Egress => self.view.output,
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Input | Hook::Output => None,
+        }
+    }
+
+    /// The same place for other packets of a connection.
+    pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
+        self.view.phase = phase;
+        self
+    }
 }
 
 /// The end of a connection whose address is left open.
@@ -83,6 +132,24 @@ impl Ends {
         match axis {
             Axis::Source => self.destination,
             Axis::Destination => self.source,
+        }
+    }
+
+    /// The other way round.
+    pub(crate) fn turned(self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+        }
+    }
+}
+
+impl Axis {
+    /// The other end.
+    pub(crate) fn turned(self) -> Self {
+        match self {
+            Self::Source => Self::Destination,
+            Self::Destination => Self::Source,
         }
     }
 }
@@ -155,7 +222,13 @@ pub(crate) struct Walker<'r> {
     asked: HashMap<(Family, usize), Asked>,
     summaries: HashMap<Key, Rc<Summary>>,
     bases: HashMap<(Family, Hook, Option<Name>), Bases>,
+    leads: HashMap<(Family, usize), established::Leads>,
+    /// How many more times a chain may be followed to another. Chains that fork and join again multiply.
+    patience: usize,
 }
+
+/// How often one question may follow chains to others: far more than rulesets that anybody writes need.
+const PATIENCE: usize = 100_000;
 
 impl<'r> Walker<'r> {
     /// A walker that knows nothing yet.
@@ -167,6 +240,15 @@ impl<'r> Walker<'r> {
             asked: HashMap::new(),
             summaries: HashMap::new(),
             bases: HashMap::new(),
+            leads: HashMap::new(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Before a question. After one that took too long, nothing can be said of others that begin like it.
+    fn begin(&mut self) {
+        if self.patience > 0 {
+            self.patience = PATIENCE;
         }
     }
 
@@ -190,6 +272,7 @@ impl<'r> Walker<'r> {
 
     /// What passes a stop between two addresses.
     pub(crate) fn at(&mut self, stop: &Stop, ends: Ends) -> Passed<Transports> {
+        self.begin();
         let mut passed = Passed::<Transports>::all();
         for &(place, policy) in &*self.known_bases(stop) {
             let mut own = self.resolve_at(stop.family, place, stop.view, ends, Axis::Destination);
@@ -204,6 +287,7 @@ impl<'r> Walker<'r> {
 
     /// What passes a stop, for every address at one end.
     pub(crate) fn over(&mut self, stop: &Stop, axis: Axis, ends: Ends) -> Passed<Pieces<Transports>> {
+        self.begin();
         let mut passed = Passed::<Pieces<Transports>>::all();
         for &(place, policy) in &*self.known_bases(stop) {
             let mut own = self.resolve(stop.family, place, stop.view, ends, axis);
@@ -217,11 +301,7 @@ impl<'r> Walker<'r> {
     }
 
     fn known_bases(&mut self, stop: &Stop) -> Bases {
-        let key = (
-            stop.family,
-            stop.hook,
-            stop.view.input.filter(|_| stop.family == Family::Netdev),
-        );
+        let key = (stop.family, stop.hook, stop.device());
         if let Some(known) = self.bases.get(&key) {
             return known.clone();
         }
@@ -230,21 +310,19 @@ impl<'r> Walker<'r> {
         bases
     }
 
-    /// The base chains of a stop in the order of their priority, and what becomes of packets at their ends. In the netdev
-    /// family those of the interface alone.
+    /// The base chains of a stop in the order of their priority, and what becomes of packets at their ends. Of those that are
+    /// bound to interfaces the ones of its own alone.
     fn bases(&self, stop: &Stop) -> Vec<(usize, Policy)> {
         let Some(table) = self.ruleset.tables.get(&stop.family) else {
             return Vec::new();
         };
         let bases = table.chains.iter().enumerate().filter_map(|(place, chain)| {
             let base = chain.base.as_ref().filter(|base| base.hook == stop.hook)?;
-            let is_here = match (stop.family, &base.devices, stop.view.input) {
-                (Family::Netdev, Some(devices), Some(input)) => {
-                    devices.iter().any(|device| device == self.interface(input))
-                }
-                (Family::Netdev, _, _) => false,
-                (Family::Inet | Family::Bridge, _, _) => true,
-            };
+            let is_here = !stop.hook.is_of_interfaces()
+                || match (&base.devices, stop.device()) {
+                    (Some(devices), Some(own)) => devices.iter().any(|device| device == self.interface(own)),
+                    (None, _) | (_, None) => false,
+                };
             is_here.then_some((base.priority, place, base.policy))
         });
         let mut bases: Vec<_> = bases.collect();

@@ -1,5 +1,6 @@
 //! One chain as a function, and chains followed from one to the next.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::kernel::ruleset::{
@@ -8,7 +9,7 @@ use crate::kernel::ruleset::{
 use crate::kernel::spans::Pieces;
 use crate::kernel::transport::Transports;
 
-use super::{Axis, Ends, Name, View, Walker, lookup};
+use super::{Axis, Ends, Name, Phase, View, Walker, lookup};
 
 /// How packets leave a chain. Those that are dropped are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(super) struct Asked {
     cast: bool,
     source: bool,
     destination: bool,
+    /// What depends on where in its connection a packet stands: its state, or its ports.
+    phase: bool,
 }
 
 impl Asked {
@@ -65,23 +68,28 @@ impl Asked {
             Field::Source(_) => self.source = true,
             Field::Destination(_) => self.destination = true,
             // The kind of frame is part of every summary's key, and what is carried is left open.
-            Field::Frame
-            | Field::Protocol
-            | Field::DestinationPort(_)
-            | Field::SourcePort(_)
-            | Field::IcmpType(_) => {}
+            Field::Frame | Field::Protocol | Field::IcmpType(_) => {}
+            Field::DestinationPort(_) | Field::SourcePort(_) => self.phase = true,
         }
     }
 
-    fn of_chain(&mut self, table: &Table, place: usize, with_gotos: bool) {
-        let Some(chain) = table.chains.get(place) else {
+    /// Adds what a chain asks for, and those that it jumps to. `seen` are the chains that were asked already.
+    fn of_chain(&mut self, table: &Table, place: usize, with_gotos: bool, seen: &mut HashSet<(usize, bool)>) {
+        let Some(chain) = table
+            .chains
+            .get(place)
+            .filter(|_| seen.insert((place, with_gotos)))
+        else {
             return;
         };
         for body in chain.rules.iter().filter_map(|rule| rule.body.as_ref().ok()) {
             for condition in &body.conditions {
-                if let Condition::Lookup(lookup) = condition {
-                    for field in &lookup.key {
-                        self.of_field(*field);
+                match condition {
+                    Condition::OfConnections { .. } => self.phase = true,
+                    Condition::Lookup(lookup) => {
+                        for field in &lookup.key {
+                            self.of_field(*field);
+                        }
                     }
                 }
             }
@@ -99,7 +107,7 @@ impl Asked {
                 if let Some((next, with_gotos)) = next
                     && let Some(next) = table.chain(next)
                 {
-                    self.of_chain(table, next, with_gotos);
+                    self.of_chain(table, next, with_gotos, seen);
                 }
             }
         }
@@ -113,6 +121,7 @@ pub(super) struct Key {
     chain: usize,
     frame: Frame,
     cast: Option<Cast>,
+    phase: Option<Phase>,
     input: Option<Name>,
     output: Option<Name>,
     axis: Axis,
@@ -130,12 +139,16 @@ impl Walker<'_> {
         ends: Ends,
         axis: Axis,
     ) -> Resolved<Pieces<Transports>> {
-        let summary = self.summary(family, place, view, ends, axis);
         let mut resolved = Resolved {
             accept: Pieces::nothing(),
             end: Pieces::nothing(),
             unknown: Pieces::nothing(),
         };
+        if self.is_weary() {
+            resolved.unknown = Pieces::everything();
+            return resolved;
+        }
+        let summary = self.summary(family, place, view, ends, axis);
         for (exit, pieces) in &summary.exits {
             let constant;
             let pieces = if summary.axis == axis {
@@ -172,8 +185,12 @@ impl Walker<'_> {
         ends: Ends,
         axis: Axis,
     ) -> Resolved<Transports> {
-        let summary = self.summary(family, place, view, ends, axis);
         let mut resolved = Resolved::<Transports>::default();
+        if self.is_weary() {
+            resolved.unknown = Transports::all();
+            return resolved;
+        }
+        let summary = self.summary(family, place, view, ends, axis);
         for (exit, pieces) in &summary.exits {
             let Some(part) = pieces.at(ends.at(summary.axis)).filter(|part| !part.is_empty()) else {
                 continue;
@@ -191,6 +208,12 @@ impl Walker<'_> {
             }
         }
         resolved
+    }
+
+    /// Whether chains were followed too often for one question.
+    fn is_weary(&mut self) -> bool {
+        self.patience = self.patience.saturating_sub(1);
+        self.patience == 0
     }
 
     /// A chain as a function: of the only address that it asks for, or of the one that is preferred.
@@ -213,6 +236,7 @@ impl Walker<'_> {
             chain,
             frame: view.frame,
             cast: asked.cast.then_some(view.cast),
+            phase: asked.phase.then_some(view.phase),
             input: view.input.filter(|_| asked.input),
             output: view.output.filter(|_| asked.output),
             axis,
@@ -230,7 +254,7 @@ impl Walker<'_> {
         *self.asked.entry((family, chain)).or_insert_with(|| {
             let mut asked = Asked::default();
             if let Some(table) = self.ruleset.tables.get(&family) {
-                asked.of_chain(table, chain, false);
+                asked.of_chain(table, chain, false, &mut HashSet::new());
             }
             asked
         })
@@ -247,17 +271,20 @@ impl Walker<'_> {
         };
         let mut left = Pieces::everything();
         for rule in &chain.rules {
+            let seen = self.seen(table, view, axis, ends);
             let matched = rule.body.as_ref().map_err(Clone::clone).and_then(|body| {
-                let seen = self.seen(table, view, axis, ends);
                 let matched = seen.conditions(body)?;
-                let verdicts = seen.verdicts(&body.outcome)?;
-                Ok((matched, verdicts))
+                Ok((matched, seen.verdicts(&body.outcome)))
             });
             let Ok((matched, verdicts)) = matched else {
                 summary.add(Exit::Unknown, &left);
                 return summary;
             };
-            let doubtful = matched.doubtful.intersection(&left);
+            let (doubtful, verdicts) = match verdicts {
+                Ok(verdicts) => (matched.doubtful, verdicts),
+                Err(_) => (matched.doubtful.union(&matched.certain), Vec::new()),
+            };
+            let doubtful = doubtful.intersection(&left);
             summary.add(Exit::Unknown, &doubtful);
             left = left.difference(&doubtful);
             let hit = matched.certain.intersection(&left);
@@ -300,6 +327,7 @@ impl Walker<'_> {
             table,
             frame: view.frame,
             cast: view.cast,
+            phase: view.phase,
             input: view.input.map(|name| self.interface(name)),
             output: view.output.map(|name| self.interface(name)),
             axis,

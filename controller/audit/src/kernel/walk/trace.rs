@@ -1,17 +1,19 @@
 //! One packet, rule by rule: which rules led it, and which decided.
 //!
-//! This is the walk once more in its simplest form, for the witness of a difference. It shares the reading of the tables with
-//! the walk over all packets and nothing else, so that a witness confirms what that one found.
+//! This is the walk once more in its simplest form, for the witness of a difference. It shares with the walk over all packets
+//! the reading of the tables and what is not known of a packet, and nothing else, so that a witness confirms what that one found.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::kernel::ruleset::{
-    Body, Condition, Element, Family, Field, Frame, Lookup, NotUnderstood, Outcome, Part, Policy, Rule, Set,
-    SetRef, Table, Verdict,
+    Body, Cast, Condition, Element, Family, Field, Frame, Lookup, NotUnderstood, Outcome, Part, Policy, Rule,
+    Set, SetRef, Table, Verdict,
 };
 use crate::kernel::transport::{Carried, ICMP_V6, WITH_PORTS};
 
-use super::{Ends, Stop, Walker};
+use super::lookup::{Never, hides, never_matters, unsaid};
+use super::{Ends, Phase, Stop, Walker};
 
 /// A packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,13 +101,14 @@ impl Walker<'_> {
             table,
             family: stop.family,
             frame: view.frame,
-            cast: view.cast.number(),
+            cast: view.cast,
+            phase: view.phase,
             input: view.input.map(|name| self.interface(name)),
             output: view.output.map(|name| self.interface(name)),
             packet,
         };
         for (place, policy) in self.bases(stop) {
-            fate = match (tracer.chain(place, &mut steps), policy) {
+            fate = match (tracer.chain(place, &mut steps, &mut HashSet::new()), policy) {
                 (Decision::Accept, _) => Fate::Passes,
                 (Decision::Drop, _) => Fate::Dropped,
                 (Decision::Unknown(what), _) => Fate::Unknown(what),
@@ -142,17 +145,22 @@ struct Tracer<'t> {
     table: &'t Table,
     family: Family,
     frame: Frame,
-    cast: u128,
+    cast: Cast,
+    phase: Phase,
     input: Option<&'t str>,
     output: Option<&'t str>,
     packet: Packet,
 }
 
 impl Tracer<'_> {
-    fn chain(&self, place: usize, steps: &mut Vec<Step>) -> Decision {
+    /// What a chain does with the packet. `fruitless` are those that it came out of at the end: it would again.
+    fn chain(&self, place: usize, steps: &mut Vec<Step>, fruitless: &mut HashSet<usize>) -> Decision {
         let Some(chain) = self.table.chains.get(place) else {
             return Decision::Unknown(NotUnderstood("a chain that is not listed".to_owned()));
         };
+        if fruitless.contains(&place) {
+            return Decision::End;
+        }
         for (position, rule) in chain.rules.iter().enumerate() {
             let mut step = |comment: &Option<String>, verdict: String| {
                 steps.push(Step {
@@ -176,15 +184,18 @@ impl Tracer<'_> {
                 continue;
             }
             step(comment, verdict.to_string());
-            let next = |name: &str, steps: &mut Vec<Step>| match self.table.chain(name) {
-                Some(next) => self.chain(next, steps),
+            let mut next = |name: &str, steps: &mut Vec<Step>| match self.table.chain(name) {
+                Some(next) => self.chain(next, steps, fruitless),
                 None => Decision::Unknown(NotUnderstood(format!("chain {name} is not listed"))),
             };
             match verdict {
                 Verdict::Accept => return Decision::Accept,
                 Verdict::Drop => return Decision::Drop,
-                Verdict::Return => return Decision::End,
-                Verdict::Goto(name) => return next(name, steps),
+                Verdict::Return => break,
+                Verdict::Goto(name) => match next(name, steps) {
+                    Decision::End => break,
+                    decided => return decided,
+                },
                 Verdict::Jump(name) => match next(name, steps) {
                     Decision::End => {}
                     decided => return decided,
@@ -192,6 +203,7 @@ impl Tracer<'_> {
                 Verdict::Continue => {}
             }
         }
+        fruitless.insert(place);
         Decision::End
     }
 
@@ -203,11 +215,8 @@ impl Tracer<'_> {
         let Body { conditions, outcome } = rule.body.as_ref().map_err(Clone::clone)?;
         for condition in conditions {
             let holds = match condition {
-                Condition::OfNewConnections(holds) => *holds,
-                Condition::Lookup(lookup) if lookup.asks_for_source_port() => {
-                    self.source_port(lookup, outcome)?
-                }
-                Condition::Lookup(lookup) => self.lookup(lookup)?,
+                Condition::OfConnections { new, established } => self.phase.is_met(*new, *established),
+                Condition::Lookup(lookup) => self.lookup(lookup, outcome)?,
             };
             if !holds {
                 return Ok(None);
@@ -215,29 +224,31 @@ impl Tracer<'_> {
         }
         match outcome {
             Outcome::Always(verdict) => Ok(Some((verdict, &rule.comment))),
+            Outcome::Mapped { key, .. } if hides(key, self.phase, self.cast) => Err(unsaid(key, self.phase)),
             Outcome::Mapped { key, map } => {
-                let found = self.find(key, map)?;
+                let found = self.find(key, map, true)?;
                 Ok(found.and_then(|element| Some((element.verdict.as_ref()?, &element.comment))))
             }
         }
     }
 
-    /// Whether a rule that asks for source ports matches the packet, whose source port is one that no rule names.
-    fn source_port(&self, lookup: &Lookup, outcome: &Outcome) -> Result<bool, NotUnderstood> {
-        let set = self.set(&lookup.set)?;
-        let is_drop = matches!(outcome, Outcome::Always(Verdict::Drop));
-        if set.elements.is_empty() && !lookup.negated || is_drop && lookup.is_of_single_source_ports(set) {
+    fn lookup(&self, lookup: &Lookup, outcome: &Outcome) -> Result<bool, NotUnderstood> {
+        let Lookup { key, set, negated } = lookup;
+        if !key.iter().all(|field| self.has(*field)) {
             return Ok(false);
         }
-        Err(NotUnderstood("the verdict depends on the source port".to_owned()))
-    }
-
-    fn lookup(&self, lookup: &Lookup) -> Result<bool, NotUnderstood> {
-        if !lookup.key.iter().all(|field| self.has(*field)) {
-            return Ok(false);
+        let surely = self.find(key, set, true)?.is_some();
+        if !hides(key, self.phase, self.cast) {
+            return Ok(surely != *negated);
         }
-        let found = self.find(&lookup.key, &lookup.set)?.is_some();
-        Ok(found != lookup.negated)
+        let perhaps = self.find(key, set, false)?.is_some();
+        let holds = if *negated { !perhaps } else { surely };
+        match never_matters(lookup, self.set(set)?, outcome, self.phase) {
+            Some(Never::Matches) => Ok(false),
+            Some(Never::Suffices) => Ok(holds),
+            None if surely == perhaps => Ok(holds),
+            None => Err(unsaid(key, self.phase)),
+        }
     }
 
     fn set<'r>(&'r self, set: &'r SetRef) -> Result<&'r Set, NotUnderstood> {
@@ -251,14 +262,20 @@ impl Tracer<'_> {
         }
     }
 
-    fn find<'r>(&'r self, key: &[Field], set: &'r SetRef) -> Result<Option<&'r Element>, NotUnderstood> {
+    /// The element that holds the packet, surely or perhaps.
+    fn find<'r>(
+        &'r self,
+        key: &[Field],
+        set: &'r SetRef,
+        surely: bool,
+    ) -> Result<Option<&'r Element>, NotUnderstood> {
         let set = self.set(set)?;
         let holds = |element: &&Element| {
             element.parts.len() == key.len()
                 && key
                     .iter()
                     .zip(&element.parts)
-                    .all(|(field, part)| self.has(*field) && self.is_in(*field, part))
+                    .all(|(field, part)| self.has(*field) && self.is_in(*field, part, surely))
         };
         Ok(set.elements.iter().find(holds))
     }
@@ -286,7 +303,7 @@ impl Tracer<'_> {
     }
 
     /// Whether the packet's field is in a part of an element.
-    fn is_in(&self, field: Field, part: &Part) -> bool {
+    fn is_in(&self, field: Field, part: &Part, surely: bool) -> bool {
         let Carried { protocol, detail } = self.packet.carried;
         let number = match field {
             Field::Input => return self.input.is_some_and(|name| part.names(name)),
@@ -294,11 +311,22 @@ impl Tracer<'_> {
             Field::Source(_) => self.packet.ends.source,
             Field::Destination(_) => self.packet.ends.destination,
             Field::Protocol => protocol.into(),
-            Field::DestinationPort(_) => detail.into(),
-            Field::SourcePort(_) => return false,
+            Field::DestinationPort(_) | Field::SourcePort(_) if field.port() == Some(self.phase.hidden()) => {
+                return !surely || *part == Part::Numbers(0, u16::MAX.into());
+            }
+            Field::DestinationPort(_) | Field::SourcePort(_) => detail.into(),
             Field::IcmpType(_) => (detail >> 8).into(),
             Field::Frame => self.frame.number(),
-            Field::Cast => self.cast,
+            Field::Cast => {
+                let mut numbers = self.cast.numbers().into_iter();
+                let holds =
+                    |number| matches!(part, Part::Numbers(first, last) if (*first..=*last).contains(&number));
+                return if surely {
+                    numbers.all(holds)
+                } else {
+                    numbers.any(holds)
+                };
+            }
         };
         matches!(part, Part::Numbers(first, last) if (*first..=*last).contains(&number))
     }

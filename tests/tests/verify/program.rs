@@ -72,9 +72,9 @@ async fn a_node_is_asked_where_it_is() {
     fs::write(&path, objects(node).to_string()).unwrap();
     let source = Source::Path(path.clone());
     let manifests = manifest::read(&[source], &mut std::io::empty(), Strictness::Strict).unwrap();
-    let mut state = ClusterState::default();
+    let mut cluster = ClusterState::default();
     for event in manifests.events {
-        state.apply(event);
+        cluster.apply(event);
     }
     let occupied = ["web", "front"].into_iter().zip(node.slots().to_vec());
     let occupied: Vec<_> = occupied
@@ -87,7 +87,7 @@ async fn a_node_is_asked_where_it_is() {
         })
         .collect();
     stage.occupy(occupied).unwrap();
-    stage.enact(&state).await.unwrap();
+    stage.enact(&cluster).await.unwrap();
     stage.node(0).unwrap().1.kill().await.unwrap();
 
     let node = &stage.bed().nodes()[0];

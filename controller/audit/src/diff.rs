@@ -6,9 +6,9 @@
 //!   after ──┘                               └─► objects     what was edited, and whether that says anything
 //! ```
 //!
-//! Which pods are the same is told by their names, and then by what made them ([`pairing`]). A pod that only one of the states
+//! Which pods are the same is told by their names, and then by what made them (`pairing`). A pod that only one of the states
 //! has is told by itself: it is no change that others can do more or less. What edited policies mean to it is found out all the
-//! same ([`others`]).
+//! same (`others`).
 
 mod cause;
 mod causes;

@@ -34,6 +34,8 @@ pub(super) struct Class<'a> {
     pub(super) standing: Standing,
     /// Never empty.
     pub(super) pods: Vec<&'a Pod>,
+    /// How many there are: of those that stand for a workload, all replicas that it wants.
+    pub(super) count: usize,
     /// Whether any of them has addresses of both families.
     pub(super) dual: bool,
     /// Whether the address of any of them is not known.
@@ -156,6 +158,10 @@ impl<'a> Population<'a> {
             .flat_map(|workload| workload.pods.iter().map(move |uid| (uid, workload)))
             .collect();
         let template = |pod: &Pod| templates.get(&pod.uid).copied();
+        let replicas = |pod: &Pod| {
+            let replicas = template(pod).and_then(|workload| workload.replicas);
+            usize::try_from(replicas.unwrap_or(1).max(1)).unwrap_or(usize::MAX)
+        };
         let is_alone = |pod: &Pod| {
             let replicas = template(pod).map(|workload| workload.replicas);
             replicas.is_none_or(|replicas| replicas.is_some_and(|replicas| replicas <= 1))
@@ -173,6 +179,7 @@ impl<'a> Population<'a> {
                 dual: pods.iter().any(|pod| is_known(pod) && is_dual(pod)),
                 unaddressed: !pods.iter().all(|pod| is_known(pod)),
                 stands_for: kinds.map(|workload| workload.key.kind).collect(),
+                count: pods.iter().map(|pod| replicas(pod)).sum(),
                 single: matches!(pods.as_slice(), [pod] if is_alone(pod)),
                 pods,
             }

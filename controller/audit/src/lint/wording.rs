@@ -46,7 +46,7 @@ pub(super) fn pods<'c>(classes: impl IntoIterator<Item = &'c Class<'c>>) -> Stri
     counted_list(first, more)
 }
 
-/// How many pods some classes have.
+/// How many pods some classes have, with all replicas of those that stand for workloads.
 pub(super) fn pod_count<'c>(classes: impl IntoIterator<Item = &'c Class<'c>>) -> usize {
-    classes.into_iter().map(|class| class.pods.len()).sum()
+    classes.into_iter().map(|class| class.count).sum()
 }

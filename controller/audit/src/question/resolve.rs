@@ -306,7 +306,7 @@ impl<'a> Finder<'a> {
         let (title, pods): (String, Vec<&Pod>) = match object {
             Object::Pod(pod) => (format!("Pod {}", pod.key), vec![pod]),
             Object::Workload(workload) => {
-                if workload.representative {
+                if workload.representative && workload.replicas != Some(1) {
                     self.note(Note::Representative {
                         workload: workload.key.clone(),
                         replicas: workload.replicas,

@@ -13,7 +13,7 @@ use super::walk::Step;
 /// The reports of nodes as one document.
 pub fn json(reports: &[NodeReport]) -> Value {
     let nodes: Vec<Value> = reports.iter().map(report).collect();
-    json!({ "nodes": nodes, "not_compared": strings(&unreported(reports)) })
+    json!({ "version": 1, "nodes": nodes, "notCompared": strings(&unreported(reports)) })
 }
 
 fn report(report: &NodeReport) -> Value {

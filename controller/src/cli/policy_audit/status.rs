@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 use palisade_audit::style::{Style, visible};
+use serde::Serialize;
 
 use crate::cli::{Exit, Streams};
 use crate::enforced::{Difference, Enforcement, NodeState, PolicyState, Publication};
@@ -37,6 +38,15 @@ enum Form {
     Json,
 }
 
+/// The form for programs.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// Another where a field changes its meaning.
+    version: u32,
+    #[serde(flatten)]
+    enforcement: &'a Enforcement,
+}
+
 pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Exit> {
     let loaded = match inventory::load_published(&options.sources, streams) {
         Ok(loaded) => loaded,
@@ -46,7 +56,11 @@ pub(super) fn run(options: &Options, streams: &mut Streams<'_>) -> io::Result<Ex
     let enforcement = Enforcement::of(&loaded.inventory, published);
     match options.output {
         Form::Json => {
-            serde_json::to_writer_pretty(&mut *streams.output, &enforcement)?;
+            let document = Document {
+                version: 1,
+                enforcement: &enforcement,
+            };
+            serde_json::to_writer_pretty(&mut *streams.output, &document)?;
             writeln!(streams.output)?;
         }
         Form::Table => tables(&enforcement, false, streams.style, &mut streams.text())?,

@@ -8,6 +8,7 @@ use crate::lint::Finding;
 
 #[derive(Serialize)]
 struct Report<'a> {
+    version: u32,
     findings: Vec<Entry<'a>>,
     summary: Counts,
 }
@@ -51,7 +52,7 @@ struct Position {
     line: Option<u64>,
 }
 
-/// Findings as one JSON object: `findings`, and `summary` with how many there are.
+/// Findings as one JSON object: `version` (another where a field changes its meaning), `findings`, and `summary` with how many there are.
 pub fn json(findings: &[Finding], places: &dyn Places) -> serde_json::Result<String> {
     let Summary {
         errors,
@@ -59,6 +60,7 @@ pub fn json(findings: &[Finding], places: &dyn Places) -> serde_json::Result<Str
         infos,
     } = Summary::of(findings);
     let report = Report {
+        version: 1,
         findings: findings.iter().map(|finding| entry(finding, places)).collect(),
         summary: Counts {
             errors,

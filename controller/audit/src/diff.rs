@@ -85,7 +85,7 @@ impl<'a> Diff<'a> {
         let inventories = [before, after];
         let pairing = Pairing::of(inventories);
         let difference = Difference::paired(&before.state, &after.state, &pairing.pairs);
-        let joint = Joint::of(&difference, inventories, &pairing);
+        let joint = Joint::of(&difference, inventories);
         let names = joint.names(&pairing, inventories);
         let pairs = pairs::changed(&joint, &difference);
         let mut causes = Causes::of(inventories, &joint);

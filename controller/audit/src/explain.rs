@@ -36,6 +36,7 @@ pub use cases::TooMany;
 pub use json::json;
 pub use remedy::{Change, Remedy};
 pub use text::text;
+pub(crate) use twin::another;
 
 /// What was asked, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

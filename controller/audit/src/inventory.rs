@@ -3,7 +3,7 @@
 //! [`Inventory`] is what decides about packets ([`ClusterState`]), and besides it what people use to name pods (workloads,
 //! Services) and what documents say that has no meaning for packets but for lint.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,6 +44,14 @@ impl Inventory {
     pub fn is_representative(&self, pod: &PodUid) -> bool {
         let mut workloads = self.workloads.values();
         workloads.any(|workload| workload.representative && workload.pods.contains(pod))
+    }
+
+    /// All pods that were made from templates, each with the workload that it stands for.
+    pub fn representatives(&self) -> HashMap<&PodUid, &Workload> {
+        let templates = self.workloads.values().filter(|workload| workload.representative);
+        templates
+            .flat_map(|workload| workload.pods.iter().map(move |uid| (uid, workload)))
+            .collect()
     }
 
     /// What is true of the cluster: an address that was made up for a pod is none.
@@ -231,6 +239,13 @@ pub struct WorkloadKey {
     pub namespace: NamespaceName,
     /// Its name.
     pub name: Arc<str>,
+}
+
+impl WorkloadKey {
+    /// `deployment/web`, as it is named in a question and in the names of classes.
+    pub fn word(&self) -> String {
+        format!("{}/{}", self.kind.as_str().to_lowercase(), self.name)
+    }
 }
 
 impl fmt::Display for WorkloadKey {

@@ -20,6 +20,7 @@ pub mod explain;
 pub mod inventory;
 pub mod kernel;
 pub mod lint;
+mod ports;
 pub mod question;
 pub mod relation;
 pub mod report;

@@ -166,10 +166,10 @@ fn add_pods(
     let known: BTreeMap<PodKey, Vec<PodUid>> = if pods.is_empty() {
         BTreeMap::new()
     } else {
-        let representative = representatives(inventory);
+        let representative = inventory.representatives();
         let known = inventory.state.pods().values();
         known
-            .filter(|pod| !representative.contains(&pod.uid))
+            .filter(|pod| !representative.contains_key(&pod.uid))
             .fold(BTreeMap::new(), |mut known, pod| {
                 known
                     .entry(pod.key.clone())
@@ -213,17 +213,6 @@ fn add_pods(
             workload.replicas = u32::try_from(workload.pods.len()).ok();
         }
     }
-}
-
-/// The pods that stand for those of a workload.
-fn representatives(inventory: &Inventory) -> BTreeSet<PodUid> {
-    let workloads = inventory
-        .workloads
-        .values()
-        .filter(|workload| workload.representative);
-    workloads
-        .flat_map(|workload| workload.pods.iter().cloned())
-        .collect()
 }
 
 pub(super) fn remove_pod(uid: &PodUid, inventory: &mut Inventory, events: &mut Vec<Event>) {

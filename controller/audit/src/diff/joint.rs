@@ -31,18 +31,11 @@ pub(super) struct Joint<'a> {
 }
 
 impl<'a> Joint<'a> {
-    pub(super) fn of(
-        difference: &'a Difference,
-        inventories: [&Inventory; 2],
-        pairing: &Pairing<'_>,
-    ) -> Self {
+    pub(super) fn of(difference: &'a Difference, inventories: [&Inventory; 2]) -> Self {
         let [_, after] = inventories;
-        let representatives = pairing.representatives();
-        let stands_for_others = |twin: &Twin| {
-            [&twin.before, &twin.after]
-                .into_iter()
-                .any(|member| representatives.contains(&member.uid))
-        };
+        let [old, new] = inventories.map(Inventory::representatives);
+        let stands_for_others =
+            |twin: &Twin| old.contains_key(&twin.before.uid) || new.contains_key(&twin.after.uid);
         let classes_of = difference.classes.iter();
         let mut joint = Self {
             difference,

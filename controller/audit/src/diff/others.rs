@@ -56,7 +56,7 @@ fn between(inventories: [&Inventory; 2], pods: &HashSet<PodUid>) -> Option<BTree
     let pairing = Pairing::of(inventories);
     let [before, after] = inventories.map(|inventory| &inventory.state);
     let difference = Difference::paired(before, after, &pairing.pairs);
-    let joint = Joint::of(&difference, inventories, &pairing);
+    let joint = Joint::of(&difference, inventories);
     let concerns = |end: &End| joint.pods(*end).iter().any(|twin| pods.contains(&twin.after.uid));
     let mut causes = Causes::of(inventories, &joint);
     for (to, changes) in pairs::changed(&joint, &difference) {

@@ -10,7 +10,7 @@
 //!
 //! A pod that stands for all of a workload is the same as each of them, if they are there in the other state.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use palisade_policy::model::{Labels, NamespaceName, Pod, PodKey, PodUid};
 
@@ -148,12 +148,7 @@ impl<'a> Pairing<'a> {
         let side = self.sides.get(state);
         match side.map_or(Known::Name(&pod.key), |side| side.known(pod)) {
             Known::Name(key) => key.to_string(),
-            Known::Workload(key) => format!(
-                "{}/{}/{}",
-                key.namespace,
-                key.kind.as_str().to_lowercase(),
-                key.name
-            ),
+            Known::Workload(key) => format!("{}/{}", key.namespace, key.word()),
         }
     }
 
@@ -162,15 +157,6 @@ impl<'a> Pairing<'a> {
         let find = |state: usize, uid| self.sides.get(state)?.inventory.state.pods().get(uid);
         let pairs = self.pairs.iter();
         pairs.filter_map(move |(one, other)| Some([find(0, one)?, find(1, other)?]))
-    }
-
-    /// The pods that stand for others in either state.
-    pub(super) fn representatives(&self) -> BTreeSet<&'a PodUid> {
-        let workloads = self.sides.iter().flat_map(|side| side.workloads.iter());
-        workloads
-            .filter(|(_, workload)| workload.representative)
-            .map(|(uid, _)| *uid)
-            .collect()
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use palisade_policy::model::{Pod, Policy, PortMatch, Ports, Protocol, Rule};
+use palisade_policy::model::{Pod, Policy, Protocol};
 use palisade_policy::reach::PortSet;
+
+use crate::ports::named;
 
 /// Splits ports by the rules that name them. `states` is the policies that matter in each state, with the destination there:
 /// its own numbers count where rules ask for ports by name.
@@ -12,7 +14,8 @@ pub(super) fn parts(ports: &PortSet, states: [(&[&Policy], Option<&Pod>); 2]) ->
         let rules = policies
             .iter()
             .flat_map(|policy| policy.ingress.iter().chain(&policy.egress).flatten());
-        rules.map(move |rule| named(rule, destination).intersection(ports))
+        let declared = destination.map_or(&[][..], |pod| &pod.ports);
+        rules.map(move |rule| named(&rule.ports, declared).intersection(ports))
     });
     // What names none of them, or all, tells none from another.
     let telling: BTreeSet<PortSet> = rules
@@ -59,28 +62,6 @@ pub(super) fn parts(ports: &PortSet, states: [(&[&Policy], Option<&Pod>); 2]) ->
         add(&rules.map(|(rule, _)| rule).collect(), PortSet::without_ports());
     }
     found.into_values().collect()
-}
-
-/// The ports of a destination that a rule names.
-fn named(rule: &Rule, destination: Option<&Pod>) -> PortSet {
-    let Ports::AnyOf(entries) = &rule.ports else {
-        return PortSet::all();
-    };
-    let of = |protocol| {
-        let own = entries.iter().filter(move |entry| entry.protocol == protocol);
-        let spans = own.flat_map(|entry| match &entry.port {
-            PortMatch::Any => vec![(0, u16::MAX)],
-            PortMatch::Range(range) => vec![(range.first(), range.last())],
-            PortMatch::Named(name) => {
-                let ports = destination.into_iter().flat_map(|pod| &pod.ports);
-                let called = ports.filter(|port| port.protocol == protocol && port.name == *name);
-                called.map(|port| (port.number, port.number)).collect()
-            }
-        });
-        PortSet::spans(protocol, spans)
-    };
-    let [tcp, udp, sctp] = Protocol::ALL.map(of);
-    tcp.union(&udp).union(&sctp)
 }
 
 #[cfg(test)]

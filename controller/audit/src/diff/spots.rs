@@ -8,6 +8,7 @@ use palisade_policy::model::{Pod, PodUid, Policy};
 use palisade_policy::reach::{End, Family, Twin};
 
 use super::joint::Joint;
+use crate::explain::another;
 use crate::inventory::Inventory;
 
 /// A pod or an address, in both states.
@@ -78,16 +79,11 @@ impl<'a> Spots<'a> {
             let [before, after] = address;
             let address = [self.joint.beside(before)?, self.joint.beside(after)?];
             let pod = pod?;
-            let mut states = pod.into_iter().zip(address).map(|(pod, address)| {
-                let mut pod = pod.into_owned();
-                pod.uid = PodUid::from(format!("{} (another)", pod.uid));
-                pod.addresses = vec![address];
-                Cow::Owned(pod)
-            });
-            let pod = [states.next()?, states.next()?];
+            let [one, other] = pod;
+            let [was, is] = address;
             Some(Spot {
                 address,
-                pod: Some(pod),
+                pod: Some([(one, was), (other, is)].map(|(pod, address)| Cow::Owned(another(&pod, address)))),
             })
         })
     }

@@ -98,7 +98,15 @@ pub(super) fn cases(explainer: &Explainer<'_>, question: &Resolved) -> Result<Ve
         }
         let mut of_way: Vec<(Answer, Case)> = Vec::new();
         for (answer, from, to) in products(reach, question.itself, &sources, &destinations) {
-            let Some(case) = case(explainer, scene, question, way.by.as_ref(), &from, &to, &answer) else {
+            let Some(case) = case(
+                explainer,
+                (scene, reach),
+                question,
+                way.by.as_ref(),
+                &from,
+                &to,
+                &answer,
+            ) else {
                 continue;
             };
             merge(&mut of_way, answer, case);
@@ -200,7 +208,7 @@ fn outcome(reach: &Reach, itself: bool, from: &Kind, to: &Kind) -> (Outcome, boo
 
 fn case(
     explainer: &Explainer<'_>,
-    scene: &ClusterState,
+    (scene, reach): (&ClusterState, &Reach),
     question: &Resolved,
     by: Option<&String>,
     from: &Some<'_>,
@@ -231,7 +239,7 @@ fn case(
         made_up: &explainer.made_up,
     };
     let another = if pair.is_one && !question.itself {
-        Some(twin(&explainer.inventory.state, scene, pair.destination))
+        Some(twin(&explainer.inventory.state, reach, pair.destination))
     } else {
         None
     };

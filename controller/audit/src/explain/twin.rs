@@ -5,73 +5,44 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
 use palisade_policy::cluster::ClusterState;
-use palisade_policy::model::{Direction, Peer, Peers, Pod, PodUid, Policy};
+use palisade_policy::model::{Pod, PodUid};
+use palisade_policy::reach::Reach;
 
 /// Addresses that are tried, upwards and downwards.
-const TRIED: u128 = 1 << 12;
+const TRIED: i32 = 1 << 12;
 
-/// Another pod like the one that has an address, at one that nobody has and that no policy of the scene tells apart from it;
-/// `None` where there is none nearby.
-pub(super) fn twin(whole: &ClusterState, scene: &ClusterState, address: IpAddr) -> Option<Pod> {
-    let pod = scene.owner(address)?;
-    let blocks: Vec<IpNet> = scene.policies().values().flat_map(blocks).collect();
-    let is_alike = |other: &IpAddr| {
-        let mut blocks = blocks.iter();
-        blocks.all(|block| block.contains(other) == block.contains(&address))
-    };
+/// Another pod like the one that has an address, at one that nobody has and that no policy tells apart from it; `None` where there
+/// is none nearby.
+pub(super) fn twin(whole: &ClusterState, reach: &Reach, address: IpAddr) -> Option<Pod> {
+    let pod = whole.owner(address)?;
     let is_free = |other: &IpAddr| {
         let mut nodes = whole.nodes().values();
         whole.owner(*other).is_none() && !nodes.any(|node| node.addresses.contains(other))
     };
-    let mut nearby =
-        (1..TRIED).flat_map(|distance| [moved(address, distance, true), moved(address, distance, false)]);
-    let own = nearby.find_map(|other| other.filter(|other| is_free(other) && is_alike(other)))?;
-    Some(Pod {
-        uid: PodUid::from(format!("{} twin", pod.uid)),
-        addresses: vec![own],
+    let is_alike = |other: &IpAddr| reach.range(*other) == reach.range(address);
+    let nearby = (1..TRIED).flat_map(|distance| [moved(address, distance), moved(address, -distance)]);
+    let own = nearby.flatten().find(|other| is_free(other) && is_alike(other))?;
+    Some(another(pod, own))
+}
+
+/// Another pod like one, at an address of its own.
+pub(crate) fn another(pod: &Pod, address: IpAddr) -> Pod {
+    Pod {
+        uid: PodUid::from(format!("{} (another)", pod.uid)),
+        addresses: vec![address],
         ..pod.clone()
-    })
+    }
 }
 
-/// The blocks and excepts of a policy.
-fn blocks(policy: &Policy) -> Vec<IpNet> {
-    let rules = [Direction::Ingress, Direction::Egress]
-        .into_iter()
-        .flat_map(|direction| policy.rules(direction).into_iter().flatten());
-    let peers = rules.flat_map(|rule| match &rule.peers {
-        Peers::AnyOf(peers) => peers.as_slice(),
-        Peers::All => &[],
-    });
-    let of_peer = |peer: &Peer| match peer {
-        Peer::Block(block) => std::iter::once(block.cidr())
-            .chain(block.except().iter().copied())
-            .collect(),
-        Peer::Pods(_) => Vec::new(),
-    };
-    peers.flat_map(of_peer).collect()
-}
-
-fn moved(address: IpAddr, distance: u128, up: bool) -> Option<IpAddr> {
+fn moved(address: IpAddr, by: i32) -> Option<IpAddr> {
     match address {
         IpAddr::V4(address) => {
-            let distance = u32::try_from(distance).ok()?;
-            let bits = address.to_bits();
-            let bits = if up {
-                bits.checked_add(distance)
-            } else {
-                bits.checked_sub(distance)
-            };
+            let bits = address.to_bits().checked_add_signed(by);
             bits.map(|bits| Ipv4Addr::from_bits(bits).into())
         }
         IpAddr::V6(address) => {
-            let bits = address.to_bits();
-            let bits = if up {
-                bits.checked_add(distance)
-            } else {
-                bits.checked_sub(distance)
-            };
+            let bits = address.to_bits().checked_add_signed(by.into());
             bits.map(|bits| Ipv6Addr::from_bits(bits).into())
         }
     }

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::read::{self, Listing, Object, Unreadable};
 use super::ruleset::{Family, NotUnderstood, Ruleset};
-use super::text::escaped;
+use crate::style::visible;
 
 /// What was read of a node.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ impl NodeTables {
     fn listed(ruleset: Ruleset) -> Result<Self, Unreadable> {
         for (family, table) in &ruleset.tables {
             if let Some(set) = table.repeating() {
-                let set = escaped(set);
+                let set = visible(set).into_owned();
                 return Err(Unreadable::Torn { family: *family, set });
             }
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::difference::{Finding, Kernel, LostPackets, NodeReport, Witness, unreported};
+use super::difference::{Finding, Kernel, LostPackets, NodeReport, Others, Witness, unreported};
 use super::expected::family;
 use super::spans::Spans;
 use super::text::{block, headline};
@@ -39,10 +39,7 @@ fn finding(finding: &Finding) -> Value {
             "kind": "difference",
             "judged": difference.judged.as_str(),
             "pods": strings(&difference.pods),
-            "others": {
-                "addresses": blocks(&difference.others.addresses, difference.witness.source),
-                "pods": strings(&difference.others.pods),
-            },
+            "others": others(&difference.others, &difference.witness),
             "transports": difference.carried.to_string(),
             "kernel": kernel(difference.kernel),
             "witness": witness(&difference.witness),
@@ -58,10 +55,7 @@ fn finding(finding: &Finding) -> Value {
             },
             "judged": lost.judged.as_str(),
             "pods": strings(&lost.pods),
-            "others": {
-                "addresses": blocks(&lost.others.addresses, lost.witness.source),
-                "pods": strings(&lost.others.pods),
-            },
+            "others": others(&lost.others, &lost.witness),
             "transports": lost.carried.to_string(),
             "kernel": kernel(lost.kernel),
             "witness": witness(&lost.witness),
@@ -147,6 +141,13 @@ fn blocks(addresses: &Spans<u128>, like: IpAddr) -> Vec<String> {
         .iter()
         .map(|(first, last)| block(*first, *last, of))
         .collect()
+}
+
+fn others(others: &Others, like: &Witness) -> Value {
+    json!({
+        "addresses": blocks(&others.addresses, like.source),
+        "pods": strings(&others.pods),
+    })
 }
 
 fn witness(witness: &Witness) -> Value {

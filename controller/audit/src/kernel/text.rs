@@ -12,6 +12,7 @@ use super::difference::{
 use super::expected::{address, family, last};
 use super::spans::Spans;
 use super::walk::Step;
+use crate::style::visible;
 
 /// How many of a list are written out.
 const SHOWN: usize = 6;
@@ -62,22 +63,7 @@ pub fn text(reports: &[NodeReport]) -> String {
 
 fn line(text: &mut String, indent: usize, words: &str) {
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{:indent$}{}", "", escaped(words));
-}
-
-/// Words of others for a line of their reader's terminal. Comments and names may hold anything, also what a terminal obeys, what
-/// begins a line, and what turns the order of letters around.
-pub(super) fn escaped(words: &str) -> String {
-    let mut safe = String::with_capacity(words.len());
-    for letter in words.chars() {
-        let is_hidden = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if letter.is_control() || is_hidden {
-            safe.extend(letter.escape_default());
-        } else {
-            safe.push(letter);
-        }
-    }
-    safe
+    let _ = writeln!(text, "{:indent$}{}", "", visible(words));
 }
 
 /// A finding in one line.
@@ -213,7 +199,7 @@ fn details(text: &mut String, finding: &Finding) {
         Finding::Unbound { .. } | Finding::Foreign(_) => {}
         Finding::Stale(stale) => {
             if let Some(comment) = &stale.comment {
-                fact("comment", &escaped(comment));
+                fact("comment", &visible(comment));
             }
             if let Some((witness, kernel)) = &stale.witness {
                 let becomes = match kernel {
@@ -251,7 +237,7 @@ fn way(steps: &[Step]) -> String {
     }
     steps
         .iter()
-        .map(|step| escaped(&step.to_string()))
+        .map(|step| visible(&step.to_string()).into_owned())
         .collect::<Vec<_>>()
         .join("\n")
 }
@@ -338,7 +324,7 @@ mod tests {
             ("\u{1b}[31m", "\\u{1b}[31m"),
             ("a\u{202e}b\u{9b}c", "a\\u{202e}b\\u{9b}c"),
         ] {
-            assert_eq!(escaped(words), safe);
+            assert_eq!(visible(words), safe);
         }
     }
 }

@@ -4,13 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use palisade_policy::model::{
-    ContainerPort, Labels, NamespaceName, Operator, Pod, PodUid, PolicyPort, PortMatch, Ports, Protocol,
-    Selector,
-};
-use palisade_policy::reach::PortSet;
+use palisade_policy::model::{ContainerPort, Labels, NamespaceName, Operator, Pod, Selector};
 
-use crate::inventory::{Inventory, Workload, WorkloadKind};
+use crate::inventory::{Inventory, WorkloadKind};
 
 /// Whether a pod takes part in policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,32 +88,6 @@ impl Class<'_> {
             .requirements()
             .all(|requirement| may_get(&requirement.key) || requirement.matches(self.labels))
     }
-
-    /// The ports that a rule allows to these pods.
-    pub(super) fn allowed_ports(&self, ports: &Ports) -> PortSet {
-        let Ports::AnyOf(entries) = ports else {
-            return PortSet::all();
-        };
-        let of_protocol = |protocol| {
-            let entries = entries.iter().filter(move |entry| entry.protocol == protocol);
-            PortSet::spans(protocol, entries.flat_map(|entry| self.spans(entry)))
-        };
-        Protocol::ALL
-            .into_iter()
-            .fold(PortSet::none(), |all, protocol| all.union(&of_protocol(protocol)))
-    }
-
-    fn spans(&self, entry: &PolicyPort) -> Vec<(u16, u16)> {
-        match &entry.port {
-            PortMatch::Any => vec![(0, u16::MAX)],
-            PortMatch::Range(range) => vec![(range.first(), range.last())],
-            PortMatch::Named(name) => {
-                let named = self.ports.iter();
-                let named = named.filter(|port| port.name == *name && port.protocol == entry.protocol);
-                named.map(|port| (port.number, port.number)).collect()
-            }
-        }
-    }
 }
 
 /// All pods.
@@ -150,13 +120,7 @@ impl<'a> Population<'a> {
                 .next()
                 .is_some_and(|first| families.any(|other| other != first))
         };
-        let templates = inventory
-            .workloads
-            .values()
-            .filter(|workload| workload.representative);
-        let templates: HashMap<&PodUid, &Workload> = templates
-            .flat_map(|workload| workload.pods.iter().map(move |uid| (uid, workload)))
-            .collect();
+        let templates = inventory.representatives();
         let template = |pod: &Pod| templates.get(&pod.uid).copied();
         let replicas = |pod: &Pod| {
             let replicas = template(pod).and_then(|workload| workload.replicas);

@@ -10,6 +10,7 @@ use super::population::Class;
 use super::scene::{Scene, Seen, SeenRule};
 use super::wording::listed;
 use crate::inventory::{ObjectRef, ServiceKind, ServicePort};
+use crate::ports::named;
 
 pub(super) fn check(scene: &Scene<'_>, findings: &mut Findings) {
     for served in scene.offers.services() {
@@ -34,7 +35,7 @@ fn policies<'s>(scene: &'s Scene<'_>, classes: &'s [&Class<'_>]) -> Vec<&'s Seen
 
 /// Whether a rule allows a Service's port to pods of a class.
 fn opens(rule: &SeenRule<'_>, port: &ServicePort, class: &Class<'_>) -> bool {
-    let allowed = class.allowed_ports(&rule.rule.ports);
+    let allowed = named(&rule.rule.ports, class.ports);
     let mut targets = targets(port, class).into_iter();
     targets.any(|number| allowed.contains(Transport::Port(port.protocol, number)))
 }

@@ -17,8 +17,17 @@ pub(super) struct Entrance<'a> {
     pub(super) port: Port,
     /// By what, where that is not its name.
     pub(super) note: Option<Note>,
-    /// Whether everybody is outside here, pods too: a port of a node (`kube-proxy` hides where those come from as well).
-    pub(super) hides_pods: bool,
+    /// Whose connections it may hide the source of.
+    pub(super) whose: Whose,
+}
+
+/// Whose connections are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of addresses that no pod has.
+    Outside,
+    /// Everybody's: at a port of a node `kube-proxy` hides where those of pods come from as well.
+    All,
 }
 
 impl<'a> Finder<'a> {
@@ -33,7 +42,7 @@ impl<'a> Finder<'a> {
             service,
             port: port.clone(),
             note,
-            hides_pods: false,
+            whose: Whose::Outside,
         };
         match (end, object) {
             (_, Some(Object::Service(service))) => Some(plain(service, None)),
@@ -82,7 +91,7 @@ impl<'a> Finder<'a> {
                 service,
                 port: Port::Numbers(*protocol, PortRange::single(own.port).ok()?),
                 note: Some(Note::NodePort(number, *protocol, service.key.clone())),
-                hides_pods: true,
+                whose: Whose::All,
             })
         })
     }

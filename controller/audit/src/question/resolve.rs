@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use palisade_policy::model::{NamespaceName, Pod, PodKey};
 
-use super::entrance::may_hide_sources;
+use super::entrance::{Entrance, Whose, may_hide_sources};
 use super::object::{Object, Wanted};
 use super::{Crowd, End, Note, PodNote, Port, Question, Resolved, Unresolved, Way};
 use crate::inventory::{Inventory, ServiceKey};
@@ -18,12 +18,16 @@ pub fn resolve(
     question: &Question,
 ) -> Result<Resolved, Unresolved> {
     let mut finder = Finder::new(inventory, home);
-    let (from, sources) = finder.source(&question.from)?;
+    let source = finder.object(&question.from)?;
+    let (from, sources) = finder.source(&question.from, source)?;
+    let destination = finder.object(&question.to)?;
+    let both = finder.one_pod(&question.from, source);
+    let both = both.zip(finder.one_pod(&question.to, destination));
     let Destination {
         title: to,
         ways,
         hides,
-    } = finder.destination(&question.to, &question.port)?;
+    } = finder.destination(&question.to, destination, &question.port)?;
     if !ways.iter().any(|way| meet(&sources, way)) {
         let family = None;
         return Err(Unresolved::NoCommonFamily { from, to, family });
@@ -33,7 +37,6 @@ pub fn resolve(
     {
         finder.note(Note::SourceLost(service));
     }
-    let both = finder.one_pod(&question.from).zip(finder.one_pod(&question.to));
     Ok(Resolved {
         itself: both.is_some_and(|(from, to)| from.uid == to.uid),
         from,
@@ -50,7 +53,9 @@ pub fn resolve(
 
 /// Finds out which addresses an end means where it connects. Names without a namespace are looked up in `home`.
 pub(crate) fn sources(inventory: &Inventory, home: &NamespaceName, end: &End) -> Result<Crowd, Unresolved> {
-    let (_, sources) = Finder::new(inventory, home).source(end)?;
+    let mut finder = Finder::new(inventory, home);
+    let object = finder.object(end)?;
+    let (_, sources) = finder.source(end, object)?;
     Ok(sources)
 }
 
@@ -85,15 +90,6 @@ struct Destination {
     hides: Option<(ServiceKey, Whose)>,
 }
 
-/// Whose connections are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    /// Those of addresses that no pod has.
-    Outside,
-    /// Everybody's.
-    All,
-}
-
 /// An address that is asked about, and the pod that it is for.
 pub(super) type Place<'a> = (IpAddr, Option<&'a Pod>);
 
@@ -124,87 +120,89 @@ impl<'a> Finder<'a> {
         self.notes.into_iter().chain(of_pods).collect()
     }
 
-    fn source(&mut self, end: &End) -> Result<(String, Crowd), Unresolved> {
-        let crowd = |places: Vec<Place<'_>>, blocks: Vec<IpNet>| Crowd {
-            addresses: places.into_iter().map(|(address, _)| address).collect(),
-            blocks: blocks.into_iter().collect(),
-        };
+    /// What a name stands for; `None` of an end that is no name.
+    fn object(&self, end: &End) -> Result<Option<Object<'a>>, Unresolved> {
         match end {
-            End::Anybody => Ok((end_title(end), crowd(self.owned(|_| true), everywhere()))),
-            End::Block(block) => {
-                let places = self.owned(|address| block.contains(&address));
-                Ok((end_title(end), crowd(places, vec![*block])))
-            }
-            End::Address(address) => {
-                if let Some(service) = self.at_service_address(*address) {
-                    self.note(Note::ServiceAsSource(*address, service.key.clone()));
-                }
-                Ok((end_title(end), crowd(vec![self.place(*address)], Vec::new())))
-            }
-            End::Labelled { namespace, selector } => {
-                let places = self.labelled(end, namespace.as_ref(), selector)?;
-                Ok((end_title(end), crowd(places, Vec::new())))
-            }
-            End::Named { .. } => {
-                let (title, places) = match self.find(end)? {
-                    Object::Service(service) => {
-                        let title = format!("the pods of Service {}", service.key);
-                        let places = self.backends(service, &title)?;
-                        (title, places)
-                    }
-                    object => self.places(object)?,
+            End::Named {
+                namespace,
+                kind,
+                name,
+            } => {
+                let wanted = Wanted {
+                    namespace: namespace.as_ref().unwrap_or(self.home),
+                    kind: *kind,
+                    name,
                 };
-                Ok((title, crowd(places, Vec::new())))
+                wanted.find(self.inventory).map(Some)
             }
+            End::Anybody | End::Address(_) | End::Block(_) | End::Labelled { .. } => Ok(None),
         }
     }
 
-    fn destination(&mut self, end: &End, port: &Port) -> Result<Destination, Unresolved> {
-        let object = match end {
-            End::Named { .. } => Some(self.find(end)?),
-            End::Anybody | End::Address(_) | End::Block(_) | End::Labelled { .. } => None,
+    fn source(&mut self, end: &End, object: Option<Object<'a>>) -> Result<(String, Crowd), Unresolved> {
+        if let End::Address(address) = end
+            && let Some(service) = self.at_service_address(*address)
+        {
+            self.note(Note::ServiceAsSource(*address, service.key.clone()));
+        }
+        let (title, places, blocks) = self.direct(end, object)?;
+        let crowd = Crowd {
+            addresses: places.into_iter().map(|(address, _)| address).collect(),
+            blocks: blocks.into_iter().collect(),
         };
+        Ok((title, crowd))
+    }
+
+    fn destination(
+        &mut self,
+        end: &End,
+        object: Option<Object<'a>>,
+        port: &Port,
+    ) -> Result<Destination, Unresolved> {
         if let Some(entrance) = self.entrance(end, object, port) {
-            self.notes.extend(entrance.note);
-            let whose = if entrance.hides_pods {
-                Whose::All
-            } else {
-                Whose::Outside
-            };
-            let service = entrance.service;
-            let (title, ways) = self.through(service, &entrance.port)?;
+            let Entrance {
+                service,
+                port,
+                note,
+                whose,
+            } = entrance;
+            self.notes.extend(note);
+            let (title, ways) = self.through(service, &port)?;
             return Ok(Destination {
                 title,
                 ways,
                 hides: may_hide_sources(service).then(|| (service.key.clone(), whose)),
             });
         }
-        let title = end_title(end);
-        let (title, places, blocks) = match end {
-            End::Anybody => (title, self.owned(|_| true), everywhere()),
-            End::Block(block) => (
-                title,
-                self.owned(|address| block.contains(&address)),
-                vec![*block],
-            ),
-            End::Address(address) => (title, vec![self.place(*address)], Vec::new()),
-            End::Labelled { namespace, selector } => (
-                title,
-                self.labelled(end, namespace.as_ref(), selector)?,
-                Vec::new(),
-            ),
-            End::Named { .. } => {
-                let (title, places) =
-                    object.map_or_else(|| Ok((title, Vec::new())), |object| self.places(object))?;
-                (title, places, Vec::new())
-            }
-        };
+        let (title, places, blocks) = self.direct(end, object)?;
         let way = self.way(&title, places, blocks, port)?;
         Ok(Destination {
             title,
             ways: vec![way],
             hides: None,
         })
+    }
+
+    /// An end by itself, with its title: the addresses that are somebody's, and the blocks that it means.
+    fn direct(
+        &mut self,
+        end: &End,
+        object: Option<Object<'a>>,
+    ) -> Result<(String, Vec<Place<'a>>, Vec<IpNet>), Unresolved> {
+        if let Some(object) = object {
+            let (title, places) = self.places(object)?;
+            return Ok((title, places, Vec::new()));
+        }
+        let (places, blocks) = match end {
+            End::Anybody => (self.owned(|_| true), everywhere()),
+            End::Block(block) => (self.owned(|address| block.contains(&address)), vec![*block]),
+            End::Address(address) => (vec![self.place(*address)], Vec::new()),
+            End::Labelled { namespace, selector } => {
+                (self.labelled(end, namespace.as_ref(), selector)?, Vec::new())
+            }
+            End::Named { .. } => (Vec::new(), Vec::new()),
+        };
+        Ok((end_title(end), places, blocks))
     }
 
     /// The direct way to some places: each with what the port stands for there.
@@ -252,29 +250,6 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn find(&self, end: &End) -> Result<Object<'a>, Unresolved> {
-        let End::Named {
-            namespace,
-            kind,
-            name,
-        } = end
-        else {
-            let (kind, namespace, name, hint) = (None, None, end.to_string(), None);
-            return Err(Unresolved::NotFound {
-                kind,
-                namespace,
-                name,
-                hint,
-            });
-        };
-        let wanted = Wanted {
-            namespace: namespace.as_ref().unwrap_or(self.home),
-            kind: *kind,
-            name,
-        };
-        wanted.find(self.inventory)
-    }
-
     /// Whether connections of these come from some of a crowd.
     fn has_any_of(&self, whose: Whose, crowd: &Crowd) -> bool {
         match whose {
@@ -287,15 +262,15 @@ impl<'a> Finder<'a> {
     }
 
     /// The pod that an end names, by its own name or by its address; not by what makes it or leads to it.
-    fn one_pod(&self, end: &End) -> Option<&'a Pod> {
-        let pod = match end {
-            End::Address(address) => self.inventory.state.owner(*address)?,
-            End::Named { .. } => match self.find(end) {
-                Ok(Object::Pod(pod)) => pod,
-                Ok(Object::Workload(_) | Object::Service(_) | Object::Namespace(_) | Object::Node(_))
-                | Err(_) => return None,
-            },
-            End::Anybody | End::Block(_) | End::Labelled { .. } => return None,
+    fn one_pod(&self, end: &End, object: Option<Object<'a>>) -> Option<&'a Pod> {
+        let pod = match (end, object) {
+            (End::Address(address), _) => self.inventory.state.owner(*address)?,
+            (_, Some(Object::Pod(pod))) => pod,
+            (
+                End::Anybody | End::Block(_) | End::Labelled { .. } | End::Named { .. },
+                Some(Object::Workload(_) | Object::Service(_) | Object::Namespace(_) | Object::Node(_))
+                | None,
+            ) => return None,
         };
         (!self.inventory.is_representative(&pod.uid)).then_some(pod)
     }
@@ -329,7 +304,7 @@ impl<'a> Finder<'a> {
                 return Ok((title, places.collect::<Vec<_>>()));
             }
             Object::Service(service) => {
-                let title = format!("Service {}", service.key);
+                let title = format!("the pods of Service {}", service.key);
                 let places = self.backends(service, &title)?;
                 return Ok((title, places));
             }

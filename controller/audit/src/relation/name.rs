@@ -223,9 +223,7 @@ impl<'a> Owners<'a> {
         let whole = found
             .iter()
             .all(|(key, count)| self.counts.get(*key) == Some(count));
-        let words = found
-            .keys()
-            .map(|key| format!("{}/{}", key.kind.as_str().to_lowercase(), key.name));
+        let words = found.keys().map(|key| key.word());
         whole.then(|| format!("{}/{}", class.namespace, words.collect::<Vec<_>>().join("+")))
     }
 

@@ -52,21 +52,16 @@ pub(super) fn coverage(
         coverage.ingress += if class.ingress.is_empty() { 0 } else { pods };
         coverage.egress += if class.egress.is_empty() { 0 } else { pods };
     }
-    let templates = inventory
-        .workloads
-        .values()
-        .filter(|workload| workload.representative);
-    let replicas: BTreeMap<_, u64> = templates
-        .flat_map(|workload| workload.pods.iter().map(|pod| (pod, workload.replicas)))
-        .filter_map(|(pod, replicas)| Some((pod, replicas?.into())))
-        .collect();
+    let templates = inventory.representatives();
     for pod in state
         .pods()
         .values()
         .filter(|pod| pod.host_network && !pod.finished)
     {
-        all.entry(pod.key.namespace.clone()).or_default().exempt +=
-            replicas.get(&pod.uid).copied().unwrap_or(1);
+        all.entry(pod.key.namespace.clone()).or_default().exempt += templates
+            .get(&pod.uid)
+            .and_then(|workload| workload.replicas)
+            .map_or(1, u64::from);
     }
     for key in state.policies().keys() {
         all.entry(key.namespace.clone()).or_default().policies += 1;

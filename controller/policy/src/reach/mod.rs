@@ -166,6 +166,11 @@ impl Reach {
         }
     }
 
+    /// The range that an address lies in, whoever has it: an index into [`Reach::outside`].
+    pub fn range(&self, address: IpAddr) -> Option<usize> {
+        self.ground.range(address)
+    }
+
     /// On which ports connections pass from one end to another, in one family. Of two pods of the same class: from one to
     /// the other; a class of one pod is answered as if it had a second. Nothing where an end has no address of the family;
     /// from outside to outside everything.

@@ -7,7 +7,7 @@ use palisade_policy::model::PodKey;
 use super::Comparison;
 use crate::kernel::node::{Resident, Source};
 use crate::kernel::ruleset::{Condition, End, Family, Hook, SetRef, Table};
-use crate::kernel::text::escaped;
+use crate::style::visible;
 
 /// How many of a list are named.
 const NAMED: usize = 3;
@@ -57,7 +57,11 @@ impl Comparison<'_, '_> {
                 "{ended} flows with single source ports are dropped: they were ended, and new connections are not concerned"
             ));
         }
-        let closed: Vec<String> = self.names.closed_without_pods().map(escaped).collect();
+        let closed: Vec<String> = self
+            .names
+            .closed_without_pods()
+            .map(|name| visible(name).into_owned())
+            .collect();
         if !closed.is_empty() {
             notes.push(format!(
                 "interfaces named {} are closed in both directions, as those of pods that are not known; no pod of this node has \

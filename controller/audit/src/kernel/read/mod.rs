@@ -17,9 +17,9 @@ use super::ruleset::{
     Base, Chain, Element, Family, Hook, NotUnderstood, Policy, Rule, Ruleset, Set, Table, Verdict,
 };
 
-pub(crate) use object::{Listing, Object};
+use crate::style::visible;
 
-use super::text::escaped;
+pub(crate) use object::{Listing, Object};
 
 /// The name of the tables that are read.
 pub(crate) const TABLE: &str = "palisade";
@@ -103,10 +103,10 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
             if let Some((family, table)) = own(&mut ruleset, &chain.family, &chain.table) {
                 let base = base(&chain).map_err(|what| Unreadable::Chain {
                     family,
-                    chain: escaped(&chain.name),
-                    what: escaped(&what),
+                    chain: visible(&chain.name).into_owned(),
+                    what: visible(&what).into_owned(),
                 })?;
-                let name = escaped(&chain.name);
+                let name = visible(&chain.name).into_owned();
                 let is_new = table.add(Chain {
                     name: chain.name,
                     base,
@@ -119,7 +119,7 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
         } else if let Some(set) = object.set.or(object.map) {
             if let Some((family, table)) = own(&mut ruleset, &set.family, &set.table) {
                 let read = named_set(&set);
-                let name = escaped(&set.name);
+                let name = visible(&set.name).into_owned();
                 if table.sets.insert(set.name, read).is_some() {
                     return Err(Unreadable::Twice { family, name });
                 }
@@ -134,7 +134,7 @@ pub(crate) fn read(listing: Listing) -> Result<Ruleset, Unreadable> {
         };
         let place = table.chain(&rule.chain);
         let Some(chain) = place.and_then(|place| table.chains.get_mut(place)) else {
-            let what = format!("a rule of chain {}, which is not listed", escaped(&rule.chain));
+            let what = format!("a rule of chain {}, which is not listed", visible(&rule.chain));
             return Err(Unreadable::Incomplete { family, what });
         };
         chain.rules.push(Rule {
@@ -258,7 +258,7 @@ fn height(
         table
             .chains
             .get(place)
-            .map_or_else(String::new, |chain| escaped(&chain.name))
+            .map_or_else(String::new, |chain| visible(&chain.name).into_owned())
     };
     let known = heights.get(&place).copied();
     if known.is_none() && way.contains(&place) {
@@ -280,7 +280,7 @@ fn height(
             if let Verdict::Jump(next) | Verdict::Goto(next) = verdict {
                 let next = table.chain(next).ok_or_else(|| Unreadable::Incomplete {
                     family,
-                    what: format!("chain {} is not listed", escaped(next)),
+                    what: format!("chain {} is not listed", visible(next)),
                 })?;
                 highest = highest.max(1 + height(family, table, next, way, heights)?);
             }

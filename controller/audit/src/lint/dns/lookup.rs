@@ -15,6 +15,7 @@ use super::super::offer::{Offers, targets};
 use super::super::population::Class;
 use super::super::scene::SeenRule;
 use super::super::selectors::NAME_LABEL;
+use crate::ports::named;
 
 /// The port of DNS (RFC 1035, 4.2).
 const DNS: u16 = 53;
@@ -80,7 +81,7 @@ pub(super) fn allows(
     let known = servers.iter().any(|(class, ports)| {
         let mut ports = ports.iter().filter(|(of, _)| *of == protocol);
         rule.includes(class) && {
-            let allowed = class.allowed_ports(&rule.rule.ports);
+            let allowed = named(&rule.rule.ports, class.ports);
             ports.any(|(_, number)| allowed.contains(Transport::Port(protocol, *number)))
         }
     });
